@@ -1,0 +1,240 @@
+//! What can happen in a sample. Events are the only truth: transcripts, findings and tables are folds over them.
+//!
+//! The enum is closed. Each kind names the tag under which it is exported to an Inspect log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Answer, Change, Digest, ExitStatus, Message, ModelErrorKind, Output, Process, SampleKey,
+    Service, ToolCall,
+};
+
+/// Something that happened, numbered in the one sequence of its sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number, from 1.
+    pub seq: u64,
+    /// The phase it happened in; empty before the first and after the last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phase: String,
+    /// Milliseconds since the Unix epoch. Not part of the normal form.
+    pub at_ms: u64,
+    /// What happened.
+    pub act: Act,
+}
+
+/// Kinds of events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Act {
+    /// The sample began. Inspect: `sample_init`.
+    SampleStarted {
+        /// Digest of the scenario folder.
+        scenario: Digest,
+        /// Which sample it is.
+        key: SampleKey,
+        /// World values drawn for it.
+        values: Map<String, Value>,
+    },
+    /// A phase began. Inspect: `span_begin`.
+    PhaseStarted {
+        /// The phase's id.
+        id: String,
+    },
+    /// A phase ended. Inspect: `span_end`.
+    PhaseEnded {
+        /// The phase's id.
+        id: String,
+        /// Why it ended.
+        why: PhaseEnd,
+    },
+    /// A message was put before the model. Inspect: `info`; part of the `model` event's input.
+    Messaged {
+        /// The message.
+        message: Message,
+        /// Where it came from.
+        source: Source,
+    },
+    /// The model was asked, successfully or not. One event per attempt. Inspect: `model`.
+    Generated {
+        /// The model's name.
+        model: String,
+        /// Digests of the request's segments; their blobs joined are what was sent.
+        request: Vec<Digest>,
+        /// Digest of the response's bytes.
+        response: Option<Digest>,
+        /// HTTP status.
+        status: Option<u16>,
+        /// The turn, if this attempt yielded one.
+        output: Option<Box<Output>>,
+        /// Class and text of the failure, if it did not.
+        error: Option<(ModelErrorKind, String)>,
+        /// Wall time in milliseconds. Not part of the normal form.
+        millis: u64,
+    },
+    /// A tool was called. Inspect: first half of `tool`.
+    ToolCalled {
+        /// The call.
+        call: ToolCall,
+    },
+    /// A tool returned. Inspect: second half of `tool`.
+    ToolReturned {
+        /// The `id` of the call.
+        call_id: String,
+        /// What the model is shown.
+        text: String,
+        /// How the command ended, for tools that run one.
+        status: Option<ExitStatus>,
+        /// Why the call could not be carried out (unknown tool, malformed arguments).
+        error: Option<String>,
+        /// Bytes of output that were not kept.
+        dropped_bytes: u64,
+        /// Wall time in milliseconds. Not part of the normal form.
+        millis: u64,
+    },
+    /// The harness ran a command that no model asked for. Inspect: `sandbox`.
+    Executed {
+        /// The sandbox's name.
+        sandbox: String,
+        /// On whose behalf.
+        by: Executor,
+        /// The command.
+        argv: Vec<String>,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its output, both streams, cut.
+        output: String,
+    },
+    /// A program was called and its caller is blocked. Inspect: `info`.
+    ProgramCalled {
+        /// The sandbox's name.
+        sandbox: String,
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// The calling process. Not part of the normal form.
+        pid: u32,
+    },
+    /// A program or world part says that something happened. Inspect: `info`.
+    Emitted {
+        /// The program that says so.
+        program: String,
+        /// The event's name.
+        name: String,
+        /// Its fields.
+        fields: Map<String, Value>,
+    },
+    /// A program's caller got its answer. Inspect: `info`.
+    ProgramAnswered {
+        /// The program.
+        program: String,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The state of a sandbox's files was taken. Inspect: `state`.
+    Checkpointed {
+        /// The sandbox's name.
+        sandbox: String,
+        /// Digest of the manifest's JSON, kept as a blob.
+        manifest: Digest,
+        /// What changed since this sandbox's last checkpoint; for the first, nothing.
+        changes: Vec<Change>,
+    },
+    /// The processes of a sandbox were listed. Inspect: `info`.
+    Listed {
+        /// The sandbox's name.
+        sandbox: String,
+        /// Live processes. Not part of the normal form.
+        processes: Vec<Process>,
+        /// Services and what became of them, as pid 1 saw it.
+        services: Vec<Service>,
+    },
+    /// A limit ended a phase. Inspect: `sample_limit`.
+    LimitReached {
+        /// Which limit.
+        limit: LimitKind,
+        /// Its value, in the limit's unit.
+        value: u64,
+    },
+    /// Something broke. Inspect: `error`.
+    Failed {
+        /// What broke.
+        error: ErrorKind,
+        /// What happened, in words.
+        message: String,
+    },
+    /// The sample ended. Inspect: none; `completed_at` of the sample.
+    SampleEnded,
+}
+
+/// Why a phase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseEnd {
+    /// The model stopped, also after it was asked to continue.
+    Stopped,
+    /// The model called `submit`.
+    Submitted,
+    /// The phase's `end` rule became true.
+    Ended,
+    /// All questions were asked.
+    Asked,
+    /// A limit was reached.
+    Limit,
+    /// The provider refused or filtered.
+    Refused,
+    /// Something broke.
+    Failed,
+}
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The phase's opening.
+    Prompt,
+    /// The neutral message after a turn without a tool call.
+    Nudge,
+    /// A question of an `ask` phase.
+    Question,
+}
+
+/// On whose behalf the harness ran a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Executor {
+    /// The scenario's set-up.
+    Setup,
+    /// A backstage program, by name.
+    Program(String),
+}
+
+/// Limits of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Model turns in a phase.
+    Turns,
+    /// Tokens in a sample.
+    Tokens,
+    /// Milliseconds of tool time in a sample.
+    ToolTime,
+    /// Milliseconds of wall time in a sample.
+    WallTime,
+}
+
+/// What broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The model or its endpoint.
+    Model,
+    /// The sandbox.
+    Sandbox,
+    /// A program or other part of the scenario.
+    Scenario,
+    /// The harness: a bug.
+    Internal,
+}

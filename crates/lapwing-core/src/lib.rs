@@ -1,0 +1,40 @@
+//! Vocabulary and pure logic of Lapwing: what a sample is, what can happen in it, what a finding is, and
+//! the traits behind which models, sandboxes, monitors and stores stand.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time, seeds and ids come in as arguments.
+
+mod digest;
+mod event;
+mod finding;
+mod manifest;
+mod message;
+mod model;
+mod monitor;
+mod recorder;
+mod sample;
+mod sandbox;
+mod usage;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use digest::{Digest, DigestError};
+pub use event::{Act, ErrorKind, Event, Executor, LimitKind, PhaseEnd, Source};
+pub use finding::{Citation, Finding, Outcome, Stage};
+pub use manifest::{Change, ChangeKind, Entry, EntryKind, Manifest};
+pub use message::{Message, Part, Reasoning, ToolCall};
+pub use model::{
+    Attempt, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Reply, Request, StopReason,
+    Tokens, ToolSpec,
+};
+pub use monitor::{Monitor, Suspicion};
+pub use recorder::{Discard, RecordError, Recorder};
+pub use sample::{Condition, SampleKey};
+pub use sandbox::{
+    Answer, Captured, Checkpoint, Command, ExitStatus, Limits, NewFile, Process, Provider, Sandbox,
+    SandboxError, SandboxSpec, Service, Session,
+};
+pub use usage::Usage;
+
+/// A future behind a pointer, for traits that are used as objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

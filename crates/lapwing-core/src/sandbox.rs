@@ -1,0 +1,271 @@
+//! The seam behind which every isolation back end stands.
+//!
+//! A [`Provider`] creates [`Sandbox`]es. A sandbox runs commands, moves files in and out, and tells its state as a
+//! [`Manifest`] and a table of processes. *Programs* are commands offered inside whose logic runs outside: a call
+//! blocks at a [`Checkpoint`] until it is answered.
+//!
+//! A command that fails is a result; `Err` means that the sandbox itself failed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BoxFuture, Manifest};
+
+/// Creates sandboxes of one kind.
+pub trait Provider: Send + Sync {
+    /// The back end's name, for example `native`.
+    fn name(&self) -> &str;
+
+    /// Creates a sandbox.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where isolation is missing, with the reason and what mends it.
+    fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>>;
+}
+
+/// An isolated machine. Dropping it destroys it.
+pub trait Sandbox: Send + Sync {
+    /// Runs `command` to its end. Background processes that it leaves live on until the sandbox ends.
+    fn exec(&self, command: Command) -> BoxFuture<'_, Result<Captured, SandboxError>>;
+
+    /// Starts `command` with its standard input and output open to the caller; standard error goes to standard output.
+    fn open(&self, command: Command) -> BoxFuture<'_, Result<Box<dyn Session>, SandboxError>>;
+
+    /// Starts `command` as the service `name`; pid 1 keeps its wait status.
+    fn start(&self, name: &str, command: Command) -> BoxFuture<'_, Result<(), SandboxError>>;
+
+    /// Waits until the service `name` has ended, at most `limit_ms`. Returns its status, or `None` while it runs.
+    fn wait(
+        &self,
+        name: &str,
+        limit_ms: u64,
+    ) -> BoxFuture<'_, Result<Option<ExitStatus>, SandboxError>>;
+
+    /// Writes files, with the sandbox's own uid, making parent directories as needed.
+    fn put(&self, files: Vec<NewFile>) -> BoxFuture<'_, Result<(), SandboxError>>;
+
+    /// Reads a regular file of at most `max_bytes`, without following a link in its last component.
+    /// `None`: there is no such file, it is no regular file, or it is larger.
+    fn get(
+        &self,
+        path: &str,
+        max_bytes: u64,
+    ) -> BoxFuture<'_, Result<Option<Vec<u8>>, SandboxError>>;
+
+    /// Makes `paths` read-only from now on. Nothing inside can undo it.
+    fn protect(&self, paths: &[String]) -> BoxFuture<'_, Result<(), SandboxError>>;
+
+    /// The state of the writable tree.
+    fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>>;
+
+    /// All live processes except pid 1, by pid.
+    fn processes(&self) -> BoxFuture<'_, Result<Vec<Process>, SandboxError>>;
+
+    /// The services that were started, in that order.
+    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, SandboxError>>;
+
+    /// Waits for the next call of a program. The caller inside stays blocked until [`Sandbox::answer`].
+    /// Dropping the future loses no call.
+    fn checkpoint(&self) -> BoxFuture<'_, Result<Checkpoint, SandboxError>>;
+
+    /// Answers the call `id` and lets its caller go on.
+    fn answer(&self, id: u64, answer: Answer) -> BoxFuture<'_, Result<(), SandboxError>>;
+
+    /// Ends every process and waits until all are gone.
+    fn destroy(self: Box<Self>) -> BoxFuture<'static, Result<(), SandboxError>>;
+}
+
+/// A running command with its input and output open.
+pub trait Session: Send {
+    /// Writes to its standard input. An ended reader is no error.
+    fn send<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, Result<(), SandboxError>>;
+
+    /// The next bytes of its output; empty at the end of output.
+    fn receive(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SandboxError>>;
+
+    /// Closes its input and waits for its end.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<ExitStatus, SandboxError>>;
+}
+
+/// What a sandbox is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SandboxSpec {
+    /// Host name inside.
+    pub hostname: String,
+    /// Names of the programs offered in `/usr/local/bin`.
+    pub programs: Vec<String>,
+    /// Resource limits.
+    pub limits: Limits,
+}
+
+/// Resource limits of a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes, of all processes and files together where the kernel can enforce it.
+    pub memory_bytes: u64,
+    /// Writable disk in bytes.
+    pub disk_bytes: u64,
+    /// Files and directories.
+    pub files: u64,
+    /// Processes and threads.
+    pub processes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 1 << 30, disk_bytes: 512 << 20, files: 100_000, processes: 256 }
+    }
+}
+
+/// A file to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its absolute path.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// A command to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments; the program is searched in the sandbox's `PATH`.
+    pub argv: Vec<String>,
+    /// Working directory.
+    pub cwd: String,
+    /// Variables beside `HOME`, `PATH`, `USER`, `LANG`.
+    pub env: BTreeMap<String, String>,
+    /// Standard input.
+    pub stdin: Vec<u8>,
+    /// Wall time after which the command and all its descendants are killed.
+    pub limit_ms: u64,
+    /// Bytes kept of each output stream: the first and the last half.
+    pub output_bytes: usize,
+}
+
+impl Command {
+    /// A command with the default limits: 120 s, 1 MiB a stream.
+    pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            cwd: "/home/agent".to_owned(),
+            env: BTreeMap::new(),
+            stdin: Vec::new(),
+            limit_ms: 120_000,
+            output_bytes: 1 << 20,
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ended", rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// It returned.
+    Exit {
+        /// Its exit code.
+        code: i32,
+    },
+    /// A signal ended it.
+    Signal {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It ran past its time limit and was killed.
+    TimeLimit,
+}
+
+impl ExitStatus {
+    /// Whether the process returned 0.
+    pub fn success(self) -> bool {
+        matches!(self, Self::Exit { code: 0 })
+    }
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output as far as it was kept.
+    pub stdout: Vec<u8>,
+    /// Standard error as far as it was kept.
+    pub stderr: Vec<u8>,
+    /// Bytes of standard output that were written.
+    pub stdout_bytes: u64,
+    /// Bytes of standard error that were written.
+    pub stderr_bytes: u64,
+    /// Wall time in milliseconds.
+    pub millis: u64,
+}
+
+/// A live process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id inside the sandbox.
+    pub pid: u32,
+    /// Its parent's id.
+    pub parent: u32,
+    /// Its arguments joined by spaces; anyone inside can forge them.
+    pub command: String,
+}
+
+/// A service and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Its process id inside the sandbox.
+    pub pid: u32,
+    /// How it ended, as pid 1 saw it; `None` while it runs.
+    pub status: Option<ExitStatus>,
+}
+
+/// A program call that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// To be handed to [`Sandbox::answer`].
+    pub id: u64,
+    /// The program's name.
+    pub program: String,
+    /// The arguments that followed the name.
+    pub arguments: Vec<String>,
+    /// The calling process, as the kernel tells.
+    pub pid: u32,
+}
+
+/// What a program's caller sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Written to the caller's standard output.
+    pub stdout: String,
+    /// The caller's exit code.
+    pub code: i32,
+}
+
+/// The sandbox itself failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// This machine cannot isolate.
+    #[error("{reason}")]
+    Unavailable {
+        /// What is missing.
+        reason: String,
+        /// The command or setting that mends it.
+        mend: String,
+    },
+    /// A step failed.
+    #[error("{step}: {cause}")]
+    Failed {
+        /// What was being done.
+        step: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The sandbox is gone.
+    #[error("the sandbox is gone: {0}")]
+    Lost(String),
+}

@@ -1,0 +1,1 @@
+//! Runs samples and scores them.

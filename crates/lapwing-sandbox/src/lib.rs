@@ -1,0 +1,1 @@
+//! Isolation for commands that a model runs.

@@ -1,0 +1,1 @@
+//! The scenario format: parse, expand, render, evidence, expressions, scripted policies.
