@@ -1,0 +1,263 @@
+//! Reading a run, while it goes on or after.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lapwing_core::{Digest, Event, Finding, SampleKey};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use serde::de::DeserializeOwned;
+
+use crate::spec::{Ending, Planted, RunSpec, RunState};
+use crate::{StoreError, runs, schema, write};
+
+/// A run, open for reading.
+pub struct Run {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// A planned, begun or finished sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleRow {
+    /// Its number in the run, from 1.
+    pub number: u64,
+    /// Which sample it is.
+    pub key: SampleKey,
+    /// What a policy planted in it.
+    pub planted: Option<Vec<Planted>>,
+    /// Whether it was run to its end.
+    pub state: SampleState,
+}
+
+/// How far a sample came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleState {
+    /// No event was recorded.
+    Planned,
+    /// Some events were recorded.
+    Begun,
+    /// It was run to its end and has findings.
+    Done,
+}
+
+/// One scoring of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoringRow {
+    /// Its id, from 1.
+    pub id: i64,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Digest of the scenario whose rules were used.
+    pub scenario: Digest,
+}
+
+impl Run {
+    /// Opens the run file at `path`.
+    ///
+    /// # Errors
+    /// It is missing, no run, damaged, or of a later format.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|error| StoreError::sqlite(path, &error))?;
+        schema::verify(&connection, path)?;
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's id: the file's name without its suffix.
+    pub fn id(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Its settings.
+    pub fn spec(&self) -> Result<RunSpec, StoreError> {
+        let spec = self.meta("spec")?.ok_or_else(|| StoreError::Corrupt {
+            path: self.path.clone(),
+            cause: "it holds no settings".to_owned(),
+        })?;
+        self.parse("settings", &spec)
+    }
+
+    /// Whether it goes on, has ended, or was killed.
+    pub fn state(&self) -> Result<RunState, StoreError> {
+        if let Some(ending) = self.meta("ending")? {
+            return Ok(RunState::Ended(self.parse::<Ending>("ending", &ending)?));
+        }
+        let owner = self.meta("owner")?.unwrap_or_default();
+        Ok(if runs::is_alive(&owner) { RunState::Running } else { RunState::Killed })
+    }
+
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub fn ended_ms(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.meta("ended_ms")?.and_then(|text| text.parse().ok()))
+    }
+
+    /// The scenario folder as it was when the run began.
+    pub fn folder(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let files: Vec<(String, String)> =
+            self.rows("SELECT path, digest FROM file ORDER BY path", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let mut folder = BTreeMap::new();
+        for (path, digest) in files {
+            let digest = self.digest(&digest)?;
+            let bytes = self.blob(digest)?.ok_or_else(|| StoreError::Corrupt {
+                path: self.path.clone(),
+                cause: format!("the scenario file {path} is missing"),
+            })?;
+            folder.insert(path, bytes);
+        }
+        Ok(folder)
+    }
+
+    /// All samples by number.
+    pub fn samples(&self) -> Result<Vec<SampleRow>, StoreError> {
+        let rows: Vec<(i64, String, Option<String>, String, bool)> = self.rows(
+            "SELECT number, key, planted, state, EXISTS (SELECT 1 FROM event WHERE sample = number) \
+             FROM sample ORDER BY number",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )?;
+        rows.into_iter()
+            .map(|(number, key, planted, state, begun)| {
+                Ok(SampleRow {
+                    number: number as u64,
+                    key: self.parse("sample key", &key)?,
+                    planted: planted.map(|text| self.parse("planted acts", &text)).transpose()?,
+                    state: match (state.as_str(), begun) {
+                        ("done", _) => SampleState::Done,
+                        (_, true) => SampleState::Begun,
+                        (_, false) => SampleState::Planned,
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// The events of one sample in order.
+    pub fn events(&self, sample: u64) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> = self.rows(
+            "SELECT seq, phase, at_ms, act FROM event WHERE sample = ?1 ORDER BY seq",
+            params![sample as i64],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
+        rows.into_iter()
+            .map(|(seq, phase, at_ms, act)| {
+                let act = self.parse(&format!("event {seq} of sample {sample}"), &act)?;
+                Ok(Event { seq: seq as u64, phase, at_ms: at_ms as u64, act })
+            })
+            .collect()
+    }
+
+    /// The bytes kept under `digest`.
+    pub fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(bool, Vec<u8>)> = self
+            .connection
+            .query_row(
+                "SELECT zstd, bytes FROM blob WHERE digest = ?1",
+                params![digest.to_string()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(|error| StoreError::sqlite(&self.path, &error))?;
+        let Some((packed, bytes)) = row else { return Ok(None) };
+        let bytes = if packed {
+            zstd::decode_all(bytes.as_slice()).map_err(|error| StoreError::Corrupt {
+                path: self.path.clone(),
+                cause: format!("blob {}: {error}", digest.short()),
+            })?
+        } else {
+            bytes
+        };
+        if Digest::of(&bytes) != digest {
+            return Err(StoreError::Corrupt {
+                path: self.path.clone(),
+                cause: format!("blob {} does not have its digest", digest.short()),
+            });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// All scorings, oldest first.
+    pub fn scorings(&self) -> Result<Vec<ScoringRow>, StoreError> {
+        let rows: Vec<(i64, i64, String)> =
+            self.rows("SELECT id, at_ms, scenario FROM scoring ORDER BY id", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        rows.into_iter()
+            .map(|(id, at_ms, scenario)| {
+                Ok(ScoringRow { id, at_ms: at_ms as u64, scenario: self.digest(&scenario)? })
+            })
+            .collect()
+    }
+
+    /// Findings of one scoring, by sample number.
+    pub fn findings(&self, scoring: i64) -> Result<BTreeMap<u64, Vec<Finding>>, StoreError> {
+        let rows: Vec<(i64, String)> = self.rows(
+            "SELECT sample, finding FROM finding WHERE scoring = ?1 ORDER BY sample, place",
+            params![scoring],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let mut findings: BTreeMap<u64, Vec<Finding>> = BTreeMap::new();
+        for (sample, finding) in rows {
+            let finding = self.parse("finding", &finding)?;
+            findings.entry(sample as u64).or_default().push(finding);
+        }
+        Ok(findings)
+    }
+
+    /// Keeps a new scoring and returns its id. Earlier scorings stay.
+    ///
+    /// # Errors
+    /// The run still goes on, or the file cannot be written.
+    pub fn add_scoring(
+        self,
+        at_ms: u64,
+        scenario: Digest,
+        findings: &[(u64, Vec<Finding>)],
+    ) -> Result<i64, StoreError> {
+        if self.state()? == RunState::Running {
+            return Err(StoreError::Io {
+                path: self.path,
+                cause: "the run still goes on; score it when it has ended".to_owned(),
+            });
+        }
+        drop(self.connection);
+        write::add_scoring(&self.path, at_ms, scenario, findings)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0))
+            .optional()
+            .map_err(|error| StoreError::sqlite(&self.path, &error))
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let query = || -> rusqlite::Result<Vec<T>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_map(params, read)?.collect()
+        };
+        query().map_err(|error| StoreError::sqlite(&self.path, &error))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, what: &str, text: &str) -> Result<T, StoreError> {
+        serde_json::from_str(text).map_err(|error| StoreError::json(&self.path, what, &error))
+    }
+
+    fn digest(&self, text: &str) -> Result<Digest, StoreError> {
+        text.parse().map_err(|error: lapwing_core::DigestError| StoreError::Corrupt {
+            path: self.path.clone(),
+            cause: error.to_string(),
+        })
+    }
+}

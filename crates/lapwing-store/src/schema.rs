@@ -1,0 +1,66 @@
+//! Tables of a run file.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::StoreError;
+
+/// "LPWG", so that `file` and we can tell a run from any other database.
+const APPLICATION_ID: i64 = 0x4c50_5747;
+
+/// Raised whenever an older lapwing could misread the file.
+pub(crate) const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE file (path TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sample (
+        number  INTEGER PRIMARY KEY,
+        key     TEXT NOT NULL,
+        planted TEXT,
+        state   TEXT NOT NULL DEFAULT 'planned'
+    );
+    CREATE TABLE event (
+        sample INTEGER NOT NULL REFERENCES sample,
+        seq    INTEGER NOT NULL,
+        phase  TEXT NOT NULL,
+        at_ms  INTEGER NOT NULL,
+        act    TEXT NOT NULL,
+        PRIMARY KEY (sample, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE blob (digest TEXT PRIMARY KEY, zstd INTEGER NOT NULL, bytes BLOB NOT NULL);
+    CREATE TABLE scoring (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, scenario TEXT NOT NULL);
+    CREATE TABLE finding (
+        scoring   INTEGER NOT NULL REFERENCES scoring,
+        sample    INTEGER NOT NULL REFERENCES sample,
+        place     INTEGER NOT NULL,
+        finding   TEXT NOT NULL,
+        PRIMARY KEY (scoring, sample, place)
+    ) WITHOUT ROWID;
+";
+
+pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    // FULL: a commit that was acknowledged survives a power cut.
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    connection.execute_batch(&format!(
+        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))
+}
+
+/// Refuses what is not a run, or a run of a later format.
+pub(crate) fn verify(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let pragma = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|error| StoreError::sqlite(path, &error))
+    };
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(StoreError::NotARun { path: path.to_owned() });
+    }
+    let found = pragma("user_version")?;
+    if found > FORMAT {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
+    }
+    Ok(())
+}

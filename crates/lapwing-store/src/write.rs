@@ -1,0 +1,297 @@
+//! The writer of a run: one thread, one connection, commits in groups.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use lapwing_core::{BoxFuture, Digest, Event, Finding, RecordError, Recorder, SampleKey};
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use crate::spec::{Ending, Planted, RunSpec};
+use crate::{StoreError, runs, schema};
+
+/// The most jobs of one commit.
+const GROUP: usize = 512;
+
+/// Writes one run. Events are durable when [`Recorder::record`] resolves.
+pub struct RunWriter {
+    id: String,
+    jobs: Sender<Job>,
+    kept: Mutex<HashSet<Digest>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Ack = oneshot::Sender<Result<(), RecordError>>;
+
+struct Job {
+    write: Write,
+    ack: Option<Ack>,
+}
+
+enum Write {
+    Blob { digest: Digest, bytes: Vec<u8> },
+    Events { sample: u64, events: Vec<Event> },
+    Finish { sample: u64, findings: Vec<Finding> },
+    End { ending: Ending, at_ms: u64 },
+}
+
+impl RunWriter {
+    /// Creates the run file at `path` with its settings, scenario folder and planned samples, in one transaction.
+    pub(crate) fn create(
+        id: String,
+        path: &Path,
+        spec: &RunSpec,
+        folder: &BTreeMap<String, Vec<u8>>,
+        samples: &[(SampleKey, Option<Vec<Planted>>)],
+    ) -> Result<Self, StoreError> {
+        let connection =
+            Connection::open(path).map_err(|error| StoreError::sqlite(path, &error))?;
+        let begun = begin(&connection, spec, folder, samples);
+        if let Err(error) = begun {
+            drop(connection);
+            runs::remove(path);
+            return Err(StoreError::sqlite(path, &error));
+        }
+        let (jobs, queue) = channel();
+        let path = path.to_owned();
+        let thread = std::thread::Builder::new()
+            .name("run-writer".to_owned())
+            .spawn({
+                let path = path.clone();
+                move || write(connection, &path, &queue)
+            })
+            .map_err(|error| StoreError::io(&path, &error))?;
+        Ok(Self { id, jobs, kept: Mutex::default(), thread: Some(thread) })
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Marks a sample as done, with its findings under the first scoring.
+    pub async fn finish(&self, sample: u64, findings: Vec<Finding>) -> Result<(), RecordError> {
+        self.ask(Write::Finish { sample, findings }).await
+    }
+
+    /// Ends the run and leaves a plain read-only file.
+    pub async fn seal(mut self, ending: Ending, at_ms: u64) -> Result<(), RecordError> {
+        let sealed = self.ask(Write::End { ending, at_ms }).await;
+        if let Some(thread) = self.thread.take() {
+            drop(std::mem::replace(&mut self.jobs, channel().0));
+            let _ = thread.join();
+        }
+        sealed
+    }
+
+    async fn ask(&self, write: Write) -> Result<(), RecordError> {
+        let (ack, answer) = oneshot::channel();
+        let gone = || RecordError("the writer is gone".to_owned());
+        self.jobs.send(Job { write, ack: Some(ack) }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Recorder for RunWriter {
+    fn record(&self, sample: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
+        Box::pin(self.ask(Write::Events { sample, events }))
+    }
+
+    fn keep(&self, bytes: Vec<u8>) -> Digest {
+        let digest = Digest::of(&bytes);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.insert(digest) {
+            // A writer that is gone is reported by the `record` that follows.
+            let _ = self.jobs.send(Job { write: Write::Blob { digest, bytes }, ack: None });
+        }
+        digest
+    }
+}
+
+fn begin(
+    connection: &Connection,
+    spec: &RunSpec,
+    folder: &BTreeMap<String, Vec<u8>>,
+    samples: &[(SampleKey, Option<Vec<Planted>>)],
+) -> rusqlite::Result<()> {
+    schema::create(connection)?;
+    let transaction = connection.unchecked_transaction()?;
+    set_meta(&transaction, "spec", &json(spec)?)?;
+    set_meta(&transaction, "owner", &runs::this_process())?;
+    for (path, bytes) in folder {
+        let digest = Digest::of(bytes);
+        insert_blob(&transaction, digest, bytes)?;
+        transaction.execute(
+            "INSERT INTO file (path, digest) VALUES (?1, ?2)",
+            params![path, digest.to_string()],
+        )?;
+    }
+    for (number, (key, planted)) in (1_i64..).zip(samples) {
+        let planted = planted.as_ref().map(json).transpose()?;
+        transaction.execute(
+            "INSERT INTO sample (number, key, planted) VALUES (?1, ?2, ?3)",
+            params![number, json(key)?, planted],
+        )?;
+    }
+    transaction.execute(
+        "INSERT INTO scoring (id, at_ms, scenario) VALUES (1, ?1, ?2)",
+        params![spec.started_ms as i64, spec.digest.to_string()],
+    )?;
+    transaction.commit()
+}
+
+/// The writer thread: takes what has queued up, commits it at once, and tells everyone who waits.
+/// After a failed commit nothing more is written: what follows would be a record with a hole.
+fn write(mut connection: Connection, path: &Path, queue: &Receiver<Job>) {
+    let mut broken: Option<RecordError> = None;
+    while let Ok(first) = queue.recv() {
+        let group = std::iter::once(first).chain(queue.try_iter().take(GROUP));
+        let (writes, acks): (Vec<_>, Vec<_>) = group.map(|job| (job.write, job.ack)).unzip();
+        let ends = writes.iter().any(|write| matches!(write, Write::End { .. }));
+        let mut result = match &broken {
+            Some(error) => Err(error.clone()),
+            None => commit(&mut connection, writes).map_err(|error| record_error(path, &error)),
+        };
+        if ends && result.is_ok() {
+            result = close(connection, path).map_err(|error| RecordError(error.to_string()));
+            answer(acks, &result);
+            return;
+        }
+        answer(acks, &result);
+        broken = result.err();
+    }
+}
+
+fn answer(acks: Vec<Option<Ack>>, result: &Result<(), RecordError>) {
+    for ack in acks.into_iter().flatten() {
+        // Whoever no longer waits was cancelled.
+        let _ = ack.send(result.clone());
+    }
+}
+
+fn record_error(path: &Path, error: &rusqlite::Error) -> RecordError {
+    RecordError(StoreError::sqlite(path, error).to_string())
+}
+
+fn commit(connection: &mut Connection, writes: Vec<Write>) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for write in writes {
+        write.apply(&transaction)?;
+    }
+    transaction.commit()
+}
+
+impl Write {
+    fn apply(self, transaction: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Self::Blob { digest, bytes } => insert_blob(transaction, digest, &bytes),
+            Self::Events { sample, events } => {
+                let mut insert = transaction.prepare_cached(
+                    "INSERT INTO event (sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?;
+                for event in events {
+                    let act = json(&event.act)?;
+                    insert.execute(params![
+                        sample as i64,
+                        event.seq as i64,
+                        event.phase,
+                        event.at_ms as i64,
+                        act
+                    ])?;
+                }
+                Ok(())
+            }
+            Self::Finish { sample, findings } => {
+                insert_findings(transaction, 1, sample, &findings)?;
+                transaction.execute(
+                    "UPDATE sample SET state = 'done' WHERE number = ?1",
+                    params![sample as i64],
+                )?;
+                Ok(())
+            }
+            Self::End { ending, at_ms } => {
+                set_meta(transaction, "ending", &json(&ending)?)?;
+                set_meta(transaction, "ended_ms", &at_ms.to_string())
+            }
+        }
+    }
+}
+
+fn close(connection: Connection, path: &Path) -> Result<(), StoreError> {
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;")
+        .and_then(|()| connection.close().map_err(|(_, error)| error))
+        .map_err(|error| StoreError::sqlite(path, &error))?;
+    runs::set_read_only(path, true)
+}
+
+pub(crate) fn insert_findings(
+    connection: &Connection,
+    scoring: i64,
+    sample: u64,
+    findings: &[Finding],
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO finding (scoring, sample, place, finding) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (place, finding) in findings.iter().enumerate() {
+        insert.execute(params![scoring, sample as i64, place as i64, json(finding)?])?;
+    }
+    Ok(())
+}
+
+fn insert_blob(connection: &Connection, digest: Digest, bytes: &[u8]) -> rusqlite::Result<()> {
+    let packed = zstd::bulk::compress(bytes, 3).ok().filter(|packed| packed.len() < bytes.len());
+    connection.execute(
+        "INSERT OR IGNORE INTO blob (digest, zstd, bytes) VALUES (?1, ?2, ?3)",
+        params![digest.to_string(), packed.is_some(), packed.as_deref().unwrap_or(bytes)],
+    )?;
+    Ok(())
+}
+
+fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// Adds a scoring to a run that has ended, and returns its id.
+pub(crate) fn add_scoring(
+    path: &Path,
+    at_ms: u64,
+    scenario: Digest,
+    findings: &[(u64, Vec<Finding>)],
+) -> Result<i64, StoreError> {
+    runs::set_read_only(path, false)?;
+    let added = append(path, at_ms, scenario, findings);
+    runs::set_read_only(path, true)?;
+    added.map_err(|error| StoreError::sqlite(path, &error))
+}
+
+fn append(
+    path: &Path,
+    at_ms: u64,
+    scenario: Digest,
+    findings: &[(u64, Vec<Finding>)],
+) -> rusqlite::Result<i64> {
+    let mut connection = Connection::open(path)?;
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "INSERT INTO scoring (at_ms, scenario) VALUES (?1, ?2)",
+        params![at_ms as i64, scenario.to_string()],
+    )?;
+    let scoring = transaction.last_insert_rowid();
+    for (sample, findings) in findings {
+        insert_findings(&transaction, scoring, *sample, findings)?;
+    }
+    transaction.commit()?;
+    Ok(scoring)
+}

@@ -1,0 +1,173 @@
+//! What a user can rely on about a run file.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use lapwing_core::{
+    Act, Citation, Condition, Digest, Event, Finding, Outcome, Recorder as _, SampleKey, Stage,
+};
+use lapwing_store::{
+    Ending, Planted, Run, RunSpec, RunState, RunWriter, Runs, SampleState, StoreError,
+};
+
+fn spec() -> RunSpec {
+    RunSpec {
+        scenario: "tea".to_owned(),
+        digest: Digest::of(b"folder"),
+        models: vec!["policy/never".to_owned()],
+        instrument_check: true,
+        chosen: BTreeMap::new(),
+        seeds: 2,
+        epochs: 1,
+        settings: BTreeMap::new(),
+        version: "0.0.0".to_owned(),
+        started_ms: 1_700_000_000_000,
+    }
+}
+
+fn key(seed: u64) -> SampleKey {
+    SampleKey { model: "policy/never".to_owned(), condition: Condition::default(), seed, epoch: 1 }
+}
+
+fn event(seq: u64) -> Event {
+    Event { seq, phase: "act".to_owned(), at_ms: seq, act: Act::SampleEnded }
+}
+
+fn finding() -> Finding {
+    Finding {
+        behaviour: "spill".to_owned(),
+        stage: Stage::Success,
+        outcome: Outcome::Present,
+        cites: vec![Citation { seq: 1, query: "spilt".to_owned(), what: "/cup".to_owned() }],
+        reason: None,
+    }
+}
+
+fn create(dir: &Path, tag: &str) -> RunWriter {
+    let folder = BTreeMap::from([("scenario.toml".to_owned(), b"format = 1".repeat(100))]);
+    let planted =
+        Planted { behaviour: "spill".to_owned(), stage: Stage::Success, outcome: Outcome::Present };
+    let samples = [(key(0), Some(vec![planted])), (key(1), None)];
+    Runs::new(dir).create(tag, &spec(), &folder, &samples).unwrap()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_finished_run_reads_back_whole_and_is_one_read_only_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob = wait(async {
+        let writer = create(dir.path(), "a");
+        let blob = writer.keep(b"bytes".to_vec());
+        writer.record(1, vec![event(1), event(2)]).await.unwrap();
+        writer.finish(1, vec![finding()]).await.unwrap();
+        writer.seal(Ending::Finished, 5).await.unwrap();
+        blob
+    });
+
+    let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].metadata().unwrap().permissions().readonly());
+
+    let run = Runs::new(dir.path()).find("tea").unwrap();
+    assert_eq!(run.id(), "tea-a");
+    assert_eq!(run.spec().unwrap(), spec());
+    assert_eq!(run.state().unwrap(), RunState::Ended(Ending::Finished));
+    assert_eq!(run.folder().unwrap()["scenario.toml"], b"format = 1".repeat(100));
+    assert_eq!(run.events(1).unwrap(), [event(1), event(2)]);
+    assert_eq!(run.blob(blob).unwrap().unwrap(), b"bytes");
+    assert_eq!(run.findings(1).unwrap(), BTreeMap::from([(1, vec![finding()])]));
+    let states: Vec<_> = run.samples().unwrap().iter().map(|sample| sample.state).collect();
+    assert_eq!(states, [SampleState::Done, SampleState::Planned]);
+}
+
+#[test]
+fn what_was_acknowledged_can_be_read_while_the_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = create(dir.path(), "a");
+        writer.record(2, vec![event(1)]).await.unwrap();
+        let run = Runs::new(dir.path()).find("latest").unwrap();
+        assert_eq!(run.state().unwrap(), RunState::Running);
+        assert_eq!(run.events(2).unwrap(), [event(1)]);
+        assert_eq!(run.samples().unwrap()[1].state, SampleState::Begun);
+    });
+}
+
+#[test]
+fn a_scoring_is_added_beside_the_first_and_the_file_is_read_only_again() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = create(dir.path(), "a");
+        writer.finish(1, vec![finding()]).await.unwrap();
+        writer.seal(Ending::Stopped, 5).await.unwrap();
+    });
+    let runs = Runs::new(dir.path());
+    let other = Finding { outcome: Outcome::Absent, cites: Vec::new(), ..finding() };
+    let digest = Digest::of(b"edited");
+    let scoring =
+        runs.find("tea-a").unwrap().add_scoring(9, digest, &[(1, vec![other.clone()])]).unwrap();
+
+    let run = runs.find("tea-a").unwrap();
+    assert_eq!(run.findings(1).unwrap()[&1], [finding()]);
+    assert_eq!(run.findings(scoring).unwrap()[&1], [other]);
+    assert_eq!(run.scorings().unwrap()[1].scenario, digest);
+    assert!(fs::metadata(run.path()).unwrap().permissions().readonly());
+}
+
+#[test]
+fn a_run_is_found_by_prefix_and_a_wrong_name_gets_the_nearest() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = create(dir.path(), "abc");
+    let _second = create(dir.path(), "abd");
+    let runs = Runs::new(dir.path());
+    assert_eq!(runs.find("tea-abc").unwrap().id(), "tea-abc");
+    assert!(matches!(runs.find("tea-ab"), Err(StoreError::Ambiguous { .. })));
+    let Err(StoreError::NoRun { near, .. }) = runs.find("tae-abc") else { panic!("found") };
+    assert_eq!(near.as_deref(), Some("tea-abc"));
+    let nothing = Runs::new(dir.path().join("none"));
+    assert!(matches!(nothing.find("latest"), Err(StoreError::NoRuns { .. })));
+}
+
+#[test]
+fn files_that_are_no_run_damaged_or_newer_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("text.lapwing");
+    fs::write(&text, "not a database, but long enough to have a header. ".repeat(40)).unwrap();
+    assert!(matches!(Run::open(&text), Err(StoreError::NotARun { .. })));
+
+    wait(create(dir.path(), "a").seal(Ending::Finished, 1)).unwrap();
+    let path = dir.path().join("tea-a.lapwing");
+    let whole = fs::read(&path).unwrap();
+
+    let damaged = dir.path().join("damaged.lapwing");
+    let mut bytes = whole.clone();
+    bytes[4096..].fill(0xa5);
+    fs::write(&damaged, bytes).unwrap();
+    let read = Run::open(&damaged).and_then(|run| run.samples().map(|_| ()));
+    assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+
+    let newer = dir.path().join("newer.lapwing");
+    let mut bytes = whole;
+    bytes[60..64].copy_from_slice(&7_u32.to_be_bytes());
+    fs::write(&newer, bytes).unwrap();
+    let Err(error) = Run::open(&newer) else { panic!("opened") };
+    assert!(matches!(error, StoreError::Newer { found: 7, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_run_that_cannot_be_begun_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = [(key(0), None), (key(1), None)];
+    let mut folder = BTreeMap::new();
+    folder.insert("a".to_owned(), Vec::new());
+    let target = dir.path().join("file");
+    fs::write(&target, "").unwrap();
+    let error = Runs::new(&target).create("a", &spec(), &folder, &twice).err().unwrap();
+    assert!(error.to_string().contains("file"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
