@@ -1,1 +1,12 @@
-//! Estimators on slices.
+//! Estimators on counts and slices: how certain a rate is, also when samples share seeds and when some are missing.
+//!
+//! Pure functions. Probabilities, rates and levels lie in `[0, 1]`; a level is the nominal coverage, for example `0.95`.
+
+mod clustered;
+mod interval;
+mod missing;
+mod quantile;
+
+pub use clustered::{Clustered, MIN_CLUSTERS, TooFewClusters, clustered};
+pub use interval::{Interval, clopper_pearson, jeffreys, wilson};
+pub use missing::bounds;

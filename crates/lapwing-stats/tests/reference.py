@@ -1,0 +1,53 @@
+"""Prints the rows of tests/reference.rs from an independent implementation: SciPy and statsmodels.
+
+    python -m venv venv && venv/bin/pip install scipy statsmodels && venv/bin/python reference.py
+"""
+
+import numpy as np
+import scipy
+import statsmodels
+import statsmodels.api as sm
+from scipy.stats import beta, t
+from statsmodels.stats.proportion import proportion_confint
+
+print(f"scipy {scipy.__version__}, statsmodels {statsmodels.__version__}")
+
+for level in (0.9, 0.95, 0.99):
+    for k, n in ((0, 1), (1, 1), (0, 20), (1, 20), (5, 10), (7, 100), (100, 100), (973, 1000), (12, 100000)):
+        alpha = 1 - level
+        wilson = proportion_confint(k, n, alpha, method="wilson")
+        exact = proportion_confint(k, n, alpha, method="beta")
+        low = 0.0 if k == 0 else beta.ppf(alpha / 2, k + 0.5, n - k + 0.5)
+        high = 1.0 if k == n else beta.ppf(1 - alpha / 2, k + 0.5, n - k + 0.5)
+        ends = [*wilson, *exact, low, high]
+        print(f"({k}, {n}, {level}, [" + ", ".join(f"{end:.12f}" for end in ends) + "]),")
+
+# Clustered: an intercept-only regression with clustered errors (statsmodels' cov_type "cluster" with group
+# correction g/(g-1) and no correction for parameters) gives the variance; the rest is arithmetic.
+for clusters in (
+    [(0, 4), (1, 4), (4, 4), (2, 4), (0, 4), (3, 4), (4, 4), (0, 4), (0, 4), (1, 4)],
+    [(1, 2), (0, 3), (5, 5), (0, 1), (2, 7), (0, 4), (1, 1), (3, 3), (0, 2), (0, 6), (2, 2), (1, 9)],
+):
+    outcomes = np.concatenate([[1.0] * k + [0.0] * (n - k) for k, n in clusters])
+    groups = np.concatenate([[i] * n for i, (_, n) in enumerate(clusters)])
+    fit = sm.OLS(outcomes, np.ones_like(outcomes)).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    g, p = len(clusters), outcomes.mean()
+    variance = fit.cov_params()[0, 0] * g / (g - 1)
+    effective = p * (1 - p) / variance
+    q = t.ppf(0.975, g - 1)
+    centre = (p + q * q / (2 * effective)) / (1 + q * q / effective)
+    half = q * np.sqrt(p * (1 - p) / effective + (q / (2 * effective)) ** 2) / (1 + q * q / effective)
+    print(f"(&{clusters}, [{p:.12f}, {effective:.12f}, {centre - half:.12f}, {centre + half:.12f}]),")
+
+# Coverage of Wilson's interval at single rates and its mean over 999 rates, by enumeration.
+for n in (20, 50, 100):
+    ends = [proportion_confint(k, n, 0.05, method="wilson") for k in range(n + 1)]
+
+    def coverage(p):
+        pmf = scipy.stats.binom.pmf(range(n + 1), n, p)
+        return sum(mass for mass, (low, high) in zip(pmf, ends) if low <= p <= high)
+
+    mean = np.mean([coverage(i / 1000) for i in range(1, 1000)])
+    print(f"({n}, {coverage(0.01):.9f}, {mean:.9f}),")
