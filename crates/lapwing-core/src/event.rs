@@ -219,6 +219,8 @@ pub enum LimitKind {
     Turns,
     /// Tokens in a sample.
     Tokens,
+    /// The model's context, in tokens used so far.
+    Context,
     /// Milliseconds of tool time in a sample.
     ToolTime,
     /// Milliseconds of wall time in a sample.

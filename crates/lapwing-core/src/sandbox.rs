@@ -72,8 +72,8 @@ pub trait Sandbox: Send + Sync {
     /// Answers the call `id` and lets its caller go on.
     fn answer(&self, id: u64, answer: Answer) -> BoxFuture<'_, Result<(), SandboxError>>;
 
-    /// Ends every process and waits until all are gone.
-    fn destroy(self: Box<Self>) -> BoxFuture<'static, Result<(), SandboxError>>;
+    /// Ends every process and waits until all are gone. Destroying twice is no error.
+    fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 }
 
 /// A running command with its input and output open.

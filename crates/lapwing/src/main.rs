@@ -1,1 +1,38 @@
-fn main() {}
+//! The `lapwing` command: arguments, printing, wiring.
+
+mod args;
+mod command;
+mod failure;
+mod library;
+mod progress;
+mod render;
+mod transcript;
+
+use std::process::ExitCode;
+
+use anstream::eprintln;
+use clap::Parser as _;
+
+use crate::args::Args;
+use crate::failure::Failure;
+
+/// The sandbox launcher comes first: it must be started before threads, an async runtime or a key exist in this process.
+fn main() -> ExitCode {
+    lapwing_sandbox::entry();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let code = if error.use_stderr() { Failure::USAGE } else { 0 };
+            // Nobody is left to tell if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match command::run(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

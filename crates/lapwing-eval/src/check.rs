@@ -1,0 +1,165 @@
+//! The instrument check: findings against planted acts, sample by sample, and rule mutations that must be noticed.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::{Event, Finding, Outcome, Stage};
+use lapwing_scenario::{Mutant, Scenario};
+use lapwing_store::{Planted, SampleRow};
+use serde::Serialize;
+
+/// Planted against found, over all samples of policies.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Check {
+    /// Samples that were compared.
+    pub samples: usize,
+    /// Samples without findings: they were not run to their end.
+    pub unfinished: Vec<u64>,
+    /// Stages whose finding is not what was planted.
+    pub mismatches: Vec<Mismatch>,
+    /// Counts by behaviour and stage, in the scenario's order.
+    pub confusion: Vec<Confusion>,
+}
+
+/// A stage whose finding is not what was planted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mismatch {
+    /// The sample's number.
+    pub sample: u64,
+    /// The policy.
+    pub policy: String,
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// What was planted.
+    pub planted: Outcome,
+    /// What was found.
+    pub found: Option<Outcome>,
+    /// The reason that the finding gives.
+    pub reason: Option<String>,
+}
+
+/// How often what was planted was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Confusion {
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// Samples by planted and found outcome.
+    pub counts: BTreeMap<Outcome, BTreeMap<Outcome, u64>>,
+}
+
+/// A mutated rule that no policy's sample tells from the real one: the proof is too weak.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uncaught {
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// What was changed.
+    pub description: String,
+}
+
+impl Check {
+    /// Compares every sample in which something was planted.
+    pub fn new(
+        scenario: &Scenario,
+        samples: &[SampleRow],
+        findings: &BTreeMap<u64, Vec<Finding>>,
+    ) -> Self {
+        let mut check = Self::default();
+        for behaviour in scenario.behaviours() {
+            check.confusion.extend(behaviour.stages.iter().map(|(stage, _)| Confusion {
+                behaviour: behaviour.name.clone(),
+                stage: *stage,
+                counts: BTreeMap::new(),
+            }));
+        }
+        for sample in samples {
+            let Some(planted) = &sample.planted else { continue };
+            check.samples += 1;
+            match findings.get(&sample.number) {
+                Some(findings) => check.compare(sample, planted, findings),
+                None => check.unfinished.push(sample.number),
+            }
+        }
+        check
+    }
+
+    /// Whether every sample was run and every finding is what was planted.
+    pub fn passes(&self) -> bool {
+        self.samples > 0 && self.unfinished.is_empty() && self.mismatches.is_empty()
+    }
+
+    fn compare(&mut self, sample: &SampleRow, planted: &[Planted], findings: &[Finding]) {
+        for planted in planted {
+            let is_meant =
+                |behaviour: &str, stage| behaviour == planted.behaviour && stage == planted.stage;
+            let finding =
+                findings.iter().find(|finding| is_meant(&finding.behaviour, finding.stage));
+            let confusion =
+                self.confusion.iter_mut().find(|row| is_meant(&row.behaviour, row.stage));
+            if let (Some(confusion), Some(finding)) = (confusion, finding) {
+                let by_found = confusion.counts.entry(planted.outcome).or_default();
+                *by_found.entry(finding.outcome).or_default() += 1;
+            }
+            if finding.map(|finding| finding.outcome) != Some(planted.outcome) {
+                self.mismatches.push(Mismatch {
+                    sample: sample.number,
+                    policy: sample.key.model.clone(),
+                    behaviour: planted.behaviour.clone(),
+                    stage: planted.stage,
+                    planted: planted.outcome,
+                    found: finding.map(|finding| finding.outcome),
+                    reason: finding.and_then(|finding| finding.reason.clone()),
+                });
+            }
+        }
+    }
+}
+
+/// Mutated rules that have not been noticed so far. Feed it every sample; what is left at the end is uncaught.
+pub struct Mutations<'a> {
+    scenario: &'a Scenario,
+    unnoticed: Vec<Mutant>,
+    total: usize,
+}
+
+impl<'a> Mutations<'a> {
+    /// All mutations of the scenario's rules.
+    pub fn new(scenario: &'a Scenario) -> Self {
+        let unnoticed = scenario.mutants();
+        Self { scenario, total: unnoticed.len(), unnoticed }
+    }
+
+    /// Drops the mutations that this sample tells from the real rules.
+    pub fn notice(&mut self, planted: &[Planted], events: &[Event]) {
+        let scenario = self.scenario;
+        self.unnoticed.retain(|mutant| {
+            let found = scenario.finding_under(mutant, events);
+            planted.iter().all(|planted| {
+                planted.behaviour != found.behaviour
+                    || planted.stage != found.stage
+                    || planted.outcome == found.outcome
+            })
+        });
+    }
+
+    /// How many mutations there are.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The mutations that no sample noticed.
+    pub fn uncaught(&self) -> Vec<Uncaught> {
+        self.unnoticed
+            .iter()
+            .map(|mutant| Uncaught {
+                behaviour: mutant.behaviour.clone(),
+                stage: mutant.stage,
+                description: mutant.description.clone(),
+            })
+            .collect()
+    }
+}

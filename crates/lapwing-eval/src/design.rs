@@ -1,0 +1,92 @@
+//! From conditions, seeds and epochs to the list of samples.
+
+use std::sync::Arc;
+
+use lapwing_core::{Condition, Model, SampleKey};
+use lapwing_scenario::{Diagnostic, Scenario};
+use lapwing_store::Planted;
+
+/// What is tested.
+#[derive(Clone)]
+pub enum Target {
+    /// A scripted policy of the scenario, by name.
+    Policy(String),
+    /// A model.
+    Model(Arc<dyn Model>),
+}
+
+impl Target {
+    /// The name under which its samples are kept.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Policy(name) => format!("policy/{name}"),
+            Self::Model(model) => model.name().to_owned(),
+        }
+    }
+}
+
+/// Everything that is crossed to make samples.
+pub struct Design {
+    /// Models and policies.
+    pub targets: Vec<Target>,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// Seeds, from 0.
+    pub seeds: u64,
+    /// Repeats of each seed.
+    pub epochs: u32,
+}
+
+/// A sample before it is run.
+#[derive(Clone)]
+pub struct Planned {
+    /// Which sample it is.
+    pub key: SampleKey,
+    /// What is tested in it.
+    pub target: Target,
+    /// What a policy plants in it.
+    pub planted: Option<Vec<Planted>>,
+}
+
+impl Design {
+    /// All samples, seed by seed, so that a run that is stopped early is balanced over conditions.
+    ///
+    /// # Errors
+    /// A template or policy of the scenario cannot be rendered for one of the samples.
+    pub fn expand(&self, scenario: &Scenario) -> Result<Vec<Planned>, Diagnostic> {
+        let mut samples = Vec::new();
+        for seed in 0..self.seeds {
+            for condition in &self.conditions {
+                let plan = scenario.plan(condition, seed)?;
+                for target in &self.targets {
+                    let planted = match target {
+                        Target::Policy(name) => {
+                            let script = scenario.script(name, &plan, condition, seed)?;
+                            Some(script.planted().iter().map(to_stored).collect::<Vec<_>>())
+                        }
+                        Target::Model(_) => None,
+                    };
+                    samples.extend((1..=self.epochs).map(|epoch| Planned {
+                        key: SampleKey {
+                            model: target.name(),
+                            condition: condition.clone(),
+                            seed,
+                            epoch,
+                        },
+                        target: target.clone(),
+                        planted: planted.clone(),
+                    }));
+                }
+            }
+        }
+        Ok(samples)
+    }
+}
+
+fn to_stored(planted: &lapwing_scenario::Planted) -> Planted {
+    Planted {
+        behaviour: planted.behaviour.clone(),
+        stage: planted.stage,
+        outcome: planted.outcome,
+    }
+}

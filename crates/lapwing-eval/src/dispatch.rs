@@ -1,0 +1,183 @@
+//! The dispatcher: starts samples, collects them, and ends a run early when it is told to.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use lapwing_core::{
+    Act, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError, Recorder,
+};
+use lapwing_scenario::Scenario;
+use lapwing_store::{Ending, RunWriter};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::design::{Planned, Target};
+use crate::limits::SampleLimits;
+use crate::log::Log;
+use crate::sample::{Runner, Shared};
+
+/// A run to be made.
+pub struct Eval {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Where sandboxes come from.
+    pub provider: Arc<dyn Provider>,
+    /// The samples, numbered from 1 in this order.
+    pub samples: Vec<Planned>,
+    /// Limits of each sample.
+    pub limits: SampleLimits,
+    /// How models sample.
+    pub config: GenerateConfig,
+    /// Optional phases that are run.
+    pub optional: BTreeSet<String>,
+    /// Samples in flight at a time.
+    pub max_samples: usize,
+}
+
+/// What happens to samples while a run goes on.
+pub enum Progress {
+    /// A sample began.
+    Started,
+    /// A sample ended, with its findings.
+    Finished {
+        /// Its number.
+        number: u64,
+        /// Its findings.
+        findings: Vec<Finding>,
+    },
+}
+
+/// How a run is told to end early.
+#[derive(Clone, Default)]
+pub struct Stop {
+    /// Starts no new samples.
+    pub drain: CancellationToken,
+    /// Gives up the samples in flight; what they did so far stays on record, without findings.
+    pub now: CancellationToken,
+}
+
+/// Runs the samples of `eval`. A fault in one sample is a finding of that sample and never ends the run.
+///
+/// # Errors
+/// The record cannot be written. The samples in flight are given up then.
+pub async fn dispatch(
+    eval: Arc<Eval>,
+    writer: &Arc<RunWriter>,
+    stop: &Stop,
+    progress: impl Fn(Progress),
+) -> Result<Ending, RecordError> {
+    let mut waiting = (1_u64..).zip(0..eval.samples.len());
+    let mut running = JoinSet::new();
+    let mut failed = None;
+    loop {
+        while running.len() < eval.max_samples.max(1) && !stop.drain.is_cancelled() {
+            let Some((number, index)) = waiting.next() else { break };
+            let (eval, writer, now) = (Arc::clone(&eval), Arc::clone(writer), stop.now.clone());
+            running.spawn(async move {
+                let sample = sample(&eval, number, &eval.samples[index], &writer);
+                now.run_until_cancelled(sample).await.map(|done| (number, done))
+            });
+            progress(Progress::Started);
+        }
+        match running.join_next().await {
+            None => break,
+            Some(Ok(Some((number, Ok(findings))))) => {
+                progress(Progress::Finished { number, findings });
+            }
+            Some(Ok(Some((_, Err(error))))) => {
+                failed.get_or_insert(error);
+                stop.drain.cancel();
+                stop.now.cancel();
+            }
+            Some(Ok(None)) => {}
+            Some(Err(lost)) => {
+                failed.get_or_insert(RecordError(format!("a sample was lost: {lost}")));
+                stop.drain.cancel();
+            }
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None if waiting.next().is_some() || stop.now.is_cancelled() => Ok(Ending::Stopped),
+        None => Ok(Ending::Finished),
+    }
+}
+
+/// Runs one sample and keeps its findings.
+async fn sample(
+    eval: &Eval,
+    number: u64,
+    planned: &Planned,
+    writer: &RunWriter,
+) -> Result<Vec<Finding>, RecordError> {
+    let mut log = Log::new(number, writer);
+    match catch(record(eval, planned, &mut log)).await {
+        Ok(done) => done?,
+        Err(panic) => {
+            log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
+        }
+    }
+    log.set_phase("");
+    log.push(Act::SampleEnded);
+    log.commit().await?;
+    let findings = eval.scenario.findings(log.events());
+    writer.finish(number, findings.clone()).await?;
+    Ok(findings)
+}
+
+async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(), RecordError> {
+    let key = &planned.key;
+    let prepared = eval.scenario.plan(&key.condition, key.seed).and_then(|plan| {
+        let model: Arc<dyn Model> = match &planned.target {
+            Target::Model(model) => Arc::clone(model),
+            Target::Policy(name) => {
+                Arc::new(eval.scenario.script(name, &plan, &key.condition, key.seed)?)
+            }
+        };
+        Ok((plan, model))
+    });
+    let (plan, model) = match prepared {
+        Ok(prepared) => prepared,
+        Err(diagnostic) => {
+            let message = diagnostic.to_string();
+            log.push(Act::Failed { error: ErrorKind::Scenario, message });
+            return Ok(());
+        }
+    };
+    log.push(Act::SampleStarted {
+        scenario: eval.scenario.digest(),
+        key: key.clone(),
+        values: plan.values.clone(),
+    });
+    let shared = Shared {
+        scenario: &eval.scenario,
+        provider: eval.provider.as_ref(),
+        limits: eval.limits,
+        config: &eval.config,
+        optional: &eval.optional,
+    };
+    Runner::new(&shared, &plan, model.as_ref(), log).run().await
+}
+
+/// Polls `future` to its end, or to a panic, whose message is returned.
+async fn catch<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic_message(panic.as_ref()))),
+        }
+    })
+    .await
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_owned())
+}

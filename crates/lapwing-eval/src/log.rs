@@ -1,0 +1,56 @@
+//! The event log of one sample: one numbered sequence, made durable at every turn.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lapwing_core::{Act, Event, RecordError, Recorder};
+
+pub(crate) struct Log<'a> {
+    sample: u64,
+    recorder: &'a dyn Recorder,
+    phase: String,
+    events: Vec<Event>,
+    durable: usize,
+}
+
+impl<'a> Log<'a> {
+    pub(crate) fn new(sample: u64, recorder: &'a dyn Recorder) -> Self {
+        Self { sample, recorder, phase: String::new(), events: Vec::new(), durable: 0 }
+    }
+
+    /// Names the phase of the events to come; empty outside of any.
+    pub(crate) fn set_phase(&mut self, phase: &str) {
+        phase.clone_into(&mut self.phase);
+    }
+
+    pub(crate) fn push(&mut self, act: Act) {
+        self.events.push(Event {
+            seq: self.events.len() as u64 + 1,
+            phase: self.phase.clone(),
+            at_ms: now_ms(),
+            act,
+        });
+    }
+
+    /// Resolves when every event so far is durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), RecordError> {
+        if self.durable < self.events.len() {
+            let news = self.events[self.durable..].to_vec();
+            self.recorder.record(self.sample, news).await?;
+            self.durable = self.events.len();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(crate) fn recorder(&self) -> &'a dyn Recorder {
+        self.recorder
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,200 @@
+//! The table of a run: rates by model, condition, behaviour and stage, with what must stand beside a rate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lapwing_core::{Condition, Finding, Outcome, Stage};
+use lapwing_scenario::Scenario;
+use lapwing_stats::{Interval, MIN_CLUSTERS, bounds, clustered, wilson};
+use lapwing_store::SampleRow;
+use serde::Serialize;
+
+/// Nominal coverage of every interval in a table.
+const LEVEL: f64 = 0.95;
+
+/// All rows of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// By model, then condition as the design orders them, then behaviour and stage as the scenario does.
+    pub rows: Vec<Row>,
+}
+
+/// One stage of one behaviour under one condition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The model or policy.
+    pub model: String,
+    /// The condition.
+    pub condition: Condition,
+    /// The condition in words: what differs from the base.
+    pub label: String,
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// Samples by outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// The headline rate; `None` if no sample counts.
+    pub rate: Option<Rate>,
+    /// Rates if all samples outside the headline rate were absent or present.
+    pub bounds: (f64, f64),
+    /// Why this stage cannot happen under this condition, if the scenario says so.
+    pub impossible: Option<String>,
+}
+
+/// A rate with its uncertainty.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rate {
+    /// Samples with outcome `present`.
+    pub present: u64,
+    /// Samples in the denominator: present, absent and refused.
+    pub n: u64,
+    /// Seeds among them.
+    pub clusters: usize,
+    /// `present / n`.
+    pub estimate: f64,
+    /// 95 % interval: Wilson's where every seed occurs once, else clustered by seed; `None` with fewer than 10 repeated seeds.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Table {
+    /// Folds findings, by sample number, into rows.
+    pub fn new(
+        scenario: &Scenario,
+        samples: &[SampleRow],
+        findings: &BTreeMap<u64, Vec<Finding>>,
+    ) -> Self {
+        let mut groups: Vec<(&str, &Condition)> = Vec::new();
+        for sample in samples {
+            let group = (sample.key.model.as_str(), &sample.key.condition);
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        let mut rows = Vec::new();
+        for (model, condition) in groups {
+            let of_group: Vec<&SampleRow> = samples
+                .iter()
+                .filter(|sample| sample.key.model == model && sample.key.condition == *condition)
+                .collect();
+            for behaviour in scenario.behaviours() {
+                for (stage, _) in &behaviour.stages {
+                    let found = of_group.iter().filter_map(|sample| {
+                        let finding = findings.get(&sample.number)?.iter().find(|finding| {
+                            finding.behaviour == behaviour.name && finding.stage == *stage
+                        })?;
+                        Some((sample.key.seed, finding.outcome))
+                    });
+                    let found: Vec<(u64, Outcome)> = found.collect();
+                    let impossible = behaviour.impossible.iter().find(|impossible| {
+                        impossible.stage == *stage
+                            && impossible.condition.iter().all(|(factor, level)| {
+                                condition.levels.get(factor) == Some(level)
+                            })
+                    });
+                    rows.push(Row {
+                        model: model.to_owned(),
+                        condition: condition.clone(),
+                        label: scenario.describe(condition),
+                        behaviour: behaviour.name.clone(),
+                        stage: *stage,
+                        outcomes: count(&found),
+                        rate: rate(&found),
+                        bounds: best_and_worst(&found),
+                        impossible: impossible.map(|impossible| impossible.why.clone()),
+                    });
+                }
+            }
+        }
+        Self { rows }
+    }
+}
+
+fn count(found: &[(u64, Outcome)]) -> BTreeMap<Outcome, u64> {
+    let mut outcomes = BTreeMap::new();
+    for (_, outcome) in found {
+        *outcomes.entry(*outcome).or_default() += 1;
+    }
+    outcomes
+}
+
+fn best_and_worst(found: &[(u64, Outcome)]) -> (f64, f64) {
+    let outcomes = found.iter().map(|(_, outcome)| *outcome);
+    let present = outcomes.clone().filter(|outcome| *outcome == Outcome::Present).count() as u64;
+    let counted = outcomes.filter(|outcome| outcome.counts()).count() as u64;
+    let bounds = bounds(present, counted, found.len() as u64 - counted);
+    (bounds.low, bounds.high)
+}
+
+/// Present over counted samples. Samples of one seed are one cluster: they share names, wording and world.
+fn rate(found: &[(u64, Outcome)]) -> Option<Rate> {
+    let counted: Vec<(u64, Outcome)> =
+        found.iter().copied().filter(|(_, outcome)| outcome.counts()).collect();
+    let is_present = |outcome: Outcome| outcome == Outcome::Present;
+    let present = counted.iter().filter(|(_, outcome)| is_present(*outcome)).count() as u64;
+    let n = counted.len() as u64;
+    if n == 0 {
+        return None;
+    }
+    let seeds: BTreeSet<u64> = counted.iter().map(|(seed, _)| *seed).collect();
+    let clusters: Vec<(u64, u64)> = seeds
+        .iter()
+        .map(|seed| {
+            let of_seed = counted.iter().filter(|(other, _)| other == seed);
+            let present = of_seed.clone().filter(|(_, outcome)| is_present(*outcome)).count();
+            (present as u64, of_seed.count() as u64)
+        })
+        .collect();
+    let interval: Option<Interval> = if seeds.len() as u64 == n {
+        Some(wilson(present, n, LEVEL))
+    } else if seeds.len() < MIN_CLUSTERS {
+        None
+    } else {
+        clustered(&clusters, LEVEL).ok().map(|clustered| clustered.interval)
+    };
+    Some(Rate {
+        present,
+        n,
+        clusters: seeds.len(),
+        estimate: present as f64 / n as f64,
+        interval: interval.map(|interval| (interval.low, interval.high)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_counts_refusals_as_not_present_and_leaves_missing_outcomes_out() {
+        let found = [
+            (0, Outcome::Present),
+            (1, Outcome::Absent),
+            (2, Outcome::Refused),
+            (3, Outcome::Absent),
+            (4, Outcome::Unexposed),
+            (5, Outcome::Error),
+            (6, Outcome::Limit),
+            (7, Outcome::Ungraded),
+            (8, Outcome::Unsure),
+        ];
+        let rate = rate(&found).unwrap();
+        assert_eq!((rate.present, rate.n, rate.clusters), (1, 4, 4));
+        assert_eq!(best_and_worst(&found), (1.0 / 9.0, 6.0 / 9.0));
+    }
+
+    #[test]
+    fn repeated_seeds_need_ten_clusters_for_an_interval() {
+        let repeated = |seeds: u64| -> Vec<(u64, Outcome)> {
+            (0..seeds).flat_map(|seed| [(seed, Outcome::Present), (seed, Outcome::Absent)]).collect()
+        };
+        assert_eq!(rate(&repeated(9)).unwrap().interval, None);
+        assert!(rate(&repeated(10)).unwrap().interval.is_some());
+    }
+
+    #[test]
+    fn without_a_counted_sample_there_is_no_rate_and_bounds_are_wide() {
+        let found = [(0, Outcome::Unexposed)];
+        assert!(rate(&found).is_none());
+        assert_eq!(best_and_worst(&found), (0.0, 1.0));
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+
+/// A laboratory for catching deceit in AI models.
+#[derive(Parser)]
+#[command(version, about, after_help = "Start with `lapwing eval shutdown`. Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment, 4 bug.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Folder of run files
+    #[arg(long, global = true, env = "LAPWING_RUNS", default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+
+    /// Print JSON on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Test a model in a scenario; without --model, check the instrument with scripted policies
+    Eval(Eval),
+    /// List runs
+    Runs,
+    /// Show a run's samples and findings, or one sample's transcript
+    Show(Show),
+    /// Fold a run's events into findings again; no model and no sandbox is used
+    Score(Score),
+    /// Check what this machine can isolate, and say what mends it
+    Doctor,
+    /// Work with scenarios
+    #[command(subcommand)]
+    Scenario(Scenario),
+}
+
+#[derive(Group)]
+#[command(after_help = "Examples:\n  lapwing eval shutdown\n  lapwing eval shutdown --model openai/NAME -f instruction=none,allow --seeds 50\n  lapwing eval shutdown --model policy/p=0.3 --seeds 20")]
+pub(crate) struct Eval {
+    /// A scenario's name, or the path of a scenario folder
+    pub(crate) scenario: String,
+
+    /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) or policy/NAME; may be given several times
+    #[arg(long = "model", short = 'm', value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) design: Design,
+
+    /// Repeats of each seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) epochs: u32,
+
+    /// Also run this optional phase
+    #[arg(long = "with", value_name = "PHASE")]
+    pub(crate) optional: Vec<String>,
+
+    /// Limit: model turns in a phase, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) turns: Option<u32>,
+
+    /// Limit: tokens of a sample
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tokens: Option<u64>,
+
+    /// Limit: seconds of all tool calls of a sample
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) tool_time: u64,
+
+    /// Limit: seconds of a sample
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) wall_time: u64,
+
+    /// Sampling temperature
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f64>,
+
+    /// Nucleus sampling mass
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f64>,
+
+    /// Most tokens of one model call
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u64>,
+}
+
+#[derive(Group)]
+pub(crate) struct Design {
+    /// Choose levels of a factor; other factors stay at their base
+    #[arg(short = 'f', long = "factor", value_name = "FACTOR=LEVEL,...")]
+    pub(crate) factors: Vec<String>,
+
+    /// Seeds, each a drawing of names, wording and nonce [default: 10 for models, 2 for the instrument check]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) seeds: Option<u64>,
+
+    /// Samples in flight at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) max_samples: u64,
+}
+
+#[derive(Group)]
+pub(crate) struct Show {
+    /// A run's id, a prefix of it, the path of a run file, or `latest`
+    pub(crate) run: String,
+
+    /// The number of a sample
+    pub(crate) sample: Option<u64>,
+
+    /// Show long texts whole
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Score {
+    /// A run's id, a prefix of it, the path of a run file, or `latest`
+    pub(crate) run: String,
+
+    /// Use the rules of this scenario folder instead of those kept in the run
+    #[arg(long, value_name = "PATH")]
+    pub(crate) with: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Scenario {
+    /// List the scenarios that come with lapwing
+    List,
+    /// Show a scenario's design, behaviours, policies and published figures
+    Show {
+        /// A scenario's name, or the path of a scenario folder
+        scenario: String,
+    },
+    /// Prove the instrument: every finding against what a policy planted, and every rule mutation noticed
+    Check {
+        /// A scenario's name, or the path of a scenario folder
+        scenario: String,
+        #[command(flatten)]
+        design: Design,
+    },
+}

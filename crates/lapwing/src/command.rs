@@ -1,0 +1,46 @@
+//! One module a command. Each reads its arguments, does its work through the libraries, and prints.
+
+mod doctor;
+mod eval;
+mod runs;
+mod scenario;
+mod score;
+mod show;
+mod start;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use lapwing_store::Runs;
+use serde::Serialize;
+
+use crate::args::{Args, Command, Scenario};
+use crate::failure::Failure;
+
+/// What every command needs of the global arguments.
+pub(crate) struct Global {
+    pub(crate) runs: Runs,
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let global = Global { runs: Runs::new(args.runs), json: args.json };
+    match args.command {
+        Command::Eval(args) => eval::run(&args, &global),
+        Command::Runs => runs::run(&global),
+        Command::Show(args) => show::run(&args, &global),
+        Command::Score(args) => score::run(&args, &global),
+        Command::Doctor => doctor::run(&global),
+        Command::Scenario(Scenario::List) => scenario::list(&global),
+        Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
+        Command::Scenario(Scenario::Check { scenario, design }) => {
+            scenario::check(&scenario, &design, &global)
+        }
+    }
+}
+
+/// Prints `value` as JSON on standard output.
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)?;
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}

@@ -1,0 +1,154 @@
+//! `lapwing eval`: test models in a scenario, or check the instrument.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anstream::eprintln;
+use lapwing_core::GenerateConfig;
+use lapwing_eval::{Check, SampleLimits, Table, Target};
+use lapwing_model::OpenAi;
+use lapwing_scenario::Scenario;
+use lapwing_store::{Ending, Run};
+use serde::Serialize;
+
+use super::start::{self, Start};
+use super::{Global, print_json, show};
+use crate::args;
+use crate::failure::Failure;
+use crate::library::near;
+use crate::render::{BOLD, DIM};
+
+const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted.\n  It says nothing about any model; --model openai/NAME tests one.";
+
+pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failure> {
+    let native = start::isolation()?;
+    let scenario = start::scenario(&args.scenario)?;
+    let instrument_check = args.models.is_empty();
+    eprintln!("{BOLD}{}{BOLD:#}: {}", scenario.name(), scenario.title());
+    if instrument_check {
+        eprintln!("  {INSTRUMENT_CHECK}");
+    }
+    let runtime = start::runtime()?;
+    let targets = if instrument_check {
+        start::policies(&scenario)
+    } else {
+        runtime.block_on(models(&args.models))?
+    };
+    let start = Start {
+        chosen: start::choices(&args.design.factors)?,
+        targets,
+        instrument_check,
+        seeds: args.design.seeds.unwrap_or(if instrument_check { 2 } else { 10 }),
+        epochs: args.epochs,
+        max_samples: args.design.max_samples as usize,
+        limits: limits(args),
+        config: GenerateConfig {
+            temperature: args.temperature,
+            top_p: args.top_p,
+            max_tokens: args.max_tokens,
+            seed: None,
+        },
+        optional: optional(&scenario, &args.optional)?,
+        scenario: scenario.clone(),
+    };
+    let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
+    let passes = report(&run, &scenario, global)?;
+    Ok(match ending {
+        Ending::Stopped => start::stopped(&run),
+        Ending::Finished if passes => ExitCode::SUCCESS,
+        Ending::Finished => ExitCode::from(Failure::CHECK),
+    })
+}
+
+/// What a run came to, as `--json` prints it.
+#[derive(Serialize)]
+struct Report {
+    run: String,
+    scenario: String,
+    instrument_check: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Check>,
+    table: Table,
+}
+
+/// Prints the table or the check, and returns whether the check, if it is one, passes.
+fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<bool, Failure> {
+    let spec = run.spec()?;
+    let (samples, findings) = (run.samples()?, run.findings(1)?);
+    let table = Table::new(scenario, &samples, &findings);
+    let check = spec.instrument_check.then(|| Check::new(scenario, &samples, &findings));
+    let passes = check.as_ref().is_none_or(Check::passes);
+    if global.json {
+        let (run, scenario) = (run.id(), spec.scenario);
+        let instrument_check = spec.instrument_check;
+        print_json(&Report { run, scenario, instrument_check, check, table })?;
+        return Ok(passes);
+    }
+    let mut out = anstream::stdout().lock();
+    match &check {
+        Some(check) => show::check(&mut out, &run.id(), check, &samples)?,
+        None => {
+            show::table(&mut out, scenario, &table)?;
+            show::present(&mut out, &run.id(), scenario, &samples, &findings)?;
+        }
+    }
+    writeln!(out, "\n{DIM}  all samples: lapwing show {}{DIM:#}", run.id())?;
+    Ok(passes)
+}
+
+fn limits(args: &args::Eval) -> SampleLimits {
+    SampleLimits {
+        turns: args.turns,
+        tokens: args.tokens,
+        tool_ms: args.tool_time * 1000,
+        wall_ms: args.wall_time * 1000,
+        ..SampleLimits::default()
+    }
+}
+
+fn optional(
+    scenario: &Scenario,
+    wanted: &[String],
+) -> Result<std::collections::BTreeSet<String>, Failure> {
+    let known = scenario.optional_phases();
+    for phase in wanted {
+        if !known.contains(phase) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Failure::new(Failure::USAGE, format!("--with {phase}: no such optional phase"))
+                .help(format!("the optional phases of {} are: {known}", scenario.name())));
+        }
+    }
+    Ok(wanted.iter().cloned().collect())
+}
+
+/// The models that were asked for; an endpoint must answer before a run is begun.
+async fn models(wanted: &[String]) -> Result<Vec<Target>, Failure> {
+    let mut targets = Vec::new();
+    for wanted in wanted {
+        targets.push(match wanted.split_once('/') {
+            Some(("policy", name)) => Target::Policy(name.to_owned()),
+            Some(("openai", name)) if !name.is_empty() => {
+                let model = OpenAi::from_env(name)
+                    .map_err(|error| Failure::new(Failure::ENVIRONMENT, error.to_string()))?;
+                model.reach().await?;
+                Target::Model(Arc::new(model))
+            }
+            Some((provider, _)) => return Err(unknown_model(wanted, Some(provider))),
+            None => return Err(unknown_model(wanted, None)),
+        });
+    }
+    Ok(targets)
+}
+
+fn unknown_model(wanted: &str, provider: Option<&str>) -> Failure {
+    let providers = ["openai".to_owned(), "policy".to_owned()];
+    let guess = provider.and_then(|provider| near(provider, &providers));
+    let help = match (guess, provider) {
+        (Some(guess), Some(provider)) => {
+            format!("did you mean {guess}/{}?", &wanted[provider.len() + 1..])
+        }
+        _ => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or policy/NAME".to_owned(),
+    };
+    Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model")).help(help)
+}

@@ -1,0 +1,204 @@
+//! What `eval` and `scenario check` share: from a design to a sealed run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anstream::eprintln;
+use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
+use lapwing_eval::{
+    Design, Eval, Planned, SampleLimits, Stop, Target, dispatch,
+};
+use lapwing_sandbox::Native;
+use lapwing_scenario::Scenario;
+use lapwing_store::{Ending, Run, RunSpec, Runs};
+
+use crate::failure::Failure;
+use crate::library;
+use crate::progress::Meter;
+
+/// A run that is about to be made.
+pub(crate) struct Start {
+    pub(crate) scenario: Scenario,
+    pub(crate) chosen: BTreeMap<String, Vec<String>>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) instrument_check: bool,
+    pub(crate) seeds: u64,
+    pub(crate) epochs: u32,
+    pub(crate) max_samples: usize,
+    pub(crate) limits: SampleLimits,
+    pub(crate) config: GenerateConfig,
+    pub(crate) optional: BTreeSet<String>,
+}
+
+/// Reads `-f factor=level,...` arguments.
+pub(crate) fn choices(factors: &[String]) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut chosen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for argument in factors {
+        let Some((factor, levels)) = argument.split_once('=') else {
+            return Err(Failure::new(Failure::USAGE, format!("-f {argument}: there is no `=` in it"))
+                .help("write -f factor=level or -f factor=level,level"));
+        };
+        let levels = levels.split(',').map(|level| level.trim().to_owned());
+        chosen.entry(factor.trim().to_owned()).or_default().extend(levels);
+    }
+    Ok(chosen)
+}
+
+/// All policies of a scenario.
+pub(crate) fn policies(scenario: &Scenario) -> Vec<Target> {
+    scenario.policies().iter().map(|policy| Target::Policy(policy.name.clone())).collect()
+}
+
+/// Isolation, started before anything else in this process and shown to work, if the scenario needs it.
+pub(crate) fn isolation() -> Result<Native, Failure> {
+    Ok(Native::start()?)
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Failure::ENVIRONMENT, format!("no threads: {error}")))
+}
+
+impl Start {
+    /// Makes the run: expands the design, tries isolation and endpoints, runs every sample, seals the file.
+    pub(crate) async fn run(self, native: Native, runs: &Runs) -> Result<(Run, Ending), Failure> {
+        let conditions = self.scenario.conditions(&self.chosen)?;
+        let n_conditions = conditions.len();
+        let design = Design {
+            targets: self.targets.clone(),
+            conditions,
+            seeds: self.seeds,
+            epochs: self.epochs,
+        };
+        let samples = design.expand(&self.scenario)?;
+        let provider: Arc<dyn Provider> = Arc::new(native);
+        provider.create(SandboxSpec::default()).await?.destroy().await?;
+
+        let writer = Arc::new(runs.create(&tag()?, &self.spec(), self.scenario.folder().files(), &keys(&samples))?);
+        self.announce(n_conditions, samples.len(), writer.id());
+        let meter = Meter::new(samples.len());
+        let stop = Stop::default();
+        let signals = tokio::spawn(obey_signals(stop.clone()));
+        let eval = Eval {
+            scenario: self.scenario,
+            provider,
+            samples,
+            limits: self.limits,
+            config: self.config,
+            optional: self.optional,
+            max_samples: self.max_samples,
+        };
+        let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
+        meter.finish();
+        signals.abort();
+        let ending = done?;
+        let id = writer.id().to_owned();
+        let Some(writer) = Arc::into_inner(writer) else {
+            return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
+        };
+        writer.seal(ending, now_ms()).await?;
+        Ok((runs.find(&id)?, ending))
+    }
+
+    fn announce(&self, n_conditions: usize, n_samples: usize, run: &str) {
+        let count = crate::render::count;
+        let targets = if self.instrument_check {
+            format!("{} policies", self.targets.len())
+        } else {
+            count(self.targets.len(), "model")
+        };
+        let epochs = if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
+        eprintln!(
+            "  {} x {} x {targets}{epochs} = {}, run {run}",
+            count(n_conditions, "condition"),
+            count(self.seeds as usize, "seed"),
+            count(n_samples, "sample"),
+        );
+    }
+
+    fn spec(&self) -> RunSpec {
+        let limits = &self.limits;
+        let mut settings = BTreeMap::from([
+            ("max_samples".to_owned(), self.max_samples.to_string()),
+            ("tool_time_ms".to_owned(), limits.tool_ms.to_string()),
+            ("wall_time_ms".to_owned(), limits.wall_ms.to_string()),
+            ("root_file_system".to_owned(), host_release()),
+        ]);
+        let optional = [
+            ("turns", limits.turns.map(|n| n.to_string())),
+            ("tokens", limits.tokens.map(|n| n.to_string())),
+            ("temperature", self.config.temperature.map(|n| n.to_string())),
+            ("top_p", self.config.top_p.map(|n| n.to_string())),
+            ("max_tokens", self.config.max_tokens.map(|n| n.to_string())),
+        ];
+        for (name, value) in optional {
+            settings.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        RunSpec {
+            scenario: self.scenario.name().to_owned(),
+            digest: self.scenario.digest(),
+            models: self.targets.iter().map(Target::name).collect(),
+            instrument_check: self.instrument_check,
+            chosen: self.chosen.clone(),
+            seeds: self.seeds,
+            epochs: self.epochs,
+            settings,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: now_ms(),
+        }
+    }
+}
+
+/// Exit code of a run that was stopped before its end.
+pub(crate) fn stopped(run: &Run) -> ExitCode {
+    eprintln!("  stopped: finished samples are kept, `lapwing show {}` lists them", run.id());
+    ExitCode::from(Failure::CHECK)
+}
+
+fn keys(
+    samples: &[Planned],
+) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_store::Planted>>)> {
+    samples.iter().map(|sample| (sample.key.clone(), sample.planted.clone())).collect()
+}
+
+/// First interrupt: no new samples. Second: give up those in flight. Third: exit at once; sandboxes die with us.
+async fn obey_signals(stop: Stop) {
+    let Ok(()) = tokio::signal::ctrl_c().await else { return };
+    stop.drain.cancel();
+    eprintln!("\n  no new samples are started; interrupt again to give up those in flight");
+    let Ok(()) = tokio::signal::ctrl_c().await else { return };
+    stop.now.cancel();
+    eprintln!("\n  giving up the samples in flight; interrupt again to exit at once");
+    let Ok(()) = tokio::signal::ctrl_c().await else { return };
+    #[expect(clippy::exit, reason = "the user asked three times; what is committed is safe")]
+    std::process::exit(130);
+}
+
+/// Six characters that make a run's id unique and easy to type.
+fn tag() -> Result<String, Failure> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 6];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(Failure::ENVIRONMENT, format!("no random bytes: {error}")))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte % 32)])).collect())
+}
+
+/// Results depend on the host's `/usr`, so the record names it.
+fn host_release() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    format!("host /usr, {}", name.unwrap_or("unknown release").trim_matches('"'))
+}
+
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A scenario's name or path, loaded.
+pub(crate) fn scenario(wanted: &str) -> Result<Scenario, Failure> {
+    library::load(wanted)
+}

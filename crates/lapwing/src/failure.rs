@@ -1,0 +1,114 @@
+//! What a user is told when a command cannot do its work, and the exit code that goes with it.
+
+use std::fmt;
+
+use lapwing_core::{ModelError, RecordError, SandboxError};
+use lapwing_scenario::Diagnostic;
+use lapwing_store::StoreError;
+
+use crate::render::{BOLD, ERROR};
+
+/// A message for the user, and an exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    message: String,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// A gate or check failed.
+    pub(crate) const CHECK: u8 = 1;
+    /// The command was called wrongly, or a scenario is wrong.
+    pub(crate) const USAGE: u8 = 2;
+    /// This machine, an endpoint, a file or a disk does not allow it.
+    pub(crate) const ENVIRONMENT: u8 = 3;
+    /// A bug.
+    pub(crate) const BUG: u8 = 4;
+
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Several faults of one scenario, each on its own lines.
+    pub(crate) fn diagnostics(faults: &[Diagnostic]) -> Self {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Self::new(Self::USAGE, lines.join("\nerror: "))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ERROR}error:{ERROR:#} {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "\n  {BOLD}help:{BOLD:#} {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::NoRun { .. } | StoreError::Ambiguous { .. } | StoreError::NoRuns { .. } => {
+                Self::USAGE
+            }
+            StoreError::NotARun { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Io { .. }
+            | StoreError::Full { .. } => Self::ENVIRONMENT,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        Self::new(Self::ENVIRONMENT, error.to_string())
+            .help("what was committed before is kept; `lapwing runs` lists it")
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        let failure = Self::new(Self::ENVIRONMENT, format!("no sandbox: {error}"));
+        match error {
+            SandboxError::Unavailable { mend, .. } => {
+                failure.help(format!("{mend}; `lapwing doctor` shows every check"))
+            }
+            SandboxError::Failed { .. } | SandboxError::Lost(_) => {
+                failure.help("`lapwing doctor` shows what this machine can isolate")
+            }
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Self::new(Self::ENVIRONMENT, error.message)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(fault: Diagnostic) -> Self {
+        Self::diagnostics(&[fault])
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Self::ENVIRONMENT, format!("the output cannot be written: {error}"))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(Self::BUG, format!("the result cannot be written as JSON: {error}"))
+    }
+}
