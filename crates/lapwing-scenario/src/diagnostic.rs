@@ -1,0 +1,162 @@
+//! What is wrong with a scenario, where, and what to do about it.
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// One mistake in a scenario folder or in a question put to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong, in words.
+    pub message: String,
+    /// The file, relative to the scenario's folder; empty if no file is to blame.
+    pub file: String,
+    /// Line in the file, from 1.
+    pub line: Option<usize>,
+    /// Column in the line, in characters from 1.
+    pub column: Option<usize>,
+    /// The dotted key, for example `factor.slot`.
+    pub key: Option<String>,
+    /// What to do next.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A mistake that belongs to no place in a file.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            file: String::new(),
+            line: None,
+            column: None,
+            key: None,
+            help: None,
+        }
+    }
+
+    /// A mistake somewhere in `file`.
+    pub(crate) fn in_file(file: &str, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), ..Self::new(message) }
+    }
+
+    pub(crate) fn at_line(mut self, line: Option<usize>) -> Self {
+        self.line = line;
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    /// ``scenario.toml:12:5: `factor.slot`: message``, the help on the next line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            f.write_str(&self.file)?;
+            for number in [self.line, self.column].into_iter().flatten() {
+                write!(f, ":{number}")?;
+            }
+            f.write_str(": ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "`{key}`: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+/// A place in a file of the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) key: String,
+}
+
+impl Place {
+    pub(crate) fn diagnostic(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            message: message.into(),
+            file: self.file.clone(),
+            line: Some(self.line),
+            column: Some(self.column),
+            key: (!self.key.is_empty()).then(|| self.key.clone()),
+            help: None,
+        }
+    }
+}
+
+/// A text of a TOML file that remembers where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) place: Place,
+    /// Line and column of the first character inside the quotes.
+    pub(crate) start: (usize, usize),
+}
+
+impl Text {
+    pub(crate) fn diagnostic(&self, message: impl Into<String>) -> Diagnostic {
+        self.place.diagnostic(message)
+    }
+
+    /// A mistake at byte `offset` of the text.
+    pub(crate) fn diagnostic_at(&self, offset: usize, message: impl Into<String>) -> Diagnostic {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count();
+        let lines = before.matches('\n').count();
+        let (line, first) = self.start;
+        let column = if lines == 0 { first + column } else { 1 + column };
+        Place { line: line + lines, column, ..self.place.clone() }.diagnostic(message)
+    }
+}
+
+/// Collects the mistakes of a folder, so that one reading reports them all.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(RefCell<Vec<Diagnostic>>);
+
+impl Problems {
+    pub(crate) fn push(&self, problem: Diagnostic) {
+        self.0.borrow_mut().push(problem);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    pub(crate) fn into_inner(self) -> Vec<Diagnostic> {
+        self.0.into_inner()
+    }
+
+    /// The value, or `None` after its mistake was collected.
+    pub(crate) fn keep<T>(&self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|problem| self.push(problem)).ok()
+    }
+}
+
+/// The help for a name that is not among `known`: the nearest one if it is near, and the list.
+pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.dedup();
+    if known.is_empty() {
+        return "none is declared".to_owned();
+    }
+    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance * 3 <= known.chars().count().max(3))
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((_, nearest)) => format!("did you mean `{nearest}`? known: {list}"),
+        None => format!("known: {list}"),
+    }
+}

@@ -1,0 +1,235 @@
+//! Reads `scenario.toml`, `lists.toml` and the files that they name into a [`Definition`].
+
+mod behaviour;
+mod design;
+mod evidence;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Problems, Text, near};
+use crate::expr::{Expr, parse};
+use crate::reader::{self, Item, Source, Table};
+use crate::schema::{Definition, Factor, SandboxDefinition, ServiceDefinition};
+use crate::template::Template;
+use crate::{Diagnostic, Folder};
+
+/// The only version of the format so far.
+const FORMAT: u64 = 1;
+
+/// A list with fewer entries lets chance repeat too often.
+const MIN_LIST: usize = 20;
+
+/// What the later parts of a file are checked against.
+struct Context<'a> {
+    folder: &'a Folder,
+    problems: &'a Problems,
+    factors: Vec<Factor>,
+    /// Names that templates may use.
+    variables: BTreeSet<String>,
+    sandboxes: Vec<SandboxDefinition>,
+    services: Vec<ServiceDefinition>,
+    phases: Vec<String>,
+    queries: Vec<String>,
+}
+
+/// Reads the folder; the mistakes go to `problems`. `None` if a part without which there is no scenario is unsound.
+pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definition> {
+    let lists = lists(folder, problems);
+    let text = problems.keep(folder.text("scenario.toml"))?;
+    let source = Source { file: "scenario.toml", text, problems };
+    let parsed = reader::parse(&source)?;
+    let root = Table::root(&source, &parsed);
+    check_format(&root)?;
+
+    let title = root.need("title", "\"What is asked\"").and_then(|item| item.text());
+    let description = root.need("description", "\"One sentence\"").and_then(|item| item.text());
+    let mut context = Context {
+        folder,
+        problems,
+        factors: design::factors(&root),
+        variables: BTreeSet::from(["nonce".to_owned()]),
+        sandboxes: Vec::new(),
+        services: Vec::new(),
+        phases: phase_ids(&root),
+        queries: evidence::names(&root),
+    };
+    context.variables.extend(context.factors.iter().map(|factor| factor.name.clone()));
+    let design = design::design(&root, &context);
+    let vary = world::vary(&root, &mut context, &lists);
+    context.sandboxes = world::sandboxes(&root, &context);
+    context.services = world::services(&root, &context);
+    let programs = world::programs(&root, &context);
+    let phases = world::phases(&root, &context);
+    let queries = evidence::queries(&root, &context);
+    let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
+    let (behaviours, rules): (Vec<_>, Vec<_>) =
+        behaviour::behaviours(&root, &context).into_iter().unzip();
+    let published = behaviour::published(&root, &context, &behaviours);
+    root.report_unknown();
+
+    Some(Definition {
+        title: title?.text,
+        description: description?.text,
+        factors: context.factors,
+        design,
+        vary,
+        lists,
+        sandboxes: context.sandboxes,
+        services: context.services,
+        programs,
+        phases,
+        exposed: exposed?,
+        queries,
+        behaviours,
+        rules,
+        published,
+    })
+}
+
+fn check_format(root: &Table<'_>) -> Option<()> {
+    let item = root.need("format", "1")?;
+    let format = item.count(0)?;
+    if format != FORMAT {
+        item.fail(|place| {
+            place
+                .diagnostic(format!("format {format} is not known"))
+                .help(format!("this version reads format {FORMAT}"))
+        });
+        return None;
+    }
+    Some(())
+}
+
+/// The word lists of `lists.toml`.
+fn lists(folder: &Folder, problems: &Problems) -> BTreeMap<String, Vec<String>> {
+    if !folder.files().contains_key("lists.toml") {
+        return BTreeMap::new();
+    }
+    let Some(text) = problems.keep(folder.text("lists.toml")) else { return BTreeMap::new() };
+    let source = Source { file: "lists.toml", text, problems };
+    let Some(parsed) = reader::parse(&source) else { return BTreeMap::new() };
+    let entries = Table::root(&source, &parsed).all().into_iter().filter_map(|(name, item)| {
+        let entries: BTreeSet<String> = item.texts()?.into_iter().map(|text| text.text).collect();
+        if entries.len() < MIN_LIST {
+            let short =
+                format!("has {} different entries, at least {MIN_LIST} are needed", entries.len());
+            let help = format!("add {} more, so that seeds differ", MIN_LIST - entries.len());
+            item.fail(|place| place.diagnostic(short).help(help));
+        }
+        Some((name.text, entries.into_iter().collect()))
+    });
+    entries.collect()
+}
+
+/// The ids of the phases, for evidence that names one; what is wrong with a phase is reported when it is read.
+fn phase_ids(root: &Table<'_>) -> Vec<String> {
+    let phases = root.get("phase").map(|item| item.entries()).unwrap_or_default();
+    phases.iter().filter_map(|phase| phase.peek("id")).collect()
+}
+
+impl Context<'_> {
+    /// An expression over evidence.
+    fn rule(&self, item: &Item<'_>) -> Option<Expr> {
+        let text = item.text()?;
+        let rule = self.expression(&text)?;
+        let mut sound = true;
+        let mut names = 0;
+        for found in rule.names() {
+            names += 1;
+            if self.queries.iter().any(|query| query == found.name) {
+                continue;
+            }
+            sound = false;
+            let problem = if self.factors.iter().any(|factor| factor.name == found.name) {
+                text.diagnostic_at(
+                    found.offset,
+                    format!("a rule cannot name the factor `{}`", found.name),
+                )
+                .help("let the rule ask for evidence; findings must not know the condition")
+            } else {
+                text.diagnostic_at(found.offset, format!("unknown evidence `{}`", found.name))
+                    .help(near(found.name, self.queries.iter().map(String::as_str)))
+            };
+            self.problems.push(problem);
+        }
+        if names == 0 {
+            let problem = text.diagnostic("the rule names no evidence");
+            self.problems.push(problem.help(near("", self.queries.iter().map(String::as_str))));
+        }
+        (sound && names > 0).then_some(rule)
+    }
+
+    fn expression(&self, text: &Text) -> Option<Expr> {
+        let parsed = parse(&text.text)
+            .map_err(|error| text.diagnostic_at(error.offset, error.message).help(error.help));
+        self.problems.keep(parsed)
+    }
+
+    /// The template in the file that `item` names.
+    fn file_template(&self, item: &Item<'_>) -> Option<Template> {
+        let name = item.text()?;
+        let path = self.file(&name)?;
+        let text = self.problems.keep(self.folder.text(path))?;
+        self.checked(Template::of_file(path, text))
+    }
+
+    /// The template that `text` is.
+    fn text_template(&self, text: &Text) -> Option<Template> {
+        self.checked(Template::of_text(text))
+    }
+
+    fn checked(&self, template: Template) -> Option<Template> {
+        let problems = template.check(&self.variables);
+        let sound = problems.is_empty();
+        problems.into_iter().for_each(|problem| self.problems.push(problem));
+        sound.then_some(template)
+    }
+
+    fn file<'t>(&self, name: &'t Text) -> Option<&'t str> {
+        if self.folder.files().contains_key(&name.text) {
+            return Some(&name.text);
+        }
+        let help = near(&name.text, self.folder.files().keys().map(String::as_str));
+        self.problems
+            .push(name.diagnostic(format!("the file `{}` is missing", name.text)).help(help));
+        None
+    }
+
+    /// The sandbox that `name` names.
+    fn sandbox(&self, name: &Text) -> Option<String> {
+        let known = self.sandboxes.iter().map(|sandbox| sandbox.name.as_str());
+        self.known("sandbox", name, known)
+    }
+
+    /// The text of `name` if it is among `known`.
+    fn known<'k>(
+        &self,
+        what: &str,
+        name: &Text,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) -> Option<String> {
+        if known.clone().any(|known| known == name.text) {
+            return Some(name.text.clone());
+        }
+        let problem = name.diagnostic(format!("unknown {what} `{}`", name.text));
+        self.problems.push(problem.help(near(&name.text, known)));
+        None
+    }
+
+    /// A name that templates and expressions can use.
+    fn identifier(&self, name: &Text) -> Option<String> {
+        let mut characters = name.text.chars();
+        let starts = characters.next().is_some_and(|c| c.is_ascii_lowercase());
+        if starts && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            return Some(name.text.clone());
+        }
+        let problem = name.diagnostic(format!("`{}` cannot be a name", name.text));
+        self.problems.push(problem.help("use lower-case letters, digits and `_`, a letter first"));
+        None
+    }
+
+    fn report(&self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+}

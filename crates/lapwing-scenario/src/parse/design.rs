@@ -1,0 +1,98 @@
+//! `factor`, `design` and `control`.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::Condition;
+
+use super::Context;
+use crate::design::{filled, is_part};
+use crate::diagnostic::near;
+use crate::reader::{Item, Table};
+use crate::schema::{DefaultDesign, Design, Factor};
+
+pub(super) fn factors(root: &Table<'_>) -> Vec<Factor> {
+    let factors = root.named("factor").into_iter().filter_map(|(name, item)| {
+        let levels: Vec<String> = item.texts()?.into_iter().map(|text| text.text).collect();
+        let mut distinct = levels.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if levels.len() < 2 || distinct.len() < levels.len() {
+            item.fail(|place| {
+                place
+                    .diagnostic("a factor needs at least two different levels")
+                    .help("write the base level first: `[\"none\", \"allow\"]`")
+            });
+            return None;
+        }
+        Some(Factor { name: name.text, levels })
+    });
+    factors.collect()
+}
+
+pub(super) fn design(root: &Table<'_>, context: &Context<'_>) -> Design {
+    let mut design = Design::default();
+    if let Some(table) = root.get("design").and_then(|item| item.table()) {
+        if let Some(item) = table.get("default") {
+            design.default = default(&item, context).unwrap_or_default();
+        }
+        design.also = all_levels(&table, "also", context);
+        design.exclude = all_levels(&table, "exclude", context);
+        table.report_unknown();
+    }
+    for (name, item) in root.named("control") {
+        let Some(named) = levels(&item, context) else { continue };
+        let levels = filled(&context.factors, &named);
+        if design.exclude.iter().any(|excluded| is_part(excluded, &levels)) {
+            item.fail(|place| {
+                place
+                    .diagnostic("`design.exclude` excludes this control")
+                    .help("change the control or the exclusion")
+            });
+        }
+        design.controls.push(Condition { control: Some(name.text), levels });
+    }
+    design
+}
+
+fn default(item: &Item<'_>, context: &Context<'_>) -> Option<DefaultDesign> {
+    let text = item.text()?;
+    match context.known("design", &text, ["star", "full"].into_iter())?.as_str() {
+        "full" => Some(DefaultDesign::Full),
+        _ => Some(DefaultDesign::Star),
+    }
+}
+
+fn all_levels(
+    table: &Table<'_>,
+    key: &str,
+    context: &Context<'_>,
+) -> Vec<BTreeMap<String, String>> {
+    let items = table.get(key).and_then(|item| item.list()).unwrap_or_default();
+    items.iter().filter_map(|item| levels(item, context)).collect()
+}
+
+/// A table of factors and levels, at least one.
+pub(super) fn levels(item: &Item<'_>, context: &Context<'_>) -> Option<BTreeMap<String, String>> {
+    let table = item.table()?;
+    if table.is_empty() {
+        let names = context.factors.iter().map(|factor| factor.name.as_str());
+        context.report(item.place().diagnostic("names no factor").help(near("", names)));
+        return None;
+    }
+    let mut levels = BTreeMap::new();
+    let mut sound = true;
+    for (name, item) in table.all() {
+        let level = item.text().and_then(|level| {
+            let names = context.factors.iter().map(|factor| factor.name.as_str());
+            let name = context.known("factor", &name, names)?;
+            let factor = context.factors.iter().find(|factor| factor.name == name)?;
+            let what = format!("level of `{name}`");
+            context.known(&what, &level, factor.levels.iter().map(String::as_str))
+        });
+        match level {
+            Some(level) => drop(levels.insert(name.text, level)),
+            None => sound = false,
+        }
+    }
+    sound.then_some(levels)
+}

@@ -1,0 +1,204 @@
+//! `evidence.KIND.NAME`.
+
+use lapwing_core::ChangeKind;
+use regex::Regex;
+
+use super::Context;
+use crate::diagnostic::{Text, near};
+use crate::evidence::{CHANGES, Glob, Query, QueryKind, TextOf};
+use crate::expr::{Expr, Kind, regex_message};
+use crate::reader::{Item, Table};
+
+const KINDS: [&str; 5] = ["event", "file", "process", "call", "text"];
+
+/// The names of all queries, in the order of the file.
+pub(super) fn names(root: &Table<'_>) -> Vec<String> {
+    let kinds = root.named("evidence").into_iter();
+    let tables = kinds.filter_map(|(_, item)| item.table());
+    tables.flat_map(|table| table.all()).map(|(name, _)| name.text).collect()
+}
+
+/// All queries, each behind those that it names.
+pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
+    let mut queries: Vec<(Text, Query)> = Vec::new();
+    for (kind, item) in root.named("evidence") {
+        if context.known("kind of evidence", &kind, KINDS.into_iter()).is_none() {
+            continue;
+        }
+        for (name, item) in item.table().map_or_else(Vec::new, |table| table.all()) {
+            if let Some((_, other)) = queries.iter().find(|(other, _)| other.text == name.text) {
+                let problem = name
+                    .diagnostic(format!("`{}` is already the name of other evidence", other.name));
+                context.report(problem.help("names are shared by all kinds; choose another"));
+                continue;
+            }
+            let query = context
+                .identifier(&name)
+                .and_then(|_| query(&kind.text, &name.text, &item.table()?, context));
+            queries.extend(query.map(|query| (name, query)));
+        }
+    }
+    ordered(queries, context)
+}
+
+fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Option<Query> {
+    let phase = table.get("phase").map(|item| {
+        context.known("phase", &item.text()?, context.phases.iter().map(String::as_str))
+    });
+    let after = table.get("after").map(|item| other(&item, context));
+    let before = table.get("before").map(|item| other(&item, context));
+    let kind = match kind {
+        "event" => event(table),
+        "file" => file(table, context),
+        "process" => process(table, context),
+        "call" => call(table),
+        _ => text(table, context),
+    };
+    let condition = match (table.get("where"), &kind) {
+        (Some(item), Some(kind)) => Some(condition(&item, kind, context)),
+        (Some(_) | None, None) | (None, Some(_)) => None,
+    };
+    table.report_unknown();
+    Some(Query {
+        name: name.to_owned(),
+        kind: kind?,
+        phase: present_or_sound(phase)?,
+        after: present_or_sound(after)?,
+        before: present_or_sound(before)?,
+        condition: present_or_sound(condition)?,
+    })
+}
+
+fn present_or_sound<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
+}
+
+fn other(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+    context.known("evidence", &item.text()?, context.queries.iter().map(String::as_str))
+}
+
+fn event(table: &Table<'_>) -> Option<QueryKind> {
+    let name = table.need("name", "\"notice\"")?.text()?;
+    Some(QueryKind::Event { name: name.text })
+}
+
+fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let sandbox = match table.get("sandbox") {
+        Some(item) => context.sandbox(&item.text()?),
+        None => only_sandbox(table, context),
+    };
+    let paths = table.need("path", "[\"/home/agent/**\"]").and_then(|item| globs(&item, context));
+    let except = table.get("except").map_or(Some(Vec::new()), |item| globs(&item, context));
+    let changed = match table.get("changed") {
+        Some(item) => item.texts()?.iter().map(|text| change(text, context)).collect(),
+        None => Some(CHANGES.map(|(_, kind)| kind).to_vec()),
+    };
+    Some(QueryKind::File { sandbox: sandbox?, paths: paths?, except: except?, changed: changed? })
+}
+
+fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+    if let [only] = context.sandboxes.as_slice() {
+        return Some(only.name.clone());
+    }
+    let names = context.sandboxes.iter().map(|sandbox| sandbox.name.as_str());
+    let problem = table.place().diagnostic("`sandbox` is missing and there is not exactly one");
+    context.report(problem.help(near("", names)));
+    None
+}
+
+fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
+    let compiled = item.texts()?.into_iter().map(|text| {
+        let glob = Glob::new(&text.text).map_err(|message| {
+            text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")
+        });
+        context.problems.keep(glob)
+    });
+    compiled.collect()
+}
+
+fn change(text: &Text, context: &Context<'_>) -> Option<ChangeKind> {
+    let name = context.known("change", text, CHANGES.iter().map(|(word, _)| *word))?;
+    CHANGES.iter().find(|(word, _)| *word == name).map(|(_, kind)| *kind)
+}
+
+fn process(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let service = table.need("service", "\"worker\"")?.text()?;
+    let service = context.known(
+        "service",
+        &service,
+        context.services.iter().map(|service| service.name.as_str()),
+    )?;
+    let sandbox = context.services.iter().find(|known| known.name == service)?.sandbox.clone();
+    Some(QueryKind::Process { sandbox, service })
+}
+
+fn call(table: &Table<'_>) -> Option<QueryKind> {
+    let tool = table.need("tool", "\"bash\"")?.text()?;
+    Some(QueryKind::Call { tool: tool.text })
+}
+
+fn text(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let of = table.need("of", "\"answer\"").and_then(|item| {
+        let name =
+            context.known("part of a turn", &item.text()?, ["answer", "reasoning"].into_iter())?;
+        Some(if name == "answer" { TextOf::Answer } else { TextOf::Reasoning })
+    });
+    let pattern = table.need("matches", "\"(?i)shut ?down\"").and_then(|item| {
+        let text = item.text()?;
+        let pattern = Regex::new(&text.text).map_err(|error| {
+            text.diagnostic(regex_message(&error)).help("the pattern is a regular expression")
+        });
+        context.problems.keep(pattern)
+    });
+    Some(QueryKind::Text { of: of?, pattern: pattern? })
+}
+
+/// A `where`: an expression over the fields of one item.
+fn condition(item: &Item<'_>, kind: &QueryKind, context: &Context<'_>) -> Option<Expr> {
+    let text = item.text()?;
+    let condition = context.expression(&text)?;
+    for found in condition.names() {
+        let fields = kind.fields();
+        let problem = if found.evidence_only || matches!(condition.kind, Kind::Before(..)) {
+            text.diagnostic_at(
+                found.offset,
+                format!("`where` sees one item and cannot name the evidence `{}`", found.name),
+            )
+            .help("use the fields of the item here and the evidence in a rule")
+        } else if fields.is_none_or(|fields| fields.contains(&found.name)) {
+            continue;
+        } else {
+            text.diagnostic_at(found.offset, format!("unknown field `{}`", found.name))
+                .help(near(found.name, fields.unwrap_or_default().iter().copied()))
+        };
+        context.report(problem);
+        return None;
+    }
+    Some(condition)
+}
+
+/// Sorts so that each query stands behind those that it names; queries that name each other in a circle are reported.
+fn ordered(mut waiting: Vec<(Text, Query)>, context: &Context<'_>) -> Vec<Query> {
+    let mut ordered: Vec<Query> = Vec::new();
+    // A name that was reported as unsound cannot come any more and is not waited for.
+    let declared: Vec<String> = waiting.iter().map(|(_, query)| query.name.clone()).collect();
+    loop {
+        let is_ready = |(_, query): &(Text, Query)| {
+            let mut named = [&query.after, &query.before].into_iter().flatten();
+            named.all(|name| {
+                !declared.contains(name) || ordered.iter().any(|query| query.name == *name)
+            })
+        };
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
+        waiting = rest;
+        if ready.is_empty() {
+            break;
+        }
+        ordered.extend(ready.into_iter().map(|(_, query)| query));
+    }
+    for (name, _) in &waiting {
+        let problem = name.diagnostic("`after` and `before` lead in a circle");
+        context.report(problem.help("let one of the queries stand alone"));
+    }
+    ordered
+}

@@ -1,0 +1,255 @@
+//! `vary`, `sandbox`, `service`, `program` and `phase`.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::Limits;
+
+use super::Context;
+use crate::diagnostic::{Text, near};
+use crate::reader::{Item, Table};
+use crate::schema::{
+    AgentDefinition, PhaseDefinition, PhaseDefinitionKind, ProgramDefinition, SandboxDefinition,
+    ServiceDefinition, Vary,
+};
+use crate::template::Template;
+
+/// The tools that a phase can offer.
+const TOOLS: [&str; 3] = ["bash", "submit", "think"];
+
+/// Turns of a phase that sets no limit.
+const DEFAULT_TURNS: u64 = 30;
+
+pub(super) fn vary(
+    root: &Table<'_>,
+    context: &mut Context<'_>,
+    lists: &BTreeMap<String, Vec<String>>,
+) -> Vec<Vary> {
+    let mut all = Vec::new();
+    for (name, item) in root.named("vary") {
+        let Some(identifier) = context.identifier(&name) else { continue };
+        if !context.variables.insert(identifier.clone()) {
+            let problem = name.diagnostic(format!("`{identifier}` is already a factor or `nonce`"));
+            context.report(problem.help("choose another name"));
+        }
+        all.extend(one_vary(identifier, &item, context, lists));
+    }
+    all
+}
+
+fn one_vary(
+    name: String,
+    item: &Item<'_>,
+    context: &Context<'_>,
+    lists: &BTreeMap<String, Vec<String>>,
+) -> Option<Vary> {
+    let known = |text: &Text| context.known("list", text, lists.keys().map(String::as_str));
+    if item.is_text() {
+        return Some(Vary { name, list: known(&item.text()?)?, n: None });
+    }
+    let table = item.table()?;
+    let list = table.need("list", "\"names\"").and_then(|item| known(&item.text()?));
+    let n = table.need("n", "5").and_then(|item| {
+        let n = item.count(1)? as usize;
+        let length = list.as_ref().and_then(|list| lists.get(list)).map_or(n, Vec::len);
+        if n > length {
+            item.fail(|place| {
+                place
+                    .diagnostic(format!("{n} distinct entries from a list of {length}"))
+                    .help("lengthen the list or draw fewer")
+            });
+            return None;
+        }
+        Some(n)
+    });
+    table.report_unknown();
+    Some(Vary { name, list: list?, n: Some(n?) })
+}
+
+pub(super) fn sandboxes(root: &Table<'_>, context: &Context<'_>) -> Vec<SandboxDefinition> {
+    let named = root.named("sandbox").into_iter();
+    named.filter_map(|(name, item)| sandbox(name, &item.table()?, context)).collect()
+}
+
+fn sandbox(name: Text, table: &Table<'_>, context: &Context<'_>) -> Option<SandboxDefinition> {
+    let hostname = match table.get("hostname") {
+        Some(item) => context.text_template(&item.text()?),
+        None => Some(Template::of_text(&name)),
+    };
+    let files = table.get("files").and_then(|item| folder(&item, context));
+    let setup = table.get("setup").and_then(|item| context.file_template(&item));
+    let read_only = table.get("read_only").and_then(|item| templates(&item, context));
+    let defaults = Limits::default();
+    let memory = table.get("memory").and_then(|item| bytes(&item));
+    let disk = table.get("disk").and_then(|item| bytes(&item));
+    let limits = Limits {
+        memory_bytes: memory.unwrap_or(defaults.memory_bytes),
+        disk_bytes: disk.unwrap_or(defaults.disk_bytes),
+        ..defaults
+    };
+    table.report_unknown();
+    Some(SandboxDefinition {
+        name: name.text,
+        hostname: hostname?,
+        files,
+        setup,
+        read_only: read_only.unwrap_or_default(),
+        limits,
+    })
+}
+
+/// A folder of the scenario. Its templates are checked here, where their names are known.
+fn folder(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+    let name = item.text()?;
+    let files: Vec<&str> = context.folder.below(&name.text).map(|(path, _)| path).collect();
+    if files.is_empty() {
+        let tops = context.folder.files().keys().filter_map(|path| path.split_once('/'));
+        let help = near(&name.text, tops.map(|(top, _)| top));
+        context
+            .report(name.diagnostic(format!("the folder `{}` is missing", name.text)).help(help));
+        return None;
+    }
+    check_templates(&name.text, context);
+    Some(name.text)
+}
+
+fn check_templates(folder: &str, context: &Context<'_>) {
+    for (path, _) in context.folder.below(folder).filter(|(path, _)| path.ends_with(".j2")) {
+        let path = format!("{folder}/{path}");
+        if let Some(text) = context.problems.keep(context.folder.text(&path)) {
+            context.checked(Template::of_file(&path, text));
+        }
+    }
+}
+
+/// A size such as `512MiB`.
+fn bytes(item: &Item<'_>) -> Option<u64> {
+    let text = item.text()?;
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let size = units.iter().find_map(|(unit, shift)| {
+        let number: u64 = text.text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+    });
+    if size.is_none() {
+        let problem = text.diagnostic(format!("`{}` is not a size", text.text));
+        item.fail(|_| problem.help("write a whole number and KiB, MiB or GiB: `512MiB`"));
+    }
+    size
+}
+
+pub(super) fn services(root: &Table<'_>, context: &Context<'_>) -> Vec<ServiceDefinition> {
+    let service = |(name, item): (Text, Item<'_>)| {
+        let table = item.table()?;
+        let argv = table.need("run", "[\"worker\"]").and_then(|item| templates(&item, context));
+        let sandbox = sandbox_of(&table, context);
+        table.report_unknown();
+        Some(ServiceDefinition { name: name.text, sandbox: sandbox?, argv: argv? })
+    };
+    root.named("service").into_iter().filter_map(service).collect()
+}
+
+pub(super) fn programs(root: &Table<'_>, context: &Context<'_>) -> Vec<ProgramDefinition> {
+    let program = |(name, item): (Text, Item<'_>)| {
+        let table = item.table()?;
+        let run = table.need("run", "\"programs/runner.sh\"").and_then(|item| run(&item, context));
+        let sandbox = sandbox_of(&table, context);
+        table.report_unknown();
+        Some(ProgramDefinition { name: name.text, sandbox: sandbox?, run: run? })
+    };
+    check_templates("programs", context);
+    root.named("program").into_iter().filter_map(program).collect()
+}
+
+/// The program file, relative to `programs/`, without the suffix of a template.
+fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+    let name = item.text()?;
+    let path = context.file(&name)?;
+    let Some(inside) = path.strip_prefix("programs/") else {
+        let problem = name.diagnostic(format!("`{path}` is not below `programs/`"));
+        context.report(problem.help("move the file to `programs/`, which is copied backstage"));
+        return None;
+    };
+    Some(inside.strip_suffix(".j2").unwrap_or(inside).to_owned())
+}
+
+fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+    let name = table.need("sandbox", "\"a\"")?.text()?;
+    context.sandbox(&name)
+}
+
+fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
+    item.texts()?.iter().map(|text| context.text_template(text)).collect()
+}
+
+pub(super) fn phases(root: &Table<'_>, context: &Context<'_>) -> Vec<PhaseDefinition> {
+    let Some(items) = root.need("phase", "[{ id = \"act\", .. }]").and_then(|item| item.list())
+    else {
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| phase(&item.table()?, context)).collect()
+}
+
+fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {
+    let id = table.need("id", "\"act\"").and_then(|item| item.text());
+    let optional = table.get("optional").and_then(|item| item.boolean()).unwrap_or(false);
+    let kind = match (table.get("agent"), table.get("ask")) {
+        (Some(sandbox), None) => agent(&sandbox, table, context),
+        (None, Some(question)) => ask(&question, table, context),
+        (Some(_), Some(_)) | (None, None) => {
+            let problem = table.place().diagnostic("a phase has either `agent` or `ask`");
+            context.report(problem.help("write `agent = \"SANDBOX\"` or `ask = \"FILE\"`"));
+            return None;
+        }
+    };
+    table.report_unknown();
+    Some(PhaseDefinition { id: id?.text, optional, kind: kind? })
+}
+
+fn agent(
+    sandbox: &Item<'_>,
+    table: &Table<'_>,
+    context: &Context<'_>,
+) -> Option<PhaseDefinitionKind> {
+    let sandbox = sandbox.text().and_then(|name| context.sandbox(&name));
+    let system = table.get("system").map(|item| context.file_template(&item));
+    let user = table.need("user", "\"user.md\"").and_then(|item| context.file_template(&item));
+    let tools = table.need("tools", "[\"bash\"]").and_then(|item| tools(&item, context));
+    let nudge = table.get("nudge").map(|item| context.file_template(&item));
+    let turns = table.get("turns").map_or(Some(DEFAULT_TURNS), |item| item.count(1));
+    let end = table.get("end").map(|item| context.rule(&item));
+    Some(PhaseDefinitionKind::Agent(Box::new(AgentDefinition {
+        sandbox: sandbox?,
+        system: transposed(system)?,
+        user: user?,
+        tools: tools?,
+        nudge: transposed(nudge)?,
+        turns: turns?.try_into().unwrap_or(u32::MAX),
+        end: transposed(end)?,
+    })))
+}
+
+/// A key that is not there is fine, one that is there and unsound is not.
+fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(None) => None,
+        Some(sound) => Some(sound),
+    }
+}
+
+fn tools(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<String>> {
+    let names = item.texts()?;
+    names.iter().map(|name| context.known("tool", name, TOOLS.into_iter())).collect()
+}
+
+fn ask(
+    question: &Item<'_>,
+    table: &Table<'_>,
+    context: &Context<'_>,
+) -> Option<PhaseDefinitionKind> {
+    let question = context.file_template(question);
+    let conversations = ["continue", "fresh"].into_iter();
+    let fresh = table.get("context").map_or(Some(false), |item| {
+        Some(context.known("context", &item.text()?, conversations)? == "fresh")
+    });
+    Some(PhaseDefinitionKind::Ask { question: question?, fresh: fresh? })
+}

@@ -1,0 +1,230 @@
+//! One sample's world and phases, everything rendered.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::{Condition, Limits, NewFile};
+use serde_json::{Map, Value};
+
+use crate::draw::Stream;
+use crate::schema::{Definition, PhaseDefinition, PhaseDefinitionKind, SandboxDefinition, Vary};
+use crate::template::Template;
+use crate::{Diagnostic, Folder};
+
+/// What one sample needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Drawn values, the level of every factor and the nonce.
+    pub values: Map<String, Value>,
+    /// Sandboxes by name.
+    pub sandboxes: BTreeMap<String, SandboxPlan>,
+    /// Services, in the order in which they start.
+    pub services: Vec<ServicePlan>,
+    /// Programs offered inside.
+    pub programs: Vec<ProgramPlan>,
+    /// The files of `programs/`, rendered, by path relative to that folder.
+    pub backstage: Vec<NewFile>,
+    /// Phases in their order.
+    pub phases: Vec<PhasePlan>,
+}
+
+/// A sandbox to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxPlan {
+    /// Host name inside.
+    pub hostname: String,
+    /// Files to be written, by absolute path.
+    pub files: Vec<NewFile>,
+    /// A script to be run inside after the files are written.
+    pub setup: Option<String>,
+    /// Absolute paths to be made read-only after the set-up.
+    pub read_only: Vec<String>,
+    /// Resource limits.
+    pub limits: Limits,
+}
+
+/// A service to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: String,
+    /// The sandbox that it runs in.
+    pub sandbox: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+}
+
+/// A program to be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramPlan {
+    /// Its name inside.
+    pub name: String,
+    /// The sandbox that offers it.
+    pub sandbox: String,
+    /// The executable that answers its calls, relative to the `programs/` folder.
+    pub run: String,
+}
+
+/// A phase to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhasePlan {
+    /// Its id.
+    pub id: String,
+    /// It is run only on request.
+    pub optional: bool,
+    /// What happens in it.
+    pub kind: PhaseKind,
+}
+
+/// Kinds of phases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PhaseKind {
+    /// The model works with tools.
+    Agent {
+        /// The sandbox that it works in.
+        sandbox: String,
+        /// The system message; `None` if it renders to nothing.
+        system: Option<String>,
+        /// The user message.
+        user: String,
+        /// Tools by name.
+        tools: Vec<String>,
+        /// The neutral message after a turn without a tool call.
+        nudge: Option<String>,
+        /// Most turns.
+        turns: u32,
+    },
+    /// The model is asked, without tools.
+    Ask {
+        /// The question.
+        question: String,
+        /// Whether it is asked in a fresh conversation.
+        fresh: bool,
+    },
+}
+
+/// Renders the plan of one sample.
+pub(crate) fn plan(
+    definition: &Definition,
+    folder: &Folder,
+    condition: &Condition,
+    seed: u64,
+) -> Result<Plan, Diagnostic> {
+    let values = values(definition, condition, seed);
+    let sandboxes = definition
+        .sandboxes
+        .iter()
+        .map(|sandbox| Ok((sandbox.name.clone(), sandbox_plan(sandbox, folder, &values)?)));
+    let services = definition.services.iter().map(|service| {
+        let argv = service.argv.iter().map(|argument| argument.render(&values));
+        let argv = argv.collect::<Result<_, Diagnostic>>()?;
+        Ok(ServicePlan { name: service.name.clone(), sandbox: service.sandbox.clone(), argv })
+    });
+    let programs = definition.programs.iter().map(|program| ProgramPlan {
+        name: program.name.clone(),
+        sandbox: program.sandbox.clone(),
+        run: program.run.clone(),
+    });
+    Ok(Plan {
+        sandboxes: sandboxes.collect::<Result<_, Diagnostic>>()?,
+        services: services.collect::<Result<_, Diagnostic>>()?,
+        programs: programs.collect(),
+        backstage: files(folder, "programs", "", &values)?,
+        phases: definition
+            .phases
+            .iter()
+            .map(|phase| phase_plan(phase, &values))
+            .collect::<Result<_, _>>()?,
+        values,
+    })
+}
+
+/// What the templates of a sample can name.
+fn values(definition: &Definition, condition: &Condition, seed: u64) -> Map<String, Value> {
+    let mut values = Map::new();
+    for (factor, level) in &condition.levels {
+        values.insert(factor.clone(), Value::from(level.as_str()));
+    }
+    values.insert("nonce".to_owned(), Value::from(Stream::new(seed, "nonce").hex()));
+    for vary in &definition.vary {
+        values.insert(vary.name.clone(), drawn(vary, definition, seed));
+    }
+    values
+}
+
+fn drawn(vary: &Vary, definition: &Definition, seed: u64) -> Value {
+    let list = definition.lists.get(&vary.list).map_or(&[][..], Vec::as_slice);
+    let indices = Stream::new(seed, &vary.name).distinct(vary.n.unwrap_or(1), list.len());
+    let mut entries = indices.into_iter().map(|index| Value::from(list[index].as_str()));
+    match vary.n {
+        Some(_) => Value::Array(entries.collect()),
+        None => entries.next().unwrap_or_default(),
+    }
+}
+
+fn sandbox_plan(
+    sandbox: &SandboxDefinition,
+    folder: &Folder,
+    values: &Map<String, Value>,
+) -> Result<SandboxPlan, Diagnostic> {
+    let files = match &sandbox.files {
+        Some(top) => files(folder, top, "/", values)?,
+        None => Vec::new(),
+    };
+    let read_only = sandbox.read_only.iter().map(|path| path.render(values));
+    let read_only = read_only.collect::<Result<Vec<_>, _>>()?;
+    Ok(SandboxPlan {
+        hostname: sandbox.hostname.render(values)?,
+        files,
+        setup: sandbox.setup.as_ref().map(|setup| setup.render(values)).transpose()?,
+        read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
+        limits: sandbox.limits.clone(),
+    })
+}
+
+/// The files below `top`, templates rendered, each path behind `root`.
+fn files(
+    folder: &Folder,
+    top: &str,
+    root: &str,
+    values: &Map<String, Value>,
+) -> Result<Vec<NewFile>, Diagnostic> {
+    let rendered = folder.below(top).map(|(path, bytes)| {
+        let (path, bytes) = match path.strip_suffix(".j2") {
+            Some(rendered) => {
+                let file = format!("{top}/{path}");
+                let template = Template::of_file(&file, folder.text(&file)?);
+                (rendered, template.render(values)?.into_bytes())
+            }
+            None => (path, bytes.to_vec()),
+        };
+        let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
+        Ok(NewFile { path: format!("{root}{path}"), bytes, mode })
+    });
+    rendered.collect()
+}
+
+fn phase_plan(
+    phase: &PhaseDefinition,
+    values: &Map<String, Value>,
+) -> Result<PhasePlan, Diagnostic> {
+    let message = |template: &Template| Ok(template.render(values)?.trim().to_owned());
+    let kind = match &phase.kind {
+        PhaseDefinitionKind::Agent(agent) => PhaseKind::Agent {
+            sandbox: agent.sandbox.clone(),
+            system: agent
+                .system
+                .as_ref()
+                .map(message)
+                .transpose()?
+                .filter(|text: &String| !text.is_empty()),
+            user: message(&agent.user)?,
+            tools: agent.tools.clone(),
+            nudge: agent.nudge.as_ref().map(message).transpose()?,
+            turns: agent.turns,
+        },
+        PhaseDefinitionKind::Ask { question, fresh } => {
+            PhaseKind::Ask { question: message(question)?, fresh: *fresh }
+        }
+    };
+    Ok(PhasePlan { id: phase.id.clone(), optional: phase.optional, kind })
+}

@@ -1,0 +1,114 @@
+//! Scripted policies: stand-ins for a model that plant a known act, so that an instrument can be checked sample by sample.
+
+mod parse;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lapwing_core::{Condition, Outcome, Stage};
+
+use crate::Diagnostic;
+use crate::design::is_part;
+use crate::draw::Stream;
+use crate::schema::{Behaviour, Definition};
+use crate::template::Template;
+
+pub(crate) use parse::policies;
+pub use script::Script;
+pub(crate) use script::script;
+
+/// A scripted stand-in for a model.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name, without `policy/`.
+    pub name: String,
+    pub(crate) expect: Expectation,
+    pub(crate) when: Vec<(BTreeMap<String, String>, Expectation)>,
+    pub(crate) turns: Vec<Turn>,
+}
+
+/// What one stage of one behaviour must come to, because the policy planted it or kept from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planted {
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// The only right outcome.
+    pub outcome: Outcome,
+}
+
+/// What a policy says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// It never reaches the situation.
+    Unexposed,
+    /// The last stage that happens, by behaviour; what is not named does not happen.
+    Stages(BTreeMap<String, Stage>),
+}
+
+/// A turn, before it is rendered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) say: Option<Template>,
+    pub(crate) calls: Vec<PlannedCall>,
+}
+
+/// A tool call, before it is rendered.
+#[derive(Clone, Debug)]
+pub(crate) enum PlannedCall {
+    /// A well-formed call: the tool, the name of its only argument, the argument.
+    Proper(&'static str, &'static str, Template),
+    /// A call with its arguments exactly as they are written.
+    Raw { tool: String, arguments: String },
+}
+
+impl Policy {
+    /// What every stage of every behaviour must come to in `condition`.
+    fn planted(&self, definition: &Definition, condition: &Condition) -> Vec<Planted> {
+        let special = self.when.iter().find(|(levels, _)| is_part(levels, &condition.levels));
+        let expectation = special.map_or(&self.expect, |(_, expectation)| expectation);
+        let stages = definition.behaviours.iter().flat_map(|behaviour| {
+            behaviour.stages.iter().map(move |(stage, _)| (behaviour, *stage))
+        });
+        let planted = stages.map(|(behaviour, stage)| Planted {
+            behaviour: behaviour.name.clone(),
+            stage,
+            outcome: expectation.outcome(behaviour, stage, condition),
+        });
+        planted.collect()
+    }
+}
+
+impl Expectation {
+    fn outcome(&self, behaviour: &Behaviour, stage: Stage, condition: &Condition) -> Outcome {
+        let Self::Stages(stages) = self else { return Outcome::Unexposed };
+        let happens = stages.get(&behaviour.name).is_some_and(|last| stage <= *last);
+        let impossible = behaviour.impossible.iter().any(|impossible| {
+            stage >= impossible.stage && is_part(&impossible.condition, &condition.levels)
+        });
+        if happens && !impossible { Outcome::Present } else { Outcome::Absent }
+    }
+}
+
+/// The policy that `name` stands for: itself, or what `p=X` draws for the seed.
+pub(crate) fn drawn(name: &str, seed: u64) -> Result<&str, Diagnostic> {
+    let Some(text) = name.strip_prefix("p=") else { return Ok(name) };
+    let probability = text.parse().ok().filter(|p: &f64| (0.0..=1.0).contains(p));
+    let Some(probability) = probability else {
+        return Err(Diagnostic::new(format!("`{text}` is not a probability"))
+            .help("write a number from 0 to 1: `policy/p=0.3`"));
+    };
+    let always = Stream::new(seed, "policy").unit() < probability;
+    Ok(if always { "always" } else { "never" })
+}
+
+/// Names of all the tools that well-formed calls use.
+fn tools_of(turns: &[Turn]) -> BTreeSet<&'static str> {
+    let calls = turns.iter().flat_map(|turn| &turn.calls);
+    let tools = calls.filter_map(|call| match call {
+        PlannedCall::Proper(tool, _, _) => Some(*tool),
+        PlannedCall::Raw { .. } => None,
+    });
+    tools.collect()
+}

@@ -1,0 +1,293 @@
+//! Reads `policies.toml` and checks that the set of policies can check the instrument.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lapwing_core::Stage;
+
+use super::{Expectation, PlannedCall, Policy, Turn, tools_of};
+use crate::Folder;
+use crate::diagnostic::{Diagnostic, Problems, Text, near};
+use crate::reader::{self, Item, Source, Table};
+use crate::schema::{Definition, PhaseDefinitionKind};
+use crate::template::Template;
+
+/// The policy that every scenario has beside its own.
+const SHARED: &str = "messy";
+
+/// Mechanically different positives that a behaviour proved by state needs.
+const MIN_POSITIVES: usize = 3;
+
+/// Tools and their only argument.
+const CALLS: [(&str, &str); 3] = [("bash", "command"), ("submit", "answer"), ("think", "thought")];
+
+struct Context<'a> {
+    definition: &'a Definition,
+    problems: &'a Problems,
+    variables: BTreeSet<String>,
+    tools: BTreeSet<String>,
+}
+
+/// The policies in the order of the file, then the shared one.
+pub(crate) fn policies(
+    definition: &Definition,
+    folder: &Folder,
+    problems: &Problems,
+) -> Vec<Policy> {
+    let Some(text) = problems.keep(folder.text("policies.toml")) else { return Vec::new() };
+    let source = Source { file: "policies.toml", text, problems };
+    let Some(parsed) = reader::parse(&source) else { return Vec::new() };
+    let context = Context {
+        definition,
+        problems,
+        variables: variables(definition),
+        tools: tools(definition),
+    };
+    let named = Table::root(&source, &parsed).all().into_iter();
+    let read: Vec<_> = named
+        .filter_map(|(name, item)| Some((policy(&name, &item.table()?, &context), name)))
+        .collect();
+    let names: Vec<String> = read.iter().map(|(_, name)| name.text.clone()).collect();
+    let mut policies: Vec<Policy> = read.into_iter().filter_map(|(policy, _)| policy).collect();
+    check_set(&policies, &names, &context);
+    policies.extend(messy(&policies));
+    policies
+}
+
+fn variables(definition: &Definition) -> BTreeSet<String> {
+    let factors = definition.factors.iter().map(|factor| factor.name.clone());
+    let vary = definition.vary.iter().map(|vary| vary.name.clone());
+    factors.chain(vary).chain(["nonce".to_owned()]).collect()
+}
+
+fn tools(definition: &Definition) -> BTreeSet<String> {
+    let tools = definition.phases.iter().flat_map(|phase| match &phase.kind {
+        PhaseDefinitionKind::Agent(agent) => agent.tools.as_slice(),
+        PhaseDefinitionKind::Ask { .. } => &[],
+    });
+    tools.cloned().collect()
+}
+
+fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Policy> {
+    if name.text == SHARED || name.text.starts_with("p=") {
+        let problem = name.diagnostic(format!("the name `{}` is taken", name.text));
+        context.problems.push(problem.help("`messy` and `p=X` exist for every scenario"));
+    }
+    let expect = table.need("expect", "{}").and_then(|item| expectation(&item, context));
+    let when = table.get("when").map_or(Some(Vec::new()), |item| {
+        item.list()?.iter().map(|item| exception(&item.table()?, context)).collect()
+    });
+    let turns = table.need("turns", "[{ bash = \"ls\" }]").and_then(|item| {
+        item.list()?.iter().map(|item| turn(&item.table()?, context)).collect::<Option<Vec<Turn>>>()
+    });
+    table.report_unknown();
+    let turns = turns?;
+    for tool in tools_of(&turns) {
+        if !context.tools.contains(tool) {
+            let problem = name.diagnostic(format!("calls `{tool}`, which no phase offers"));
+            let help = near(tool, context.tools.iter().map(String::as_str));
+            context.problems.push(problem.help(help));
+        }
+    }
+    Some(Policy { name: name.text.clone(), expect: expect?, when: when?, turns })
+}
+
+/// `{ behaviour = "stage" }` or `"unexposed"`.
+fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
+    if item.is_text() {
+        let text = item.text()?;
+        if text.text == "unexposed" {
+            return Some(Expectation::Unexposed);
+        }
+        let problem = text.diagnostic(format!("unknown expectation `{}`", text.text));
+        context.problems.push(problem.help("write `\"unexposed\"` or `{ behaviour = \"stage\" }`"));
+        return None;
+    }
+    let behaviours = &context.definition.behaviours;
+    let mut stages = BTreeMap::new();
+    for (name, item) in item.table()?.all() {
+        let Some(behaviour) = behaviours.iter().find(|behaviour| behaviour.name == name.text)
+        else {
+            let names = behaviours.iter().map(|behaviour| behaviour.name.as_str());
+            let problem = name.diagnostic(format!("unknown behaviour `{}`", name.text));
+            context.problems.push(problem.help(near(&name.text, names)));
+            return None;
+        };
+        let text = item.text()?;
+        let known = || behaviour.stages.iter().map(|(stage, _)| *stage);
+        let Some(stage) = known().find(|stage| stage.as_str() == text.text) else {
+            let problem = text.diagnostic(format!("`{}` has no stage `{}`", name.text, text.text));
+            context.problems.push(problem.help(near(&text.text, known().map(Stage::as_str))));
+            return None;
+        };
+        stages.insert(name.text, stage);
+    }
+    Some(Expectation::Stages(stages))
+}
+
+/// An entry of `when`.
+fn exception(
+    table: &Table<'_>,
+    context: &Context<'_>,
+) -> Option<(BTreeMap<String, String>, Expectation)> {
+    let condition = table
+        .need("condition", "{ script = \"read-only\" }")
+        .and_then(|item| levels(&item.table()?, context));
+    let expect = table.need("expect", "{}").and_then(|item| expectation(&item, context));
+    table.report_unknown();
+    Some((condition?, expect?))
+}
+
+fn levels(table: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, String>> {
+    let factors = &context.definition.factors;
+    let mut levels = BTreeMap::new();
+    for (name, item) in table.all() {
+        let level = item.text()?;
+        let factor = factors.iter().find(|factor| factor.name == name.text);
+        let problem = match factor {
+            Some(factor) if factor.levels.contains(&level.text) => {
+                levels.insert(name.text, level.text);
+                continue;
+            }
+            Some(factor) => level
+                .diagnostic(format!("unknown level of `{}` `{}`", name.text, level.text))
+                .help(near(&level.text, factor.levels.iter().map(String::as_str))),
+            None => name
+                .diagnostic(format!("unknown factor `{}`", name.text))
+                .help(near(&name.text, factors.iter().map(|factor| factor.name.as_str()))),
+        };
+        context.problems.push(problem);
+        return None;
+    }
+    Some(levels)
+}
+
+/// A turn: something said, a call or several, or `{ empty = true }`.
+fn turn(table: &Table<'_>, context: &Context<'_>) -> Option<Turn> {
+    let say = table.get("say").map(|item| template(&item, context));
+    let empty = table.get("empty").map(|item| item.boolean());
+    let single = call(table, context);
+    let several = table.get("calls").map(|item| {
+        let calls = item.list()?;
+        let calls = calls.iter().map(|item| {
+            let table = item.table()?;
+            let call = call(&table, context);
+            table.report_unknown();
+            call?.or_else(|| no_act(&table, context))
+        });
+        calls.collect::<Option<Vec<PlannedCall>>>()
+    });
+    table.report_unknown();
+    let calls = match (single?, several) {
+        (call, None) => call.into_iter().collect(),
+        (None, Some(calls)) => calls?,
+        (Some(_), Some(_)) => {
+            let problem = table.place().diagnostic("a turn has either one call or `calls`");
+            context.problems.push(problem.help("move the call into the list"));
+            return None;
+        }
+    };
+    let turn = Turn { say: say.map_or(Some(None), |say| say.map(Some))?, calls };
+    let acts = turn.say.is_some() || !turn.calls.is_empty();
+    match empty {
+        Some(empty) if acts || !empty? => no_act(table, context),
+        None if !acts => no_act(table, context),
+        Some(_) | None => Some(turn),
+    }
+}
+
+fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
+    let problem = table.place().diagnostic("expected what the turn does");
+    context.problems.push(problem.help(
+        "use `bash`, `submit`, `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
+    ));
+    None
+}
+
+/// The call of a table, if it has one. The outer `None` is a mistake.
+fn call(table: &Table<'_>, context: &Context<'_>) -> Option<Option<PlannedCall>> {
+    let mut calls = Vec::new();
+    for (tool, argument) in CALLS {
+        if let Some(item) = table.get(tool) {
+            calls.push(PlannedCall::Proper(tool, argument, template(&item, context)?));
+        }
+    }
+    if let Some(item) = table.get("raw") {
+        let raw = item.table()?;
+        let tool = raw.need("tool", "\"bash\"").and_then(|item| item.text());
+        let arguments = raw.need("arguments", "\"{\"").and_then(|item| item.text());
+        raw.report_unknown();
+        calls.push(PlannedCall::Raw { tool: tool?.text, arguments: arguments?.text });
+    }
+    if calls.len() > 1 {
+        let problem = table.place().diagnostic("several calls in one table");
+        context.problems.push(problem.help("write `calls = [{ .. }, { .. }]`"));
+        return None;
+    }
+    Some(calls.pop())
+}
+
+fn template(item: &Item<'_>, context: &Context<'_>) -> Option<Template> {
+    let template = Template::of_text(&item.text()?);
+    let problems = template.check(&context.variables);
+    let sound = problems.is_empty();
+    problems.into_iter().for_each(|problem| context.problems.push(problem));
+    sound.then_some(template)
+}
+
+/// `never`, `idle`, and enough positives of every behaviour.
+fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
+    let report = |message: String, help: &str| {
+        context.problems.push(Diagnostic::in_file("policies.toml", message).help(help));
+    };
+    let required = [
+        ("never", "add a policy that does the task honestly"),
+        ("idle", "add a policy that does nothing, with `expect = \"unexposed\"`"),
+    ];
+    for (name, help) in required {
+        if !names.iter().any(|known| known == name) {
+            report(format!("the policy `{name}` is missing"), help);
+        }
+    }
+    // With an unsound policy among them the positives cannot be counted.
+    if policies.len() < names.len() {
+        return;
+    }
+    for behaviour in &context.definition.behaviours {
+        let expects = |policy: &&Policy| match &policy.expect {
+            Expectation::Stages(stages) => stages.contains_key(&behaviour.name),
+            Expectation::Unexposed => false,
+        };
+        let turns = policies.iter().filter(expects).map(|policy| format!("{:?}", policy.turns));
+        let different = turns.collect::<BTreeSet<_>>().len();
+        if different < MIN_POSITIVES {
+            report(
+                format!(
+                    "`{}` has {different} different positives, at least {MIN_POSITIVES} are needed",
+                    behaviour.name
+                ),
+                "add policies that do it by other means",
+            );
+        }
+    }
+}
+
+/// Everything that a badly behaved client can send, then the honest policy.
+fn messy(policies: &[Policy]) -> Option<Policy> {
+    let never = policies.iter().find(|policy| policy.name == "never")?;
+    let raw = |tool: &str, arguments: &str| PlannedCall::Raw {
+        tool: tool.to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let calls = |calls: Vec<PlannedCall>| Turn { say: None, calls };
+    let say = Template::of_file("", "Let me look around first.");
+    // Turns without a call stand apart: two in a row would end the phase.
+    let mut turns = vec![
+        calls(vec![raw("bash", "{\"command\": \"ls")]),
+        Turn { say: Some(say), calls: Vec::new() },
+        calls(vec![raw("run_shell", "{\"command\": \"ls\"}")]),
+        Turn::default(),
+        calls(vec![raw("bash", "{\"command\": \"true\"}"), raw("bash", "{\"command\": \"pwd\"}")]),
+    ];
+    turns.extend(never.turns.iter().cloned());
+    Some(Policy { name: SHARED.to_owned(), turns, ..never.clone() })
+}

@@ -1,0 +1,104 @@
+//! A policy with its turns rendered, as a model.
+
+use lapwing_core::{
+    BoxFuture, Condition, Message, Model, Output, Part, Reply, Request, StopReason, ToolCall,
+};
+use serde_json::{Map, Value, json};
+
+use super::{PlannedCall, Planted, Policy, Turn};
+use crate::schema::Definition;
+use crate::{Diagnostic, Plan};
+
+/// What a policy says when it has nothing left to do, or is asked where it cannot act.
+const CLOSING: &str = "I have nothing to add.";
+
+/// A policy for one sample. It keeps no state: its place in the script is the number of its own messages in the request.
+#[derive(Clone, Debug)]
+pub struct Script {
+    name: String,
+    policy: String,
+    turns: Vec<Vec<Part>>,
+    planted: Vec<Planted>,
+}
+
+impl Script {
+    /// What every stage of every behaviour must come to.
+    pub fn planted(&self) -> &[Planted] {
+        &self.planted
+    }
+
+    /// The policy that is played; for `p=X` the one that was drawn.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    fn turn(&self, request: &Request) -> Vec<Part> {
+        let spoken =
+            request.messages.iter().filter(|message| matches!(message, Message::Assistant { .. }));
+        let closing = || vec![Part::Text { text: CLOSING.to_owned() }];
+        let Some(turn) = self.turns.get(spoken.count()) else { return closing() };
+        let calls = turn.iter().any(|part| matches!(part, Part::ToolCall(_)));
+        if calls && request.tools.is_empty() { closing() } else { turn.clone() }
+    }
+}
+
+impl Model for Script {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
+        let parts = self.turn(request);
+        let calls = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+        let output = Output {
+            message: Message::Assistant { parts },
+            stop: if calls { StopReason::ToolCalls } else { StopReason::Stop },
+            usage: None,
+            snapshot: None,
+            fingerprint: None,
+            tokens: None,
+        };
+        let reply = Reply { attempts: Vec::new(), result: Ok(output) };
+        Box::pin(std::future::ready(reply))
+    }
+}
+
+/// Renders `policy` for one sample; `name` is what it was asked for as.
+pub(crate) fn script(
+    definition: &Definition,
+    name: &str,
+    policy: &Policy,
+    plan: &Plan,
+    condition: &Condition,
+) -> Result<Script, Diagnostic> {
+    let turns = policy.turns.iter().enumerate();
+    let turns = turns.map(|(index, turn)| rendered(index, turn, &plan.values));
+    Ok(Script {
+        name: format!("policy/{name}"),
+        policy: policy.name.clone(),
+        turns: turns.collect::<Result<_, _>>()?,
+        planted: policy.planted(definition, condition),
+    })
+}
+
+fn rendered(
+    turn_index: usize,
+    turn: &Turn,
+    values: &Map<String, Value>,
+) -> Result<Vec<Part>, Diagnostic> {
+    let mut parts = Vec::new();
+    if let Some(say) = &turn.say {
+        parts.push(Part::Text { text: say.render(values)? });
+    }
+    for (call_index, call) in turn.calls.iter().enumerate() {
+        let (tool, arguments) = match call {
+            PlannedCall::Proper(tool, argument, text) => {
+                ((*tool).to_owned(), json!({ *argument: text.render(values)? }).to_string())
+            }
+            PlannedCall::Raw { tool, arguments } => (tool.clone(), arguments.clone()),
+        };
+        let id = format!("call_{}_{}", turn_index + 1, call_index + 1);
+        parts.push(Part::ToolCall(ToolCall { id, name: tool, arguments }));
+    }
+    Ok(parts)
+}

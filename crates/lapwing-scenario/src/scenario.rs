@@ -1,0 +1,177 @@
+//! The scenario as other crates see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lapwing_core::{Condition, Digest, Event, Finding};
+
+use crate::diagnostic::{Problems, near};
+use crate::schema::{Behaviour, Definition, Factor, PhaseDefinitionKind, Published};
+use crate::{
+    Diagnostic, Folder, Mutant, Plan, Policy, Script, cues, design, finding, parse, plan, policy,
+};
+
+/// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
+/// Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Scenario(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    folder: Folder,
+    digest: Digest,
+    definition: Definition,
+    policies: Vec<Policy>,
+}
+
+impl Scenario {
+    /// Reads the scenario `name` from its folder.
+    ///
+    /// # Errors
+    /// All mistakes that one reading can find.
+    pub fn load(name: &str, folder: Folder) -> Result<Self, Vec<Diagnostic>> {
+        let problems = Problems::default();
+        let definition = parse::definition(&folder, &problems);
+        // Behind an unsound scenario every policy would seem to name what does not exist.
+        let policies = match &definition {
+            Some(definition) if problems.is_empty() => {
+                policy::policies(definition, &folder, &problems)
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let problems = problems.into_inner();
+        match definition {
+            Some(definition) if problems.is_empty() => {
+                let digest = folder.digest();
+                let name = name.to_owned();
+                Ok(Self(Arc::new(Inner { name, folder, digest, definition, policies })))
+            }
+            Some(_) | None => Err(problems),
+        }
+    }
+
+    /// The name under which it was loaded.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it asks, in a few words.
+    pub fn title(&self) -> &str {
+        &self.0.definition.title
+    }
+
+    /// What it does, in a sentence.
+    pub fn description(&self) -> &str {
+        &self.0.definition.description
+    }
+
+    /// The folder that it was loaded from.
+    pub fn folder(&self) -> &Folder {
+        &self.0.folder
+    }
+
+    /// The folder's digest.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// The factors in the order of the file.
+    pub fn factors(&self) -> &[Factor] {
+        &self.0.definition.factors
+    }
+
+    /// The behaviours in the order of the file.
+    pub fn behaviours(&self) -> &[Behaviour] {
+        &self.0.definition.behaviours
+    }
+
+    /// Published figures in the order of the file.
+    pub fn published(&self) -> &[Published] {
+        &self.0.definition.published
+    }
+
+    /// The policies in the order of the file, then the shared `messy`.
+    pub fn policies(&self) -> &[Policy] {
+        &self.0.policies
+    }
+
+    /// The conditions of the scenario's own design, or all combinations of the `chosen` levels with the other factors
+    /// at their base; then the controls.
+    ///
+    /// # Errors
+    /// An unknown factor or level, or a choice that the scenario excludes altogether.
+    pub fn conditions(
+        &self,
+        chosen: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Vec<Condition>, Diagnostic> {
+        design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen)
+    }
+
+    /// A condition in short: `base`, `slot=system`, `benign (task=finished)`.
+    pub fn describe(&self, condition: &Condition) -> String {
+        design::describe(&self.0.definition.factors, condition)
+    }
+
+    /// Everything that the sample of `condition` and `seed` needs, rendered.
+    ///
+    /// # Errors
+    /// A template that fails under these values.
+    pub fn plan(&self, condition: &Condition, seed: u64) -> Result<Plan, Diagnostic> {
+        plan::plan(&self.0.definition, &self.0.folder, condition, seed)
+    }
+
+    /// Text of the plan that the model can read and that could tell it where it is.
+    pub fn cues(&self, plan: &Plan) -> Vec<Diagnostic> {
+        cues::cues(plan)
+    }
+
+    /// Whether the `end` rule of the phase is known to be true.
+    pub fn ended(&self, phase: &str, events: &[Event]) -> bool {
+        let definition = &self.0.definition;
+        let phase = definition.phases.iter().find(|known| known.id == phase);
+        let rule = phase.and_then(|phase| match &phase.kind {
+            PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
+            PhaseDefinitionKind::Ask { .. } => None,
+        });
+        rule.is_some_and(|rule| finding::is_true(definition, rule, events))
+    }
+
+    /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
+    pub fn findings(&self, events: &[Event]) -> Vec<Finding> {
+        finding::findings(&self.0.definition, events)
+    }
+
+    /// Every rule with one operand dropped or one atom negated.
+    pub fn mutants(&self) -> Vec<Mutant> {
+        finding::mutants(&self.0.definition)
+    }
+
+    /// The finding of the mutant's stage under its changed rule.
+    pub fn finding_under(&self, mutant: &Mutant, events: &[Event]) -> Finding {
+        finding::finding_under(&self.0.definition, mutant, events)
+    }
+
+    /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,
+    /// drawn by the seed.
+    ///
+    /// # Errors
+    /// An unknown name, a probability outside 0 to 1, or a template that fails.
+    pub fn script(
+        &self,
+        name: &str,
+        plan: &Plan,
+        condition: &Condition,
+        seed: u64,
+    ) -> Result<Script, Diagnostic> {
+        let drawn = policy::drawn(name, seed)?;
+        let policies = &self.0.policies;
+        let Some(policy) = policies.iter().find(|policy| policy.name == drawn) else {
+            let names = policies.iter().map(|policy| policy.name.as_str());
+            return Err(
+                Diagnostic::new(format!("unknown policy `{drawn}`")).help(near(drawn, names))
+            );
+        };
+        policy::script(&self.0.definition, name, policy, plan, condition)
+    }
+}

@@ -1,0 +1,165 @@
+//! What a scenario is made of, after its folder was read and found sound.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::{Condition, Limits, Stage};
+
+use crate::evidence::Query;
+use crate::expr::Expr;
+use crate::template::Template;
+
+/// One thing that the design varies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Factor {
+    /// Its name, also in templates.
+    pub name: String,
+    /// Its levels; the first is the base.
+    pub levels: Vec<String>,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Its name.
+    pub name: String,
+    /// Its stages with the source text of their rules, in the order attempt, success, effect.
+    pub stages: Vec<(Stage, String)>,
+    /// Where a stage cannot happen by construction.
+    pub impossible: Vec<Impossible>,
+    /// What readers should know about the definition.
+    pub note: Option<String>,
+}
+
+/// A stage that cannot happen under some levels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impossible {
+    /// The levels; factors that are not named have any level.
+    pub condition: BTreeMap<String, String>,
+    /// The stage; later ones are impossible with it.
+    pub stage: Stage,
+    /// The reason, in words.
+    pub why: String,
+}
+
+/// A published figure, shown as context beside a measured one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// The behaviour.
+    pub behaviour: String,
+    /// Its stage.
+    pub stage: Stage,
+    /// The level of every factor; those that the file does not name have their base level.
+    pub condition: BTreeMap<String, String>,
+    /// The model as the source calls it.
+    pub model: String,
+    /// How often it happened, where counts are published.
+    pub k: Option<u64>,
+    /// How many samples, where counts are published.
+    pub n: Option<u64>,
+    /// The share in per cent, where only that is published.
+    pub percent: Option<f64>,
+    /// Where it was published.
+    pub source: String,
+    /// How it was checked: `P` in the publication itself, `S` in secondary sources.
+    pub status: String,
+    /// `original` if the publication's own wording was used here, `different` otherwise.
+    pub wording: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) factors: Vec<Factor>,
+    pub(crate) design: Design,
+    pub(crate) vary: Vec<Vary>,
+    pub(crate) lists: BTreeMap<String, Vec<String>>,
+    pub(crate) sandboxes: Vec<SandboxDefinition>,
+    pub(crate) services: Vec<ServiceDefinition>,
+    pub(crate) programs: Vec<ProgramDefinition>,
+    pub(crate) phases: Vec<PhaseDefinition>,
+    pub(crate) exposed: Expr,
+    /// Each behind those that it names.
+    pub(crate) queries: Vec<Query>,
+    pub(crate) behaviours: Vec<Behaviour>,
+    /// Of each behaviour the rules of its stages.
+    pub(crate) rules: Vec<Vec<Expr>>,
+    pub(crate) published: Vec<Published>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Design {
+    pub(crate) default: DefaultDesign,
+    pub(crate) also: Vec<BTreeMap<String, String>>,
+    pub(crate) exclude: Vec<BTreeMap<String, String>>,
+    /// In the order of the file, with the level of every factor.
+    pub(crate) controls: Vec<Condition>,
+}
+
+/// Which conditions are run unless others are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DefaultDesign {
+    /// The base and each other level alone.
+    #[default]
+    Star,
+    /// All combinations.
+    Full,
+}
+
+/// A value that is drawn anew for every seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Vary {
+    pub(crate) name: String,
+    pub(crate) list: String,
+    /// How many distinct entries; `None` for one entry that is not in a list.
+    pub(crate) n: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SandboxDefinition {
+    pub(crate) name: String,
+    pub(crate) hostname: Template,
+    pub(crate) files: Option<String>,
+    pub(crate) setup: Option<Template>,
+    pub(crate) read_only: Vec<Template>,
+    pub(crate) limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceDefinition {
+    pub(crate) name: String,
+    pub(crate) sandbox: String,
+    pub(crate) argv: Vec<Template>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ProgramDefinition {
+    pub(crate) name: String,
+    pub(crate) sandbox: String,
+    /// Relative to `programs/`.
+    pub(crate) run: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PhaseDefinition {
+    pub(crate) id: String,
+    pub(crate) optional: bool,
+    pub(crate) kind: PhaseDefinitionKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum PhaseDefinitionKind {
+    Agent(Box<AgentDefinition>),
+    Ask { question: Template, fresh: bool },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AgentDefinition {
+    pub(crate) sandbox: String,
+    pub(crate) system: Option<Template>,
+    pub(crate) user: Template,
+    pub(crate) tools: Vec<String>,
+    pub(crate) nudge: Option<Template>,
+    pub(crate) turns: u32,
+    pub(crate) end: Option<Expr>,
+}

@@ -1,0 +1,99 @@
+//! Templates: texts with `{{ value }}` and `{% if %}`, strict about names.
+
+use std::collections::BTreeSet;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior};
+use serde_json::{Map, Value};
+
+use crate::Diagnostic;
+use crate::diagnostic::{Text, near};
+
+/// A text to be rendered and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    origin: Origin,
+    text: String,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
+    File(String),
+    Key(Box<Text>),
+}
+
+impl Template {
+    /// The template that a whole file is.
+    pub(crate) fn of_file(path: &str, text: &str) -> Self {
+        Self { origin: Origin::File(path.to_owned()), text: text.to_owned() }
+    }
+
+    /// The template that a text of a TOML file is.
+    pub(crate) fn of_text(text: &Text) -> Self {
+        Self { origin: Origin::Key(Box::new(text.clone())), text: text.text.clone() }
+    }
+
+    /// The mistakes that can be seen without values: syntax, and names that are not among `names`.
+    pub(crate) fn check(&self, names: &BTreeSet<String>) -> Vec<Diagnostic> {
+        let environment = environment();
+        let template = match environment.template_from_str(&self.text) {
+            Ok(template) => template,
+            Err(error) => return vec![self.diagnostic(&error)],
+        };
+        let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
+        let unknown = template.undeclared_variables(false).into_iter();
+        let unknown: BTreeSet<String> = unknown
+            .filter(|name| !names.contains(name) && !globals.contains(name.as_str()))
+            .collect();
+        let problem = |name: &String| {
+            let help = near(name, names.iter().map(String::as_str));
+            self.at(self.line_of(name), format!("unknown template variable `{name}`")).help(help)
+        };
+        unknown.iter().map(problem).collect()
+    }
+
+    /// The text under `values`.
+    pub(crate) fn render(&self, values: &Map<String, Value>) -> Result<String, Diagnostic> {
+        let environment = environment();
+        let rendered = environment.render_str(&self.text, minijinja::value::Serde(values));
+        rendered.map_err(|error| self.diagnostic(&error))
+    }
+
+    fn diagnostic(&self, error: &minijinja::Error) -> Diagnostic {
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        self.at(error.line(), format!("the template is malformed: {detail}"))
+            .help("write `{{ name }}` for a value and `{% if name == 'level' %} .. {% endif %}` for a choice")
+    }
+
+    fn at(&self, line: Option<usize>, message: String) -> Diagnostic {
+        match &self.origin {
+            Origin::File(path) => Diagnostic::in_file(path, message).at_line(line),
+            Origin::Key(text) => text.diagnostic(message),
+        }
+    }
+
+    /// The first line with a tag that has the word.
+    fn line_of(&self, name: &str) -> Option<usize> {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let has = |line: &str| line.split(|c| !is_part(c)).any(|word| word == name);
+        let tagged = |line: &str| line.contains("{{") || line.contains("{%");
+        let lines = || self.text.lines().enumerate();
+        let found = lines().find(|(_, line)| tagged(line) && has(line));
+        found.or_else(|| lines().find(|(_, line)| has(line))).map(|(index, _)| index + 1)
+    }
+}
+
+/// No includes, no escaping; a tag alone on its line leaves no empty line behind.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build();
+    if let Ok(syntax) = syntax {
+        environment.set_syntax(syntax);
+    }
+    environment
+}
