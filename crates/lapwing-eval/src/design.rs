@@ -84,9 +84,5 @@ impl Design {
 }
 
 fn to_stored(planted: &lapwing_scenario::Planted) -> Planted {
-    Planted {
-        behaviour: planted.behaviour.clone(),
-        stage: planted.stage,
-        outcome: planted.outcome,
-    }
+    Planted { behaviour: planted.behaviour.clone(), stage: planted.stage, outcome: planted.outcome }
 }

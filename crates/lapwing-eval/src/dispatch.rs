@@ -8,9 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lapwing_core::{
-    Act, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError, Recorder,
-};
+use lapwing_core::{Act, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, RunWriter};
 use tokio::task::JoinSet;
@@ -167,11 +165,9 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
 /// Polls `future` to its end, or to a panic, whose message is returned.
 async fn catch<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
-    poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic_message(panic.as_ref()))),
-        }
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic_message(panic.as_ref()))),
     })
     .await
 }

@@ -87,7 +87,8 @@ impl Machine {
             None => Vec::new(),
         };
         self.keep_changed(&changes, log).await?;
-        let listing = serde_json::to_vec(&manifest).map_err(Halt::bug)?;
+        let listing =
+            serde_json::to_vec(&manifest).map_err(|error| Halt::bug(error.to_string()))?;
         log.push(Act::Checkpointed {
             sandbox: self.name.clone(),
             manifest: log.recorder().keep(listing),

@@ -71,8 +71,7 @@ impl Runner<'_, '_> {
         });
         let mut argv = vec![run, name.clone()];
         argv.extend_from_slice(&call.arguments);
-        let command =
-            Command { cwd: FOLDER.to_owned(), limit_ms: CALL_MS, ..Command::new(argv) };
+        let command = Command { cwd: FOLDER.to_owned(), limit_ms: CALL_MS, ..Command::new(argv) };
         let mut session = self.backstage().await?.open(command).await?;
         session.send(format!("{greeting}\n").as_bytes()).await?;
 

@@ -52,8 +52,8 @@ impl Halt {
         Self::Failed(ErrorKind::Scenario, message)
     }
 
-    pub(crate) fn bug(message: impl ToString) -> Self {
-        Self::Failed(ErrorKind::Internal, message.to_string())
+    pub(crate) fn bug(message: impl Into<String>) -> Self {
+        Self::Failed(ErrorKind::Internal, message.into())
     }
 }
 
@@ -121,9 +121,8 @@ impl<'a, 'r> Runner<'a, 'r> {
     ) -> Result<PhaseEnd, RecordError> {
         self.log.set_phase(&phase.id);
         self.log.push(Act::PhaseStarted { id: phase.id.clone() });
-        let done = timeout_at(deadline, self.body(phase)).await.unwrap_or_else(|_| {
-            Err(Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms))
-        });
+        let out_of_time = Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms);
+        let done = timeout_at(deadline, self.body(phase)).await.unwrap_or(Err(out_of_time));
         let mut why = match done {
             Ok(why) => why,
             Err(halt) => self.log_halt(halt)?,
@@ -372,8 +371,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         name: &str,
     ) -> Result<(&mut Log<'r>, &mut Machine), Halt> {
         if !self.machines.contains_key(name) {
-            let machine =
-                Machine::create(name, self.plan, self.shared.provider, self.log).await?;
+            let machine = Machine::create(name, self.plan, self.shared.provider, self.log).await?;
             self.machines.insert(name.to_owned(), machine);
         }
         match self.machines.get_mut(name) {

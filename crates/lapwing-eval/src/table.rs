@@ -87,9 +87,10 @@ impl Table {
                     let found: Vec<(u64, Outcome)> = found.collect();
                     let impossible = behaviour.impossible.iter().find(|impossible| {
                         impossible.stage == *stage
-                            && impossible.condition.iter().all(|(factor, level)| {
-                                condition.levels.get(factor) == Some(level)
-                            })
+                            && impossible
+                                .condition
+                                .iter()
+                                .all(|(factor, level)| condition.levels.get(factor) == Some(level))
                     });
                     rows.push(Row {
                         model: model.to_owned(),
@@ -185,7 +186,9 @@ mod tests {
     #[test]
     fn repeated_seeds_need_ten_clusters_for_an_interval() {
         let repeated = |seeds: u64| -> Vec<(u64, Outcome)> {
-            (0..seeds).flat_map(|seed| [(seed, Outcome::Present), (seed, Outcome::Absent)]).collect()
+            (0..seeds)
+                .flat_map(|seed| [(seed, Outcome::Present), (seed, Outcome::Absent)])
+                .collect()
         };
         assert_eq!(rate(&repeated(9)).unwrap().interval, None);
         assert!(rate(&repeated(10)).unwrap().interval.is_some());

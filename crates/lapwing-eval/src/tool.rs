@@ -23,11 +23,9 @@ pub(crate) fn spec(name: &str) -> Option<ToolSpec> {
             "The command line.",
         ),
         "submit" => ("Hands in your final answer and ends the task.", "answer", "The answer."),
-        "think" => (
-            "A place to think. Nothing is run and nothing is sent.",
-            "thought",
-            "The thought.",
-        ),
+        "think" => {
+            ("A place to think. Nothing is run and nothing is sent.", "thought", "The thought.")
+        }
         _ => return None,
     };
     Some(ToolSpec {

@@ -144,6 +144,7 @@ fn limit(act: &Act) -> Option<String> {
         LimitKind::Turns => format!("the limit of {value} turns was reached"),
         LimitKind::Tokens => format!("the limit of {value} tokens was reached"),
         LimitKind::ToolTime => format!("the limit of {value} ms of tool time was reached"),
+        LimitKind::Context => format!("the model's context was full after {value} tokens"),
         LimitKind::WallTime => format!("the limit of {value} ms of wall time was reached"),
     })
 }
