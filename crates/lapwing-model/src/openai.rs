@@ -178,12 +178,12 @@ impl Model for OpenAi {
                     Err(fault) => fault,
                 };
                 let failed = attempts.len() as u32;
-                match self.retry.pause(fault.retry, failed, started.elapsed(), &body) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => {
-                        let error = self.explain(fault.error, &attempts).await;
-                        return Reply { attempts, result: Err(error) };
-                    }
+                if let Some(pause) = self.retry.pause(fault.retry, failed, started.elapsed(), &body)
+                {
+                    tokio::time::sleep(pause).await
+                } else {
+                    let error = self.explain(fault.error, &attempts).await;
+                    return Reply { attempts, result: Err(error) };
                 }
             }
         })

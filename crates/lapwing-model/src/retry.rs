@@ -25,9 +25,9 @@ impl Default for RetryConfig {
         Self {
             attempts: 8,
             first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
-            attempt_limit: Duration::from_secs(600),
-            total_limit: Duration::from_secs(1800),
+            longest_pause: Duration::from_mins(1),
+            attempt_limit: Duration::from_mins(10),
+            total_limit: Duration::from_mins(30),
         }
     }
 }

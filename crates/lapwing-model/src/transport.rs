@@ -127,7 +127,7 @@ impl Transport {
             )
         } else if error.is_dns() {
             format!("no address for {host}: {cause}; check OPENAI_BASE_URL and the network")
-        } else if tls_error(error) {
+        } else if is_tls(error) {
             format!(
                 "no secure connection to {host}: {cause}; check the certificate, and whether OPENAI_BASE_URL should begin with http: or https:"
             )
@@ -147,7 +147,7 @@ impl Transport {
 async fn receive(request: RequestBuilder, exchange: &mut Exchange) -> Result<(), reqwest::Error> {
     let mut response = request.send().await?;
     exchange.status = Some(response.status().as_u16());
-    exchange.content_type = text(response.headers(), CONTENT_TYPE.as_str()).to_owned();
+    text(response.headers(), CONTENT_TYPE.as_str()).clone_into(&mut exchange.content_type);
     exchange.retry_after = retry_after(response.headers());
     while let Some(chunk) = response.chunk().await? {
         exchange.body.extend_from_slice(&chunk);
@@ -188,10 +188,10 @@ fn is_refused(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Whether TLS failed; its errors travel inside I/O errors.
-fn tls_error(error: &reqwest::Error) -> bool {
+/// Whether TLS failed; its errors travel inside I/O errors, which do not name what they hold as their source.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+        let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))
     })
 }

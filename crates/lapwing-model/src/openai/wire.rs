@@ -79,7 +79,8 @@ impl ReasoningMembers {
             ("reasoning_details", &self.reasoning_details),
         ];
         let present = members.into_iter().filter_map(|(name, raw)| Some((name, raw.as_ref()?)));
-        present.map(|(name, raw)| format!(r#","{name}":{}"#, raw.get())).collect()
+        let members = present.map(|(name, raw)| format!(r#","{name}":{}"#, raw.get()));
+        members.collect::<Vec<_>>().concat()
     }
 
     fn reasoning(&self) -> Option<Reasoning> {
