@@ -1,6 +1,8 @@
 //! Estimators against an independent implementation: the rows were printed by `reference.py` beside this file
 //! (SciPy 1.17.1, statsmodels 0.15.0), except where a test names another origin.
 
+#![expect(clippy::unreadable_literal, reason = "rows stand as the reference prints them")]
+
 use lapwing_stats::{Interval, MIN_CLUSTERS, clopper_pearson, clustered, jeffreys, wilson};
 use proptest::prelude::*;
 
@@ -215,8 +217,10 @@ const INTERVALS: &[(u64, u64, f64, [f64; 6])] = &[
     ),
 ];
 
+type Cluster = (u64, u64);
+
 /// `(clusters, [rate, effective samples, low, high])` at level 0.95.
-const CLUSTERED: &[(&[(u64, u64)], [f64; 4])] = &[
+const CLUSTERED: &[(&[Cluster], [f64; 4])] = &[
     (
         &[(0, 4), (1, 4), (4, 4), (2, 4), (0, 4), (3, 4), (4, 4), (0, 4), (0, 4), (1, 4)],
         [0.375, 13.775510204082, 0.154634249296, 0.663081194683],
@@ -314,10 +318,10 @@ fn clustered_intervals_equal_the_reference() {
 fn binomial(n: u64, p: f64) -> Vec<f64> {
     let mut mass = vec![1.0];
     for _ in 0..n {
-        let hit = mass.iter().map(|m| m * p);
-        let miss = mass.iter().map(|m| m * (1.0 - p));
+        let one_more = mass.iter().map(|m| m * p);
+        let as_many = mass.iter().map(|m| m * (1.0 - p));
         let zero = std::iter::once(0.0);
-        mass = miss.chain(zero.clone()).zip(zero.chain(hit)).map(|(a, b)| a + b).collect();
+        mass = as_many.chain(zero.clone()).zip(zero.chain(one_more)).map(|(a, b)| a + b).collect();
     }
     mass
 }
@@ -369,7 +373,7 @@ fn clustered_coverage(p: f64, icc: f64) -> (f64, f64) {
                 .flat_map(|(&count, hits)| (0..count).map(move |_| (hits, 2)))
                 .collect();
             let hits = u64::from(ones + 2 * twos);
-            if clustered(&clusters, 0.95).unwrap().interval.contains(p) {
+            if clustered(&clusters, 0.95).is_ok_and(|got| got.interval.contains(p)) {
                 robust += log_mass.exp();
             }
             if wilson(hits, 40, 0.95).contains(p) {
@@ -417,7 +421,7 @@ fn clusters_that_are_all_alike_are_no_more_certain_than_their_samples() {
 }
 
 /// At least [`MIN_CLUSTERS`] clusters of one to eight samples.
-fn clusters() -> impl Strategy<Value = Vec<(u64, u64)>> {
+fn clusters() -> impl Strategy<Value = Vec<Cluster>> {
     let cluster = (1_u64..=8).prop_flat_map(|n| (0..=n, Just(n)));
     prop::collection::vec(cluster, MIN_CLUSTERS..40)
 }

@@ -1,0 +1,204 @@
+//! The answer. Everything is optional: what is missing or odd is left out here, and the raw bytes are kept elsewhere.
+
+use lapwing_core::{Message, Output, Part, Reasoning, StopReason, Tokens, ToolCall, Usage};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Completion {
+    #[serde(default)]
+    model: Value,
+    #[serde(default)]
+    system_fingerprint: Value,
+    #[serde(default)]
+    usage: Value,
+    #[serde(default)]
+    prompt_token_ids: Value,
+    choices: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Box<RawValue>,
+    #[serde(default)]
+    finish_reason: Value,
+    #[serde(default)]
+    logprobs: Value,
+    #[serde(default)]
+    token_ids: Value,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    #[serde(default)]
+    content: Value,
+    #[serde(default)]
+    refusal: Value,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    #[serde(default)]
+    id: Value,
+    function: WireFunction,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    #[serde(default)]
+    name: Value,
+    #[serde(default)]
+    arguments: Option<Box<RawValue>>,
+}
+
+/// The members in which compatible servers put reasoning, each exactly as it came.
+#[derive(Deserialize)]
+pub(super) struct ReasoningMembers {
+    #[serde(default)]
+    reasoning_content: Option<Box<RawValue>>,
+    #[serde(default)]
+    reasoning: Option<Box<RawValue>>,
+    #[serde(default)]
+    reasoning_details: Option<Box<RawValue>>,
+}
+
+impl ReasoningMembers {
+    /// Reads them from a JSON object that may hold more.
+    pub(super) fn parse(object: &str) -> Option<Self> {
+        serde_json::from_str(object).ok()
+    }
+
+    /// `,"name":value` for each, to be put before the closing brace of an object.
+    pub(super) fn joined(&self) -> String {
+        let members = [
+            ("reasoning_content", &self.reasoning_content),
+            ("reasoning", &self.reasoning),
+            ("reasoning_details", &self.reasoning_details),
+        ];
+        let present = members.into_iter().filter_map(|(name, raw)| Some((name, raw.as_ref()?)));
+        let members = present.map(|(name, raw)| format!(r#","{name}":{}"#, raw.get()));
+        members.collect::<Vec<_>>().concat()
+    }
+
+    fn reasoning(&self) -> Option<Reasoning> {
+        let texts = [&self.reasoning_content, &self.reasoning].into_iter().flatten();
+        let text = texts
+            .filter_map(|raw| serde_json::from_str::<String>(raw.get()).ok())
+            .find(|text| !text.is_empty());
+        let details: Option<Value> =
+            self.reasoning_details.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let details = details.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let is_summary = details.iter().any(|detail| detail["type"] == "reasoning.summary");
+        let opaque = Some(format!("{{{}}}", self.joined().trim_start_matches(',')));
+        match text {
+            Some(text) if is_summary => Some(Reasoning::Summary { text, opaque }),
+            Some(text) => Some(Reasoning::Full { text, opaque }),
+            None if details.is_empty() => None,
+            None => Some(Reasoning::Hidden { opaque }),
+        }
+    }
+}
+
+/// The turn in `body`, or why there is none.
+pub(super) fn read(body: &[u8]) -> Result<Output, String> {
+    let completion: Completion = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let choice = completion.choices.first().ok_or("its list of choices is empty")?;
+    let raw = choice.message.get();
+    let message: WireMessage = serde_json::from_str(raw).map_err(|error| error.to_string())?;
+    let usage = usage(&completion.usage);
+    let refusal = message.refusal.as_str().filter(|text| !text.is_empty());
+    let calls: Vec<_> = message
+        .tool_calls
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(|(i, call)| tool_call(i, call))
+        .collect();
+    let stop = match refusal {
+        Some(_) => StopReason::ContentFilter,
+        None => stop_reason(&choice.finish_reason, !calls.is_empty()),
+    };
+    let hidden = usage.is_some_and(|usage| usage.reasoning > 0);
+    let reasoning = ReasoningMembers::parse(raw)
+        .and_then(|members| members.reasoning())
+        .or_else(|| hidden.then_some(Reasoning::Hidden { opaque: None }));
+    let texts = [content(&message.content), refusal.map(str::to_owned)].into_iter().flatten();
+    let parts = reasoning
+        .into_iter()
+        .map(Part::Reasoning)
+        .chain(texts.map(|text| Part::Text { text }))
+        .chain(calls.into_iter().map(Part::ToolCall))
+        .collect();
+    Ok(Output {
+        message: Message::Assistant { parts },
+        stop,
+        usage,
+        snapshot: completion.model.as_str().map(str::to_owned),
+        fingerprint: completion.system_fingerprint.as_str().map(str::to_owned),
+        tokens: tokens(&completion.prompt_token_ids, choice),
+    })
+}
+
+/// The answer text: a string, or the texts of a list of parts.
+fn content(content: &Value) -> Option<String> {
+    let text = match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part.get("text")?.as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn tool_call(index: usize, call: &WireCall) -> ToolCall {
+    let arguments = call.function.arguments.as_ref().map_or("", |raw| raw.get());
+    ToolCall {
+        id: call.id.as_str().map_or_else(|| format!("call-{index}"), str::to_owned),
+        name: call.function.name.as_str().unwrap_or_default().to_owned(),
+        // A string by the book; some servers send the object itself.
+        arguments: serde_json::from_str(arguments).unwrap_or_else(|_| arguments.to_owned()),
+    }
+}
+
+fn stop_reason(reason: &Value, calls_tools: bool) -> StopReason {
+    match reason.as_str().unwrap_or_default() {
+        "length" => StopReason::MaxTokens,
+        "model_length" => StopReason::ModelLength,
+        "content_filter" => StopReason::ContentFilter,
+        _ if calls_tools => StopReason::ToolCalls,
+        "stop" => StopReason::Stop,
+        _ => StopReason::Unknown,
+    }
+}
+
+fn usage(usage: &Value) -> Option<Usage> {
+    let count = |pointer| usage.pointer(pointer).and_then(Value::as_u64);
+    let cache_read = count("/prompt_tokens_details/cached_tokens").unwrap_or(0);
+    Some(Usage {
+        input: count("/prompt_tokens")?.saturating_sub(cache_read),
+        output: count("/completion_tokens").unwrap_or(0),
+        cache_read,
+        cache_write: 0,
+        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+    })
+}
+
+/// Token ids and log-probabilities, if the server gives both and they fit together.
+fn tokens(prompt: &Value, choice: &Choice) -> Option<Tokens> {
+    let completion = ids(&choice.token_ids)?;
+    let entries = choice.logprobs.get("content")?.as_array()?;
+    let logprobs: Option<Vec<f32>> =
+        entries.iter().map(|entry| Some(entry.get("logprob")?.as_f64()? as f32)).collect();
+    let logprobs = logprobs.filter(|logprobs| logprobs.len() == completion.len())?;
+    Some(Tokens { prompt: ids(prompt)?, completion, logprobs })
+}
+
+fn ids(list: &Value) -> Option<Vec<u32>> {
+    list.as_array()?.iter().map(|id| u32::try_from(id.as_u64()?).ok()).collect()
+}
