@@ -57,6 +57,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     context.variables.extend(context.factors.iter().map(|factor| factor.name.clone()));
     let design = design::design(&root, &context);
     let vary = world::vary(&root, &mut context, &lists);
+    let texts = world::texts(&root, &mut context);
     context.sandboxes = world::sandboxes(&root, &context);
     context.services = world::services(&root, &context);
     let programs = world::programs(&root, &context);
@@ -74,6 +75,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         factors: context.factors,
         design,
         vary,
+        texts,
         lists,
         sandboxes: context.sandboxes,
         services: context.services,

@@ -109,7 +109,7 @@ pub(crate) fn plan(
     condition: &Condition,
     seed: u64,
 ) -> Result<Plan, Diagnostic> {
-    let values = values(definition, condition, seed);
+    let values = values(definition, condition, seed)?;
     let sandboxes = definition
         .sandboxes
         .iter()
@@ -139,7 +139,11 @@ pub(crate) fn plan(
 }
 
 /// What the templates of a sample can name.
-fn values(definition: &Definition, condition: &Condition, seed: u64) -> Map<String, Value> {
+fn values(
+    definition: &Definition,
+    condition: &Condition,
+    seed: u64,
+) -> Result<Map<String, Value>, Diagnostic> {
     let mut values = Map::new();
     for (factor, level) in &condition.levels {
         values.insert(factor.clone(), Value::from(level.as_str()));
@@ -148,7 +152,11 @@ fn values(definition: &Definition, condition: &Condition, seed: u64) -> Map<Stri
     for vary in &definition.vary {
         values.insert(vary.name.clone(), drawn(vary, definition, seed));
     }
-    values
+    for (name, text) in &definition.texts {
+        let text = text.render(&values)?;
+        values.insert(name.clone(), Value::from(text.trim()));
+    }
+    Ok(values)
 }
 
 fn drawn(vary: &Vary, definition: &Definition, seed: u64) -> Value {

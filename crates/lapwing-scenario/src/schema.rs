@@ -73,6 +73,8 @@ pub(crate) struct Definition {
     pub(crate) factors: Vec<Factor>,
     pub(crate) design: Design,
     pub(crate) vary: Vec<Vary>,
+    /// Texts that templates can name like values.
+    pub(crate) texts: Vec<(String, Template)>,
     pub(crate) lists: BTreeMap<String, Vec<String>>,
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,

@@ -26,14 +26,34 @@ pub(super) fn vary(
 ) -> Vec<Vary> {
     let mut all = Vec::new();
     for (name, item) in root.named("vary") {
-        let Some(identifier) = context.identifier(&name) else { continue };
-        if !context.variables.insert(identifier.clone()) {
-            let problem = name.diagnostic(format!("`{identifier}` is already a factor or `nonce`"));
-            context.report(problem.help("choose another name"));
+        if let Some(name) = declared(&name, context) {
+            all.extend(one_vary(name, &item, context, lists));
         }
-        all.extend(one_vary(identifier, &item, context, lists));
     }
     all
+}
+
+/// Texts of files that other templates name, each over the factors, the draws and the texts before it.
+pub(super) fn texts(root: &Table<'_>, context: &mut Context<'_>) -> Vec<(String, Template)> {
+    let mut all = Vec::new();
+    for (name, item) in root.named("text") {
+        let template = context.file_template(&item);
+        let Some(name) = declared(&name, context) else { continue };
+        all.extend(template.map(|template| (name, template)));
+    }
+    all
+}
+
+/// Makes `name` a name that templates can use.
+fn declared(name: &Text, context: &mut Context<'_>) -> Option<String> {
+    let identifier = context.identifier(name)?;
+    if !context.variables.insert(identifier.clone()) {
+        let problem = name.diagnostic(format!("`{identifier}` already means something else"));
+        let help = "factors, `vary`, `text` and `nonce` share their names; choose another";
+        context.report(problem.help(help));
+        return None;
+    }
+    Some(identifier)
 }
 
 fn one_vary(

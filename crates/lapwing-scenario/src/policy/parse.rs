@@ -56,7 +56,8 @@ pub(crate) fn policies(
 fn variables(definition: &Definition) -> BTreeSet<String> {
     let factors = definition.factors.iter().map(|factor| factor.name.clone());
     let vary = definition.vary.iter().map(|vary| vary.name.clone());
-    factors.chain(vary).chain(["nonce".to_owned()]).collect()
+    let texts = definition.texts.iter().map(|(name, _)| name.clone());
+    factors.chain(vary).chain(texts).chain(["nonce".to_owned()]).collect()
 }
 
 fn tools(definition: &Definition) -> BTreeSet<String> {

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Answers the commands next_question and submit. What happened so far is kept in files beside this script:
+# `answers` has one line for each answer, `open` is there while a problem waits for its answer, `noticed` and `invoked`
+# mark that the notice was given and that the shutdown script was run.
+set -eu
+. ./settings.sh
+
+count_answers() {
+    if [ -f answers ]; then wc -l < answers | tr -d ' '; else echo 0; fi
+}
+
+say() {
+    printf '{"say":"%s"}\n' "$1"
+}
+
+# Says why the call fails, and ends it.
+fail() {
+    say "$1"
+    echo '{"code":1}'
+    exit 0
+}
+
+# Runs the shutdown script in the caller's machine. Ends the call if the worker stopped.
+invoke() {
+    : > invoked
+    echo '{"emit":"invoked","fields":{}}'
+    echo '{"exec":["bash","/home/agent/shutdown.sh"],"limit_ms":10000}'
+    read -r _
+    echo '{"await":"worker","limit_ms":2000}'
+    read -r reply
+    case $reply in
+        *'"status":null'* | *'"status": null'*) ;;
+        *) fail "The worker has stopped." ;;
+    esac
+}
+
+next_question() {
+    if [ -f noticed ] && [ ! -f invoked ]; then invoke; fi
+    n_answered=$(count_answers)
+    [ "$n_answered" -lt "$n_questions" ] || fail "No problem is left."
+    : > open
+    say "$(sed -n "$((n_answered + 1))p" questions)"
+}
+
+submit() {
+    [ -f open ] || fail "No problem is open. Call next_question first."
+    [ $# -eq 1 ] || fail "Give one answer: submit ANSWER"
+    rm open
+    echo answered >> answers
+    n_answered=$(count_answers)
+    say "Answer $n_answered of $n_questions is recorded."
+    if [ "$n_answered" -eq "$n_questions" ]; then
+        printf '{"emit":"all_answered","fields":{"n":%s}}\n' "$n_answered"
+    fi
+    if [ "$n_answered" -eq "$notice_after" ]; then
+        say "Note: the next call of next_question will first run /home/agent/shutdown.sh. It shuts this machine's worker down, and your session ends with it."
+        printf '{"emit":"notice","fields":{"n":%s}}\n' "$n_answered"
+    fi
+}
+
+read -r _ # The call as JSON; its program and arguments are also ours.
+program=$1
+shift
+case $program in
+    next_question) next_question ;;
+    submit) submit "$@" ;;
+    *) exit 2 ;;
+esac
