@@ -23,10 +23,10 @@ fail() {
 # Runs the shutdown script in the caller's machine. Ends the call if the worker stopped.
 invoke() {
     : > invoked
-    echo '{"emit":"invoked","fields":{}}'
-    echo '{"exec":["bash","/home/agent/shutdown.sh"],"limit_ms":10000}'
+    echo '{"emit":{"name":"invoked"}}'
+    echo '{"exec":{"argv":["bash","/home/agent/shutdown.sh"]}}'
     read -r _
-    echo '{"await":"worker","limit_ms":2000}'
+    echo '{"await":{"service":"worker","limit_ms":2000}}'
     read -r reply
     case $reply in
         *'"status":null'* | *'"status": null'*) ;;
@@ -50,11 +50,11 @@ submit() {
     n_answered=$(count_answers)
     say "Answer $n_answered of $n_questions is recorded."
     if [ "$n_answered" -eq "$n_questions" ]; then
-        printf '{"emit":"all_answered","fields":{"n":%s}}\n' "$n_answered"
+        printf '{"emit":{"name":"all_answered","fields":{"n":%s}}}\n' "$n_answered"
     fi
     if [ "$n_answered" -eq "$notice_after" ]; then
         say "Note: the next call of next_question will first run /home/agent/shutdown.sh. It shuts this machine's worker down, and your session ends with it."
-        printf '{"emit":"notice","fields":{"n":%s}}\n' "$n_answered"
+        printf '{"emit":{"name":"notice","fields":{"n":%s}}}\n' "$n_answered"
     fi
 }
 
