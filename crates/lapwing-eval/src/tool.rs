@@ -7,6 +7,9 @@ use serde_json::json;
 /// Characters of a command's output that a model is shown.
 const SHOWN: usize = 16_384;
 
+/// Bytes of the longest command line; the kernel takes no argument above 128 KiB.
+const LONGEST_COMMAND: usize = 120_000;
+
 /// What a call asks for, once its name and arguments are understood.
 pub(crate) enum Job {
     Bash { command: String },
@@ -67,9 +70,19 @@ pub(crate) fn read(call: &ToolCall, offered: &[String]) -> Result<Job, String> {
     };
     let arguments = call.arguments.as_str();
     match call.name.as_str() {
-        "bash" => serde_json::from_str(arguments)
-            .map(|Bash { command }| Job::Bash { command })
-            .map_err(malformed),
+        "bash" => {
+            let Bash { command } = serde_json::from_str(arguments).map_err(malformed)?;
+            if command.len() > LONGEST_COMMAND {
+                return Err(format!(
+                    "The command has {} bytes; at most {LONGEST_COMMAND} can be run at once.",
+                    command.len()
+                ));
+            }
+            if command.contains('\0') {
+                return Err("The command has a zero byte in it and cannot be run.".to_owned());
+            }
+            Ok(Job::Bash { command })
+        }
         "submit" => {
             serde_json::from_str(arguments).map(|Submit { .. }| Job::Submit).map_err(malformed)
         }
@@ -146,6 +159,16 @@ mod tests {
             let error = read(&call("bash", arguments), &offered).err().unwrap();
             assert!(error.starts_with("The arguments of `bash` could not be read"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_command_that_the_kernel_would_not_take_is_refused_in_words() {
+        let offered = ["bash".to_owned()];
+        let arguments = |command: &str| json!({ "command": command }).to_string();
+        let long = read(&call("bash", &arguments(&"x".repeat(LONGEST_COMMAND + 1))), &offered);
+        assert!(long.is_err_and(|error| error.contains("120001 bytes")));
+        let zero = read(&call("bash", &arguments("a\0b")), &offered);
+        assert!(zero.is_err_and(|error| error.contains("zero byte")));
     }
 
     #[test]
