@@ -1,1 +1,5 @@
+//! The lapwing command.
+
+mod transcript;
+
 fn main() {}
