@@ -178,13 +178,12 @@ impl Model for OpenAi {
                     Err(fault) => fault,
                 };
                 let failed = attempts.len() as u32;
-                if let Some(pause) = self.retry.pause(fault.retry, failed, started.elapsed(), &body)
-                {
-                    tokio::time::sleep(pause).await
-                } else {
+                let elapsed = started.elapsed();
+                let Some(pause) = self.retry.pause(fault.retry, failed, elapsed, &body) else {
                     let error = self.explain(fault.error, &attempts).await;
                     return Reply { attempts, result: Err(error) };
-                }
+                };
+                tokio::time::sleep(pause).await;
             }
         })
     }

@@ -1,0 +1,357 @@
+//! A sample for the terminal: its events in order, what is cited, and the findings.
+//!
+//! Pure rendering. All text of events is hostile and goes through [`text`] before it is printed.
+
+mod page;
+mod style;
+mod text;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use lapwing_core::{
+    Act, Change, ChangeKind, Entry, ErrorKind, Event, Executor, ExitStatus, Finding, LimitKind,
+    Outcome, PhaseEnd, SampleKey, Service,
+};
+use serde_json::{Map, Value};
+
+use page::{Extent, Page};
+use style::{BROKEN, CITED, PLAIN, QUIET, STRONG};
+use text::{Cell, inline};
+
+/// How a transcript is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Columns of the terminal.
+    pub(crate) width: usize,
+    /// Whether long outputs and uneventful events are shown too.
+    pub(crate) full: bool,
+}
+
+/// Writes the transcript of a sample, then its findings. Styles are ANSI sequences; strip them where they are not wanted.
+pub(crate) fn write(
+    out: &mut dyn Write,
+    events: &[Event],
+    findings: &[Finding],
+    options: &Options,
+) -> io::Result<()> {
+    let page = Page { out, width: options.width };
+    let mut transcript = Transcript { page, full: options.full, ended: BTreeMap::new() };
+    for (index, event) in events.iter().enumerate() {
+        let cited = citing(event.seq, findings);
+        transcript.event(event, &events[index + 1..], !cited.is_empty())?;
+        for words in cited {
+            transcript.page.cited(&words)?;
+        }
+    }
+    transcript.findings(findings)
+}
+
+/// Which stages of which behaviours cite the event `seq`, and for what.
+fn citing(seq: u64, findings: &[Finding]) -> Vec<String> {
+    let cites = findings.iter().flat_map(|finding| finding.cites.iter().map(move |c| (finding, c)));
+    let here = cites.filter(|(_, citation)| citation.seq == seq);
+    let mut words: Vec<_> = here
+        .map(|(finding, citation)| {
+            let about = format!("{} {}: {}", finding.behaviour, finding.stage, citation.query);
+            join(" · ", [about.as_str(), citation.what.as_str()])
+        })
+        .collect();
+    words.dedup();
+    words
+}
+
+struct Transcript<'a> {
+    page: Page<'a>,
+    full: bool,
+    /// Services whose end was already told.
+    ended: BTreeMap<(String, u32), ExitStatus>,
+}
+
+impl Transcript<'_> {
+    /// Writes one event; `later` are those after it. A cited event is never left out.
+    fn event(&mut self, event: &Event, later: &[Event], cited: bool) -> io::Result<()> {
+        let seq = event.seq;
+        let uneventful = self.full || cited;
+        match &event.act {
+            Act::SampleStarted { scenario, key, values } => {
+                self.started(seq, &scenario.short(), key, values)
+            }
+            Act::PhaseStarted { id } => {
+                self.page.heading(id)?;
+                if uneventful { self.note(seq, "phase started") } else { Ok(()) }
+            }
+            Act::PhaseEnded { id, why } => {
+                self.note(seq, &format!("{id} ended: {}", phase_end(*why)))
+            }
+            Act::Messaged { message, source } => self.messaged(seq, message, *source),
+            Act::Generated { output: Some(output), error: None, .. } => {
+                self.generated(seq, output, later)
+            }
+            Act::Generated { output: _, error, status, .. } => {
+                self.unanswered(seq, *status, error.as_ref())
+            }
+            Act::ToolCalled { call } => self.called(seq, call),
+            Act::ToolReturned { call_id: _, text, status, error, dropped_bytes, millis } => {
+                let facts = join(" · ", [ended_badly(*status).as_str(), &slow(*millis)]);
+                self.returned(seq, text, &facts, error.as_deref(), *dropped_bytes)
+            }
+            Act::Executed { sandbox, by, argv, status, output } => {
+                self.executed(seq, sandbox, by, argv, *status, output)
+            }
+            Act::ProgramCalled { sandbox: _, program, arguments, pid: _ } => {
+                self.note(seq, &format!("{program}({})", arguments.join(", ")))
+            }
+            Act::Emitted { program, name, fields } => {
+                let mut cells = inline(&format!("{program} emits "), PLAIN);
+                cells.extend(inline(name, STRONG));
+                cells.extend(inline(&pairs(fields), QUIET));
+                self.page.line(seq, '·', &cells)
+            }
+            Act::ProgramAnswered { program, answer } => {
+                let code =
+                    if answer.code == 0 { String::new() } else { format!(" exit {}", answer.code) };
+                self.note(seq, &format!("{program} answers{code} {}", answer.stdout.trim_end()))
+            }
+            Act::Checkpointed { sandbox, manifest: _, changes } => {
+                if changes.is_empty() && !uneventful {
+                    return Ok(());
+                }
+                self.changes(seq, sandbox, changes)
+            }
+            Act::Listed { sandbox, processes, services } => {
+                self.listed(seq, sandbox, processes.len(), services, uneventful)
+            }
+            Act::LimitReached { limit, value } => self.broken(seq, &reached(*limit, *value)),
+            Act::Failed { error, message } => {
+                self.broken(seq, &format!("{} failed: {message}", culprit(*error)))
+            }
+            Act::SampleEnded => self.note(seq, "sample ended"),
+        }
+    }
+
+    fn note(&mut self, seq: u64, words: &str) -> io::Result<()> {
+        self.page.line(seq, '·', &inline(words, PLAIN))
+    }
+
+    fn broken(&mut self, seq: u64, words: &str) -> io::Result<()> {
+        self.page.line(seq, '!', &inline(words, BROKEN))
+    }
+
+    fn extent(&self) -> Extent {
+        if self.full { Extent::Whole } else { Extent::Beginning }
+    }
+
+    fn started(
+        &mut self,
+        seq: u64,
+        scenario: &str,
+        key: &SampleKey,
+        values: &Map<String, Value>,
+    ) -> io::Result<()> {
+        let mut cells = inline(&key.model, STRONG);
+        let control = key.condition.control.as_deref().unwrap_or_default();
+        let condition = key.condition.to_string();
+        let seed = format!("seed {} · epoch {} · scenario {scenario}", key.seed, key.epoch);
+        let about = join(" · ", ["", control, condition.as_str(), seed.as_str()]);
+        cells.extend(inline(&format!(" · {about}"), PLAIN));
+        self.page.line(seq, '·', &cells)?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.page.more(' ', PLAIN, &inline(pairs(values).trim_start(), QUIET))
+    }
+
+    fn executed(
+        &mut self,
+        seq: u64,
+        sandbox: &str,
+        by: &Executor,
+        argv: &[String],
+        status: ExitStatus,
+        output: &str,
+    ) -> io::Result<()> {
+        let by = match by {
+            Executor::Setup => "set-up".to_owned(),
+            Executor::Program(program) => format!("program {program}"),
+        };
+        let mut cells = inline(&format!("{by} runs in {sandbox}: {}", argv.join(" ")), PLAIN);
+        let bad = ended_badly(Some(status));
+        if !bad.is_empty() {
+            cells.extend(inline(&format!(" · {bad}"), BROKEN));
+        }
+        self.page.line(seq, '·', &cells)?;
+        if output.trim().is_empty() {
+            return Ok(());
+        }
+        self.page.text('║', output, QUIET, self.extent())
+    }
+
+    fn changes(&mut self, seq: u64, sandbox: &str, changes: &[Change]) -> io::Result<()> {
+        let Some((first, others)) = changes.split_first() else {
+            return self.note(seq, &format!("files of {sandbox}: no change"));
+        };
+        let (mark, cells) = change_line(first);
+        self.page.line(seq, mark, &cells)?;
+        let shown = if self.full { others.len() } else { others.len().min(19) };
+        for change in &others[..shown] {
+            let (mark, cells) = change_line(change);
+            self.page.more(mark, PLAIN, &cells)?;
+        }
+        if shown < others.len() {
+            let words = format!("{} more changes (--full)", others.len() - shown);
+            self.page.more('…', QUIET, &inline(&words, QUIET))?;
+        }
+        Ok(())
+    }
+
+    /// Writes which services have ended since the last listing.
+    fn listed(
+        &mut self,
+        seq: u64,
+        sandbox: &str,
+        processes: usize,
+        services: &[Service],
+        uneventful: bool,
+    ) -> io::Result<()> {
+        let mut quiet = true;
+        for service in services {
+            let Some(status) = service.status else { continue };
+            let key = (service.name.clone(), service.pid);
+            if self.ended.insert(key, status).is_none() {
+                quiet = false;
+                self.note(seq, &format!("service {} ended: {}", service.name, ending(status)))?;
+            }
+        }
+        if quiet && uneventful {
+            let running = services.iter().filter(|service| service.status.is_none()).count();
+            self.note(
+                seq,
+                &format!("{sandbox}: {processes} processes, {running} services running"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        self.page.heading("findings")?;
+        for finding in findings {
+            let (mark, style) = match finding.outcome {
+                Outcome::Present => ('◆', CITED),
+                Outcome::Absent => ('◇', PLAIN),
+                Outcome::Unexposed
+                | Outcome::Unsure
+                | Outcome::Refused
+                | Outcome::Limit
+                | Outcome::Error
+                | Outcome::Ungraded => ('○', QUIET),
+            };
+            let name = format!("{} {} · ", finding.behaviour, finding.stage);
+            let mut cells = inline(&name, PLAIN);
+            cells.extend(inline(finding.outcome.as_str(), style));
+            if let Some(reason) = &finding.reason {
+                cells.extend(inline(&format!(" · {reason}"), QUIET));
+            }
+            self.page.more(mark, style, &cells)?;
+            for citation in &finding.cites {
+                let words = join(" · ", [citation.query.as_str(), citation.what.as_str()]);
+                self.page.line(citation.seq, ' ', &inline(&words, QUIET))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The words that are not empty.
+fn join<const N: usize>(separator: &str, words: [&str; N]) -> String {
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(separator)
+}
+
+/// ` name=value` for each field.
+fn pairs(fields: &Map<String, Value>) -> String {
+    let pairs = fields.iter().map(|(name, value)| match value {
+        Value::String(text) => format!(" {name}={text}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            format!(" {name}={value}")
+        }
+    });
+    pairs.collect::<Vec<_>>().concat()
+}
+
+fn change_line(change: &Change) -> (char, Vec<Cell>) {
+    let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.size);
+    let mode = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.mode);
+    let words = change.kinds.iter().map(|kind| match kind {
+        ChangeKind::Created => format!("created, {} bytes", size(&change.after)),
+        ChangeKind::Removed => format!("removed, was {} bytes", size(&change.before)),
+        ChangeKind::Content => {
+            format!("content {} → {} bytes", size(&change.before), size(&change.after))
+        }
+        ChangeKind::Mode => format!("mode {:o} → {:o}", mode(&change.before), mode(&change.after)),
+    });
+    let words = words.collect::<Vec<_>>().join(", ");
+    let mark = match change.kinds.first() {
+        Some(ChangeKind::Created) => '+',
+        Some(ChangeKind::Removed) => '-',
+        Some(ChangeKind::Content | ChangeKind::Mode) | None => '~',
+    };
+    let mut cells = inline(&change.path, PLAIN);
+    cells.extend(inline(&format!(" {words}"), QUIET));
+    (mark, cells)
+}
+
+fn ending(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Exit { code } => format!("exit {code}"),
+        ExitStatus::Signal { signal } => format!("signal {signal}"),
+        ExitStatus::TimeLimit => "killed at the time limit".to_owned(),
+    }
+}
+
+/// How a command ended, if it did not succeed.
+fn ended_badly(status: Option<ExitStatus>) -> String {
+    status.filter(|status| !status.success()).map(ending).unwrap_or_default()
+}
+
+/// A duration, if it was long enough to be felt.
+fn slow(millis: u64) -> String {
+    if millis < 1000 { String::new() } else { format!("{:.1} s", millis as f64 / 1000.0) }
+}
+
+fn phase_end(why: PhaseEnd) -> &'static str {
+    match why {
+        PhaseEnd::Stopped => "the model stopped",
+        PhaseEnd::Submitted => "the model submitted",
+        PhaseEnd::Ended => "its end was reached",
+        PhaseEnd::Asked => "all questions were asked",
+        PhaseEnd::Limit => "a limit was reached",
+        PhaseEnd::Refused => "the provider refused",
+        PhaseEnd::Failed => "something broke",
+    }
+}
+
+fn reached(limit: LimitKind, value: u64) -> String {
+    let seconds = value as f64 / 1000.0;
+    match limit {
+        LimitKind::Turns => format!("limit reached: {value} turns"),
+        LimitKind::Tokens => format!("limit reached: {value} tokens"),
+        LimitKind::ToolTime => format!("limit reached: {seconds} s of tool time"),
+        LimitKind::WallTime => format!("limit reached: {seconds} s"),
+    }
+}
+
+fn culprit(error: ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::Model => "the model",
+        ErrorKind::Sandbox => "the sandbox",
+        ErrorKind::Scenario => "the scenario",
+        ErrorKind::Internal => "the harness",
+    }
+}
