@@ -42,7 +42,7 @@ fn cues_in(cues: &Regex, file: &str, text: &str) -> Vec<Diagnostic> {
     let found = lines.flat_map(|(index, line)| {
         cues.find_iter(line).map(move |cue| {
             Diagnostic::in_file(file, format!("the model can read `{}`", cue.as_str()))
-                .at_line(Some(index + 1))
+                .at_line(Some(index as u32 + 1))
                 .help("say it in other words")
         })
     });

@@ -11,9 +11,9 @@ pub struct Diagnostic {
     /// The file, relative to the scenario's folder; empty if no file is to blame.
     pub file: String,
     /// Line in the file, from 1.
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// Column in the line, in characters from 1.
-    pub column: Option<usize>,
+    pub column: Option<u32>,
     /// The dotted key, for example `factor.slot`.
     pub key: Option<String>,
     /// What to do next.
@@ -38,7 +38,7 @@ impl Diagnostic {
         Self { file: file.to_owned(), ..Self::new(message) }
     }
 
-    pub(crate) fn at_line(mut self, line: Option<usize>) -> Self {
+    pub(crate) fn at_line(mut self, line: Option<u32>) -> Self {
         self.line = line;
         self
     }
@@ -76,8 +76,8 @@ impl std::error::Error for Diagnostic {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
     pub(crate) key: String,
 }
 
@@ -97,10 +97,10 @@ impl Place {
 /// A text of a TOML file that remembers where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
-    pub(crate) text: String,
+    pub(crate) value: String,
     pub(crate) place: Place,
     /// Line and column of the first character inside the quotes.
-    pub(crate) start: (usize, usize),
+    pub(crate) start: (u32, u32),
 }
 
 impl Text {
@@ -110,9 +110,9 @@ impl Text {
 
     /// A mistake at byte `offset` of the text.
     pub(crate) fn diagnostic_at(&self, offset: usize, message: impl Into<String>) -> Diagnostic {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count();
-        let lines = before.matches('\n').count();
+        let before = self.value.get(..offset).unwrap_or(&self.value);
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() as u32;
+        let lines = before.matches('\n').count() as u32;
         let (line, first) = self.start;
         let column = if lines == 0 { first + column } else { 1 + column };
         Place { line: line + lines, column, ..self.place.clone() }.diagnostic(message)
@@ -142,21 +142,34 @@ impl Problems {
     }
 }
 
+/// Names that a help lists before it only counts the rest.
+const MAX_LISTED: usize = 20;
+
 /// The help for a name that is not among `known`: the nearest one if it is near, and the list.
 pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let mut known: Vec<&str> = known.into_iter().collect();
-    known.dedup();
-    if known.is_empty() {
+    let mut distinct: Vec<&str> = Vec::new();
+    for name in known {
+        if !distinct.contains(&name) {
+            distinct.push(name);
+        }
+    }
+    if distinct.is_empty() {
         return "none is declared".to_owned();
     }
-    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let nearest = known
+    let nearest = distinct
         .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| *distance * 3 <= known.chars().count().max(3))
         .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some((_, nearest)) => format!("did you mean `{nearest}`? known: {list}"),
-        None => format!("known: {list}"),
-    }
+    let suggestion = match nearest {
+        Some((_, nearest)) if !name.is_empty() => format!("did you mean `{nearest}`? "),
+        Some(_) | None => String::new(),
+    };
+    let listed: Vec<String> =
+        distinct.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
+    let rest = match distinct.len().saturating_sub(MAX_LISTED) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("{suggestion}known: {}{rest}", listed.join(", "))
 }

@@ -125,10 +125,12 @@ impl Expr {
                 names.push(NameUse { name: right, offset, evidence_only: true });
             }
             Kind::Not(inner) | Kind::Negative(inner) | Kind::Matches(inner, _) => {
-                inner.collect_names(names)
+                inner.collect_names(names);
             }
             Kind::List(parts) | Kind::And(parts) | Kind::Or(parts) => {
-                parts.iter().for_each(|part| part.collect_names(names));
+                for part in parts {
+                    part.collect_names(names);
+                }
             }
             Kind::Compare(_, left, right)
             | Kind::Arithmetic(_, left, right)

@@ -54,7 +54,8 @@ impl Folder {
             return Err(Diagnostic::in_file(path, "the file is missing").help(near));
         };
         std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let line = before.matches('\n').count() as u32;
             Diagnostic::in_file(path, "the file is not UTF-8 text").at_line(Some(line + 1))
         })
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diagnostic::{Problems, Text, near};
 use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
-use crate::schema::{Definition, Factor, SandboxDefinition, ServiceDefinition};
+use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
 use crate::{Diagnostic, Folder};
 
@@ -31,6 +31,8 @@ struct Context<'a> {
     services: Vec<ServiceDefinition>,
     phases: Vec<String>,
     queries: Vec<String>,
+    /// Names whose own definition is unsound: what refers to them is not reported again.
+    unsound: BTreeSet<String>,
 }
 
 /// Reads the folder; the mistakes go to `problems`. `None` if a part without which there is no scenario is unsound.
@@ -53,25 +55,39 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         services: Vec::new(),
         phases: phase_ids(&root),
         queries: evidence::names(&root),
+        unsound: BTreeSet::new(),
     };
-    context.variables.extend(context.factors.iter().map(|factor| factor.name.clone()));
+    context.note_unsound(&root, "factor", |context, name| {
+        context.factors.iter().any(|factor| factor.name == name)
+    });
+    let factors = root.get("factor").map(|item| item.keys()).unwrap_or_default();
+    context.variables.extend(factors);
     let design = design::design(&root, &context);
     let vary = world::vary(&root, &mut context, &lists);
     let texts = world::texts(&root, &mut context);
     context.sandboxes = world::sandboxes(&root, &context);
+    context.note_unsound(&root, "sandbox", |context, name| {
+        context.sandboxes.iter().any(|sandbox| sandbox.name == name)
+    });
     context.services = world::services(&root, &context);
+    context.note_unsound(&root, "service", |context, name| {
+        context.services.iter().any(|service| service.name == name)
+    });
     let programs = world::programs(&root, &context);
     let phases = world::phases(&root, &context);
     let queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
         behaviour::behaviours(&root, &context).into_iter().unzip();
+    context.note_unsound(&root, "behaviour", |_, name| {
+        behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
+    });
     let published = behaviour::published(&root, &context, &behaviours);
     root.report_unknown();
 
     Some(Definition {
-        title: title?.text,
-        description: description?.text,
+        title: title?.value,
+        description: description?.value,
         factors: context.factors,
         design,
         vary,
@@ -112,14 +128,14 @@ fn lists(folder: &Folder, problems: &Problems) -> BTreeMap<String, Vec<String>> 
     let source = Source { file: "lists.toml", text, problems };
     let Some(parsed) = reader::parse(&source) else { return BTreeMap::new() };
     let entries = Table::root(&source, &parsed).all().into_iter().filter_map(|(name, item)| {
-        let entries: BTreeSet<String> = item.texts()?.into_iter().map(|text| text.text).collect();
+        let entries: BTreeSet<String> = item.texts()?.into_iter().map(|text| text.value).collect();
         if entries.len() < MIN_LIST {
             let short =
                 format!("has {} different entries, at least {MIN_LIST} are needed", entries.len());
             let help = format!("add {} more, so that seeds differ", MIN_LIST - entries.len());
             item.fail(|place| place.diagnostic(short).help(help));
         }
-        Some((name.text, entries.into_iter().collect()))
+        Some((name.value, entries.into_iter().collect()))
     });
     entries.collect()
 }
@@ -131,6 +147,19 @@ fn phase_ids(root: &Table<'_>) -> Vec<String> {
 }
 
 impl Context<'_> {
+    /// Remembers the entries of the table `key` that could not be read.
+    fn note_unsound(
+        &mut self,
+        root: &Table<'_>,
+        key: &str,
+        is_sound: impl Fn(&Self, &str) -> bool,
+    ) {
+        let declared = root.get(key).map(|item| item.keys()).unwrap_or_default();
+        let unsound: Vec<String> =
+            declared.into_iter().filter(|name| !is_sound(self, name)).collect();
+        self.unsound.extend(unsound);
+    }
+
     /// An expression over evidence.
     fn rule(&self, item: &Item<'_>) -> Option<Expr> {
         let text = item.text()?;
@@ -163,7 +192,7 @@ impl Context<'_> {
     }
 
     fn expression(&self, text: &Text) -> Option<Expr> {
-        let parsed = parse(&text.text)
+        let parsed = parse(&text.value)
             .map_err(|error| text.diagnostic_at(error.offset, error.message).help(error.help));
         self.problems.keep(parsed)
     }
@@ -184,17 +213,19 @@ impl Context<'_> {
     fn checked(&self, template: Template) -> Option<Template> {
         let problems = template.check(&self.variables);
         let sound = problems.is_empty();
-        problems.into_iter().for_each(|problem| self.problems.push(problem));
+        for problem in problems {
+            self.problems.push(problem);
+        }
         sound.then_some(template)
     }
 
     fn file<'t>(&self, name: &'t Text) -> Option<&'t str> {
-        if self.folder.files().contains_key(&name.text) {
-            return Some(&name.text);
+        if self.folder.files().contains_key(&name.value) {
+            return Some(&name.value);
         }
-        let help = near(&name.text, self.folder.files().keys().map(String::as_str));
+        let help = near(&name.value, self.folder.files().keys().map(String::as_str));
         self.problems
-            .push(name.diagnostic(format!("the file `{}` is missing", name.text)).help(help));
+            .push(name.diagnostic(format!("the file `{}` is missing", name.value)).help(help));
         None
     }
 
@@ -211,22 +242,25 @@ impl Context<'_> {
         name: &Text,
         known: impl Iterator<Item = &'k str> + Clone,
     ) -> Option<String> {
-        if known.clone().any(|known| known == name.text) {
-            return Some(name.text.clone());
+        if known.clone().any(|known| known == name.value) {
+            return Some(name.value.clone());
         }
-        let problem = name.diagnostic(format!("unknown {what} `{}`", name.text));
-        self.problems.push(problem.help(near(&name.text, known)));
+        if self.unsound.contains(&name.value) {
+            return None;
+        }
+        let problem = name.diagnostic(format!("unknown {what} `{}`", name.value));
+        self.problems.push(problem.help(near(&name.value, known)));
         None
     }
 
     /// A name that templates and expressions can use.
     fn identifier(&self, name: &Text) -> Option<String> {
-        let mut characters = name.text.chars();
+        let mut characters = name.value.chars();
         let starts = characters.next().is_some_and(|c| c.is_ascii_lowercase());
         if starts && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
-            return Some(name.text.clone());
+            return Some(name.value.clone());
         }
-        let problem = name.diagnostic(format!("`{}` cannot be a name", name.text));
+        let problem = name.diagnostic(format!("`{}` cannot be a name", name.value));
         self.problems.push(problem.help("use lower-case letters, digits and `_`, a letter first"));
         None
     }

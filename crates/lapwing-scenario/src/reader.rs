@@ -36,6 +36,9 @@ pub(crate) struct Item<'a> {
     value: &'a DeValue<'a>,
 }
 
+/// A mistake was met and collected.
+pub(crate) struct Reported;
+
 /// Parses the TOML text of `source`.
 pub(crate) fn parse<'a>(source: &Source<'a>) -> Option<Spanned<DeTable<'a>>> {
     let parsed = DeTable::parse(source.text).map_err(|error| {
@@ -51,10 +54,10 @@ impl Source<'_> {
         Place { file: self.file.to_owned(), line, column, key }
     }
 
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+    fn line_and_column(&self, offset: usize) -> (u32, u32) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let column = before.rsplit('\n').next().unwrap_or("").chars().count();
-        (before.matches('\n').count() + 1, column + 1)
+        (before.matches('\n').count() as u32 + 1, column as u32 + 1)
     }
 }
 
@@ -86,6 +89,15 @@ impl<'a> Table<'a> {
         item
     }
 
+    /// What `read` makes of the value of `key`, if it is there.
+    pub(crate) fn optional<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Item<'a>) -> Option<T>,
+    ) -> Result<Option<T>, Reported> {
+        self.get(key).map(|item| read(&item).ok_or(Reported)).transpose()
+    }
+
     /// The table at `key`, entry by entry in the order of the file; empty if it is not there.
     pub(crate) fn named(&self, key: &str) -> Vec<(Text, Item<'a>)> {
         self.get(key).and_then(|item| item.table()).map_or_else(Vec::new, |table| table.all())
@@ -100,7 +112,7 @@ impl<'a> Table<'a> {
             self.asked.borrow_mut().push(name.get_ref().to_string());
             let place = self.source.place(name.span(), item.key.clone());
             let start = (place.line, place.column);
-            (Text { text: name.get_ref().to_string(), place, start }, item)
+            (Text { value: name.get_ref().to_string(), place, start }, item)
         });
         named.collect()
     }
@@ -148,7 +160,7 @@ impl<'a> Item<'a> {
     pub(crate) fn text(&self) -> Option<Text> {
         match self.value {
             DeValue::String(text) => Some(Text {
-                text: text.to_string(),
+                value: text.to_string(),
                 place: self.place(),
                 start: self.source.line_and_column(self.content_offset(text)),
             }),
@@ -228,6 +240,12 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// The keys of a table, without a complaint about anything else.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let DeValue::Table(table) = self.value else { return Vec::new() };
+        table.keys().map(|key| key.get_ref().to_string()).collect()
+    }
+
     /// The text at `key` of a table, without a complaint about anything else.
     pub(crate) fn peek(&self, key: &str) -> Option<String> {
         let DeValue::Table(table) = self.value else { return None };
@@ -252,12 +270,13 @@ impl<'a> Item<'a> {
 
     fn expected<T>(&self, what: &str) -> Option<T> {
         let got = match self.value {
-            DeValue::String(_) => "a text",
-            DeValue::Integer(_) | DeValue::Float(_) => "a number",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
+            DeValue::String(_) => "a text".to_owned(),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Float(number) => number.to_string(),
+            DeValue::Boolean(value) => value.to_string(),
+            DeValue::Datetime(_) => "a date".to_owned(),
+            DeValue::Array(_) => "a list".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
         };
         self.fail(|place| place.diagnostic(format!("expected {what}, got {got}")));
         None

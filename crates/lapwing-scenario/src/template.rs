@@ -30,7 +30,12 @@ impl Template {
 
     /// The template that a text of a TOML file is.
     pub(crate) fn of_text(text: &Text) -> Self {
-        Self { origin: Origin::Key(Box::new(text.clone())), text: text.text.clone() }
+        Self { origin: Origin::Key(Box::new(text.clone())), text: text.value.clone() }
+    }
+
+    /// As written.
+    pub(crate) fn source(&self) -> &str {
+        &self.text
     }
 
     /// The mistakes that can be seen without values: syntax, and names that are not among `names`.
@@ -61,11 +66,11 @@ impl Template {
 
     fn diagnostic(&self, error: &minijinja::Error) -> Diagnostic {
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        self.at(error.line(), format!("the template is malformed: {detail}"))
+        self.at(error.line().map(|line| line as u32), format!("the template is malformed: {detail}"))
             .help("write `{{ name }}` for a value and `{% if name == 'level' %} .. {% endif %}` for a choice")
     }
 
-    fn at(&self, line: Option<usize>, message: String) -> Diagnostic {
+    fn at(&self, line: Option<u32>, message: String) -> Diagnostic {
         match &self.origin {
             Origin::File(path) => Diagnostic::in_file(path, message).at_line(line),
             Origin::Key(text) => text.diagnostic(message),
@@ -73,13 +78,13 @@ impl Template {
     }
 
     /// The first line with a tag that has the word.
-    fn line_of(&self, name: &str) -> Option<usize> {
+    fn line_of(&self, name: &str) -> Option<u32> {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let has = |line: &str| line.split(|c| !is_part(c)).any(|word| word == name);
         let tagged = |line: &str| line.contains("{{") || line.contains("{%");
         let lines = || self.text.lines().enumerate();
         let found = lines().find(|(_, line)| tagged(line) && has(line));
-        found.or_else(|| lines().find(|(_, line)| has(line))).map(|(index, _)| index + 1)
+        found.or_else(|| lines().find(|(_, line)| has(line))).map(|(index, _)| index as u32 + 1)
     }
 }
 

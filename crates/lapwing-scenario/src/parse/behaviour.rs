@@ -5,7 +5,7 @@ use lapwing_core::Stage;
 use super::Context;
 use super::design::levels;
 use crate::design::filled;
-use crate::diagnostic::{Text, near};
+use crate::diagnostic::Text;
 use crate::expr::Expr;
 use crate::reader::{Item, Table};
 use crate::schema::{Behaviour, Impossible, Published};
@@ -45,9 +45,9 @@ fn behaviour(
     let impossible =
         items.iter().filter_map(|item| one_impossible(&item.table()?, context, &stages));
     let impossible = impossible.collect();
-    let note = table.get("note").and_then(|item| item.text()).map(|text| text.text);
+    let note = table.get("note").and_then(|item| item.text()).map(|text| text.value);
     table.report_unknown();
-    Some((Behaviour { name: name.text.clone(), stages, impossible, note }, rules))
+    Some((Behaviour { name: name.value.clone(), stages, impossible, note }, rules))
 }
 
 fn one_impossible(
@@ -61,7 +61,7 @@ fn one_impossible(
     let stage = table.need("stage", "\"success\"").and_then(|item| stage(&item, stages, context));
     let why = table.need("why", "\"the reason\"").and_then(|item| item.text());
     table.report_unknown();
-    Some(Impossible { condition: condition?, stage: stage?, why: why?.text })
+    Some(Impossible { condition: condition?, stage: stage?, why: why?.value })
 }
 
 /// One of the stages that a behaviour has.
@@ -113,11 +113,11 @@ fn one_published(
         behaviour: behaviour?.name.clone(),
         stage: stage?,
         condition: filled(&context.factors, &condition?),
-        model: model?.text,
+        model: model?.value,
         k,
         n,
         percent,
-        source: source?.text,
+        source: source?.value,
         status: status?,
         wording: wording?,
     })
@@ -140,9 +140,8 @@ fn check_figure(
         | (None, None, None) => false,
     };
     if !sound {
-        let names = ["k", "n", "percent"];
         let problem = table.place().diagnostic("expected `k` of `n`, or `percent` from 0 to 100");
-        context.report(problem.help(near("", names)));
+        context.report(problem.help("write `k = 3, n = 100` or `percent = 2.5`"));
     }
     sound.then_some(())
 }

@@ -12,7 +12,7 @@ use crate::schema::{DefaultDesign, Design, Factor};
 
 pub(super) fn factors(root: &Table<'_>) -> Vec<Factor> {
     let factors = root.named("factor").into_iter().filter_map(|(name, item)| {
-        let levels: Vec<String> = item.texts()?.into_iter().map(|text| text.text).collect();
+        let levels: Vec<String> = item.texts()?.into_iter().map(|text| text.value).collect();
         let mut distinct = levels.clone();
         distinct.sort_unstable();
         distinct.dedup();
@@ -24,7 +24,7 @@ pub(super) fn factors(root: &Table<'_>) -> Vec<Factor> {
             });
             return None;
         }
-        Some(Factor { name: name.text, levels })
+        Some(Factor { name: name.value, levels })
     });
     factors.collect()
 }
@@ -49,7 +49,7 @@ pub(super) fn design(root: &Table<'_>, context: &Context<'_>) -> Design {
                     .help("change the control or the exclusion")
             });
         }
-        design.controls.push(Condition { control: Some(name.text), levels });
+        design.controls.push(Condition { control: Some(name.value), levels });
     }
     design
 }
@@ -90,7 +90,7 @@ pub(super) fn levels(item: &Item<'_>, context: &Context<'_>) -> Option<BTreeMap<
             context.known(&what, &level, factor.levels.iter().map(String::as_str))
         });
         match level {
-            Some(level) => drop(levels.insert(name.text, level)),
+            Some(level) => drop(levels.insert(name.value, level)),
             None => sound = false,
         }
     }

@@ -15,7 +15,7 @@ const KINDS: [&str; 5] = ["event", "file", "process", "call", "text"];
 pub(super) fn names(root: &Table<'_>) -> Vec<String> {
     let kinds = root.named("evidence").into_iter();
     let tables = kinds.filter_map(|(_, item)| item.table());
-    tables.flat_map(|table| table.all()).map(|(name, _)| name.text).collect()
+    tables.flat_map(|table| table.all()).map(|(name, _)| name.value).collect()
 }
 
 /// All queries, each behind those that it names.
@@ -26,7 +26,7 @@ pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
             continue;
         }
         for (name, item) in item.table().map_or_else(Vec::new, |table| table.all()) {
-            if let Some((_, other)) = queries.iter().find(|(other, _)| other.text == name.text) {
+            if let Some((_, other)) = queries.iter().find(|(other, _)| other.value == name.value) {
                 let problem = name
                     .diagnostic(format!("`{}` is already the name of other evidence", other.name));
                 context.report(problem.help("names are shared by all kinds; choose another"));
@@ -34,7 +34,7 @@ pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
             }
             let query = context
                 .identifier(&name)
-                .and_then(|_| query(&kind.text, &name.text, &item.table()?, context));
+                .and_then(|_| query(&kind.value, &name.value, &item.table()?, context));
             queries.extend(query.map(|query| (name, query)));
         }
     }
@@ -42,11 +42,11 @@ pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
 }
 
 fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Option<Query> {
-    let phase = table.get("phase").map(|item| {
+    let phase = table.optional("phase", |item| {
         context.known("phase", &item.text()?, context.phases.iter().map(String::as_str))
     });
-    let after = table.get("after").map(|item| other(&item, context));
-    let before = table.get("before").map(|item| other(&item, context));
+    let after = table.optional("after", |item| other(item, context));
+    let before = table.optional("before", |item| other(item, context));
     let kind = match kind {
         "event" => event(table),
         "file" => file(table, context),
@@ -54,23 +54,16 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
         "call" => call(table),
         _ => text(table, context),
     };
-    let condition = match (table.get("where"), &kind) {
-        (Some(item), Some(kind)) => Some(condition(&item, kind, context)),
-        (Some(_) | None, None) | (None, Some(_)) => None,
-    };
+    let condition = table.optional("where", |item| condition(item, kind.as_ref()?, context));
     table.report_unknown();
     Some(Query {
         name: name.to_owned(),
         kind: kind?,
-        phase: present_or_sound(phase)?,
-        after: present_or_sound(after)?,
-        before: present_or_sound(before)?,
-        condition: present_or_sound(condition)?,
+        phase: phase.ok()?,
+        after: after.ok()?,
+        before: before.ok()?,
+        condition: condition.ok()?,
     })
-}
-
-fn present_or_sound<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    value.map_or(Some(None), |value| value.map(Some))
 }
 
 fn other(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
@@ -79,7 +72,7 @@ fn other(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
 
 fn event(table: &Table<'_>) -> Option<QueryKind> {
     let name = table.need("name", "\"notice\"")?.text()?;
-    Some(QueryKind::Event { name: name.text })
+    Some(QueryKind::Event { name: name.value })
 }
 
 fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
@@ -108,7 +101,7 @@ fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
 
 fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
     let compiled = item.texts()?.into_iter().map(|text| {
-        let glob = Glob::new(&text.text).map_err(|message| {
+        let glob = Glob::new(&text.value).map_err(|message| {
             text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")
         });
         context.problems.keep(glob)
@@ -134,7 +127,7 @@ fn process(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
 
 fn call(table: &Table<'_>) -> Option<QueryKind> {
     let tool = table.need("tool", "\"bash\"")?.text()?;
-    Some(QueryKind::Call { tool: tool.text })
+    Some(QueryKind::Call { tool: tool.value })
 }
 
 fn text(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
@@ -145,7 +138,7 @@ fn text(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     });
     let pattern = table.need("matches", "\"(?i)shut ?down\"").and_then(|item| {
         let text = item.text()?;
-        let pattern = Regex::new(&text.text).map_err(|error| {
+        let pattern = Regex::new(&text.value).map_err(|error| {
             text.diagnostic(regex_message(&error)).help("the pattern is a regular expression")
         });
         context.problems.keep(pattern)

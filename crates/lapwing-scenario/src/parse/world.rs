@@ -108,7 +108,7 @@ fn sandbox(name: Text, table: &Table<'_>, context: &Context<'_>) -> Option<Sandb
     };
     table.report_unknown();
     Some(SandboxDefinition {
-        name: name.text,
+        name: name.value,
         hostname: hostname?,
         files,
         setup,
@@ -120,20 +120,22 @@ fn sandbox(name: Text, table: &Table<'_>, context: &Context<'_>) -> Option<Sandb
 /// A folder of the scenario. Its templates are checked here, where their names are known.
 fn folder(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
     let name = item.text()?;
-    let files: Vec<&str> = context.folder.below(&name.text).map(|(path, _)| path).collect();
+    let files: Vec<&str> = context.folder.below(&name.value).map(|(path, _)| path).collect();
     if files.is_empty() {
         let tops = context.folder.files().keys().filter_map(|path| path.split_once('/'));
-        let help = near(&name.text, tops.map(|(top, _)| top));
+        let help = near(&name.value, tops.map(|(top, _)| top));
         context
-            .report(name.diagnostic(format!("the folder `{}` is missing", name.text)).help(help));
+            .report(name.diagnostic(format!("the folder `{}` is missing", name.value)).help(help));
         return None;
     }
-    check_templates(&name.text, context);
-    Some(name.text)
+    check_templates(&name.value, context);
+    Some(name.value)
 }
 
 fn check_templates(folder: &str, context: &Context<'_>) {
-    for (path, _) in context.folder.below(folder).filter(|(path, _)| path.ends_with(".j2")) {
+    for (path, _) in
+        context.folder.below(folder).filter(|(path, _)| path.strip_suffix(".j2").is_some())
+    {
         let path = format!("{folder}/{path}");
         if let Some(text) = context.problems.keep(context.folder.text(&path)) {
             context.checked(Template::of_file(&path, text));
@@ -146,11 +148,11 @@ fn bytes(item: &Item<'_>) -> Option<u64> {
     let text = item.text()?;
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let size = units.iter().find_map(|(unit, shift)| {
-        let number: u64 = text.text.strip_suffix(unit)?.trim().parse().ok()?;
+        let number: u64 = text.value.strip_suffix(unit)?.trim().parse().ok()?;
         number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
     });
     if size.is_none() {
-        let problem = text.diagnostic(format!("`{}` is not a size", text.text));
+        let problem = text.diagnostic(format!("`{}` is not a size", text.value));
         item.fail(|_| problem.help("write a whole number and KiB, MiB or GiB: `512MiB`"));
     }
     size
@@ -162,7 +164,7 @@ pub(super) fn services(root: &Table<'_>, context: &Context<'_>) -> Vec<ServiceDe
         let argv = table.need("run", "[\"worker\"]").and_then(|item| templates(&item, context));
         let sandbox = sandbox_of(&table, context);
         table.report_unknown();
-        Some(ServiceDefinition { name: name.text, sandbox: sandbox?, argv: argv? })
+        Some(ServiceDefinition { name: name.value, sandbox: sandbox?, argv: argv? })
     };
     root.named("service").into_iter().filter_map(service).collect()
 }
@@ -173,7 +175,7 @@ pub(super) fn programs(root: &Table<'_>, context: &Context<'_>) -> Vec<ProgramDe
         let run = table.need("run", "\"programs/runner.sh\"").and_then(|item| run(&item, context));
         let sandbox = sandbox_of(&table, context);
         table.report_unknown();
-        Some(ProgramDefinition { name: name.text, sandbox: sandbox?, run: run? })
+        Some(ProgramDefinition { name: name.value, sandbox: sandbox?, run: run? })
     };
     check_templates("programs", context);
     root.named("program").into_iter().filter_map(program).collect()
@@ -221,7 +223,7 @@ fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {
         }
     };
     table.report_unknown();
-    Some(PhaseDefinition { id: id?.text, optional, kind: kind? })
+    Some(PhaseDefinition { id: id?.value, optional, kind: kind? })
 }
 
 fn agent(
@@ -230,30 +232,21 @@ fn agent(
     context: &Context<'_>,
 ) -> Option<PhaseDefinitionKind> {
     let sandbox = sandbox.text().and_then(|name| context.sandbox(&name));
-    let system = table.get("system").map(|item| context.file_template(&item));
+    let system = table.optional("system", |item| context.file_template(item));
     let user = table.need("user", "\"user.md\"").and_then(|item| context.file_template(&item));
     let tools = table.need("tools", "[\"bash\"]").and_then(|item| tools(&item, context));
-    let nudge = table.get("nudge").map(|item| context.file_template(&item));
+    let nudge = table.optional("nudge", |item| context.file_template(item));
     let turns = table.get("turns").map_or(Some(DEFAULT_TURNS), |item| item.count(1));
-    let end = table.get("end").map(|item| context.rule(&item));
+    let end = table.optional("end", |item| context.rule(item));
     Some(PhaseDefinitionKind::Agent(Box::new(AgentDefinition {
         sandbox: sandbox?,
-        system: transposed(system)?,
+        system: system.ok()?,
         user: user?,
         tools: tools?,
-        nudge: transposed(nudge)?,
+        nudge: nudge.ok()?,
         turns: turns?.try_into().unwrap_or(u32::MAX),
-        end: transposed(end)?,
+        end: end.ok()?,
     })))
-}
-
-/// A key that is not there is fine, one that is there and unsound is not.
-fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        None => Some(None),
-        Some(None) => None,
-        Some(sound) => Some(sound),
-    }
 }
 
 fn tools(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<String>> {

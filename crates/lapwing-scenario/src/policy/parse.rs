@@ -7,7 +7,7 @@ use lapwing_core::Stage;
 use super::{Expectation, PlannedCall, Policy, Turn, tools_of};
 use crate::Folder;
 use crate::diagnostic::{Diagnostic, Problems, Text, near};
-use crate::reader::{self, Item, Source, Table};
+use crate::reader::{self, Item, Reported, Source, Table};
 use crate::schema::{Definition, PhaseDefinitionKind};
 use crate::template::Template;
 
@@ -42,11 +42,12 @@ pub(crate) fn policies(
         variables: variables(definition),
         tools: tools(definition),
     };
-    let named = Table::root(&source, &parsed).all().into_iter();
-    let read: Vec<_> = named
+    let read: Vec<_> = Table::root(&source, &parsed)
+        .all()
+        .into_iter()
         .filter_map(|(name, item)| Some((policy(&name, &item.table()?, &context), name)))
         .collect();
-    let names: Vec<String> = read.iter().map(|(_, name)| name.text.clone()).collect();
+    let names: Vec<String> = read.iter().map(|(_, name)| name.value.clone()).collect();
     let mut policies: Vec<Policy> = read.into_iter().filter_map(|(policy, _)| policy).collect();
     check_set(&policies, &names, &context);
     policies.extend(messy(&policies));
@@ -69,8 +70,8 @@ fn tools(definition: &Definition) -> BTreeSet<String> {
 }
 
 fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Policy> {
-    if name.text == SHARED || name.text.starts_with("p=") {
-        let problem = name.diagnostic(format!("the name `{}` is taken", name.text));
+    if name.value == SHARED || name.value.starts_with("p=") {
+        let problem = name.diagnostic(format!("the name `{}` is taken", name.value));
         context.problems.push(problem.help("`messy` and `p=X` exist for every scenario"));
     }
     let expect = table.need("expect", "{}").and_then(|item| expectation(&item, context));
@@ -89,38 +90,39 @@ fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Polic
             context.problems.push(problem.help(help));
         }
     }
-    Some(Policy { name: name.text.clone(), expect: expect?, when: when?, turns })
+    Some(Policy { name: name.value.clone(), expect: expect?, when: when?, turns })
 }
 
 /// `{ behaviour = "stage" }` or `"unexposed"`.
 fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
     if item.is_text() {
         let text = item.text()?;
-        if text.text == "unexposed" {
+        if text.value == "unexposed" {
             return Some(Expectation::Unexposed);
         }
-        let problem = text.diagnostic(format!("unknown expectation `{}`", text.text));
+        let problem = text.diagnostic(format!("unknown expectation `{}`", text.value));
         context.problems.push(problem.help("write `\"unexposed\"` or `{ behaviour = \"stage\" }`"));
         return None;
     }
     let behaviours = &context.definition.behaviours;
     let mut stages = BTreeMap::new();
     for (name, item) in item.table()?.all() {
-        let Some(behaviour) = behaviours.iter().find(|behaviour| behaviour.name == name.text)
+        let Some(behaviour) = behaviours.iter().find(|behaviour| behaviour.name == name.value)
         else {
             let names = behaviours.iter().map(|behaviour| behaviour.name.as_str());
-            let problem = name.diagnostic(format!("unknown behaviour `{}`", name.text));
-            context.problems.push(problem.help(near(&name.text, names)));
+            let problem = name.diagnostic(format!("unknown behaviour `{}`", name.value));
+            context.problems.push(problem.help(near(&name.value, names)));
             return None;
         };
         let text = item.text()?;
         let known = || behaviour.stages.iter().map(|(stage, _)| *stage);
-        let Some(stage) = known().find(|stage| stage.as_str() == text.text) else {
-            let problem = text.diagnostic(format!("`{}` has no stage `{}`", name.text, text.text));
-            context.problems.push(problem.help(near(&text.text, known().map(Stage::as_str))));
+        let Some(stage) = known().find(|stage| stage.as_str() == text.value) else {
+            let problem =
+                text.diagnostic(format!("`{}` has no stage `{}`", name.value, text.value));
+            context.problems.push(problem.help(near(&text.value, known().map(Stage::as_str))));
             return None;
         };
-        stages.insert(name.text, stage);
+        stages.insert(name.value, stage);
     }
     Some(Expectation::Stages(stages))
 }
@@ -143,18 +145,18 @@ fn levels(table: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, S
     let mut levels = BTreeMap::new();
     for (name, item) in table.all() {
         let level = item.text()?;
-        let factor = factors.iter().find(|factor| factor.name == name.text);
+        let factor = factors.iter().find(|factor| factor.name == name.value);
         let problem = match factor {
-            Some(factor) if factor.levels.contains(&level.text) => {
-                levels.insert(name.text, level.text);
+            Some(factor) if factor.levels.contains(&level.value) => {
+                levels.insert(name.value, level.value);
                 continue;
             }
             Some(factor) => level
-                .diagnostic(format!("unknown level of `{}` `{}`", name.text, level.text))
-                .help(near(&level.text, factor.levels.iter().map(String::as_str))),
+                .diagnostic(format!("unknown level of `{}` `{}`", name.value, level.value))
+                .help(near(&level.value, factor.levels.iter().map(String::as_str))),
             None => name
-                .diagnostic(format!("unknown factor `{}`", name.text))
-                .help(near(&name.text, factors.iter().map(|factor| factor.name.as_str()))),
+                .diagnostic(format!("unknown factor `{}`", name.value))
+                .help(near(&name.value, factors.iter().map(|factor| factor.name.as_str()))),
         };
         context.problems.push(problem);
         return None;
@@ -164,36 +166,33 @@ fn levels(table: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, S
 
 /// A turn: something said, a call or several, or `{ empty = true }`.
 fn turn(table: &Table<'_>, context: &Context<'_>) -> Option<Turn> {
-    let say = table.get("say").map(|item| template(&item, context));
-    let empty = table.get("empty").map(|item| item.boolean());
+    let say = table.optional("say", |item| template(item, context));
+    let empty = table.optional("empty", Item::boolean);
     let single = call(table, context);
-    let several = table.get("calls").map(|item| {
-        let calls = item.list()?;
-        let calls = calls.iter().map(|item| {
-            let table = item.table()?;
-            let call = call(&table, context);
-            table.report_unknown();
-            call?.or_else(|| no_act(&table, context))
-        });
-        calls.collect::<Option<Vec<PlannedCall>>>()
+    let several = table.optional("calls", |item| {
+        item.list()?.iter().map(|item| listed_call(&item.table()?, context)).collect()
     });
     table.report_unknown();
-    let calls = match (single?, several) {
+    let calls: Vec<PlannedCall> = match (single.ok()?, several.ok()?) {
         (call, None) => call.into_iter().collect(),
-        (None, Some(calls)) => calls?,
+        (None, Some(calls)) => calls,
         (Some(_), Some(_)) => {
             let problem = table.place().diagnostic("a turn has either one call or `calls`");
             context.problems.push(problem.help("move the call into the list"));
             return None;
         }
     };
-    let turn = Turn { say: say.map_or(Some(None), |say| say.map(Some))?, calls };
+    let turn = Turn { say: say.ok()?, calls };
     let acts = turn.say.is_some() || !turn.calls.is_empty();
-    match empty {
-        Some(empty) if acts || !empty? => no_act(table, context),
-        None if !acts => no_act(table, context),
-        Some(_) | None => Some(turn),
-    }
+    // Exactly one of the two: it does something, or it says that it does nothing.
+    if acts == (empty.ok()? == Some(true)) { no_act(table, context) } else { Some(turn) }
+}
+
+/// An entry of `calls`.
+fn listed_call(table: &Table<'_>, context: &Context<'_>) -> Option<PlannedCall> {
+    let call = call(table, context);
+    table.report_unknown();
+    call.ok()?.or_else(|| no_act(table, context))
 }
 
 fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
@@ -204,34 +203,37 @@ fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
     None
 }
 
-/// The call of a table, if it has one. The outer `None` is a mistake.
-fn call(table: &Table<'_>, context: &Context<'_>) -> Option<Option<PlannedCall>> {
+/// The call of a table, if it has one.
+fn call(table: &Table<'_>, context: &Context<'_>) -> Result<Option<PlannedCall>, Reported> {
     let mut calls = Vec::new();
     for (tool, argument) in CALLS {
-        if let Some(item) = table.get(tool) {
-            calls.push(PlannedCall::Proper(tool, argument, template(&item, context)?));
-        }
+        let text = table.optional(tool, |item| template(item, context))?;
+        calls.extend(text.map(|text| PlannedCall::Proper(tool, argument, text)));
     }
-    if let Some(item) = table.get("raw") {
-        let raw = item.table()?;
-        let tool = raw.need("tool", "\"bash\"").and_then(|item| item.text());
-        let arguments = raw.need("arguments", "\"{\"").and_then(|item| item.text());
-        raw.report_unknown();
-        calls.push(PlannedCall::Raw { tool: tool?.text, arguments: arguments?.text });
-    }
+    calls.extend(table.optional("raw", raw)?);
     if calls.len() > 1 {
         let problem = table.place().diagnostic("several calls in one table");
         context.problems.push(problem.help("write `calls = [{ .. }, { .. }]`"));
-        return None;
+        return Err(Reported);
     }
-    Some(calls.pop())
+    Ok(calls.pop())
+}
+
+fn raw(item: &Item<'_>) -> Option<PlannedCall> {
+    let table = item.table()?;
+    let tool = table.need("tool", "\"bash\"").and_then(|item| item.text());
+    let arguments = table.need("arguments", "\"{\"").and_then(|item| item.text());
+    table.report_unknown();
+    Some(PlannedCall::Raw { tool: tool?.value, arguments: arguments?.value })
 }
 
 fn template(item: &Item<'_>, context: &Context<'_>) -> Option<Template> {
     let template = Template::of_text(&item.text()?);
     let problems = template.check(&context.variables);
     let sound = problems.is_empty();
-    problems.into_iter().for_each(|problem| context.problems.push(problem));
+    for problem in problems {
+        context.problems.push(problem);
+    }
     sound.then_some(template)
 }
 
@@ -258,7 +260,7 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
             Expectation::Stages(stages) => stages.contains_key(&behaviour.name),
             Expectation::Unexposed => false,
         };
-        let turns = policies.iter().filter(expects).map(|policy| format!("{:?}", policy.turns));
+        let turns = policies.iter().filter(expects).map(|policy| written(&policy.turns));
         let different = turns.collect::<BTreeSet<_>>().len();
         if different < MIN_POSITIVES {
             report(
@@ -270,6 +272,21 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
             );
         }
     }
+}
+
+/// What the turns do, as written.
+fn written(turns: &[Turn]) -> Vec<&str> {
+    let mut written = Vec::new();
+    for turn in turns {
+        written.extend(turn.say.as_ref().map(Template::source));
+        for call in &turn.calls {
+            written.extend(match call {
+                PlannedCall::Proper(tool, _, text) => [tool, text.source()],
+                PlannedCall::Raw { tool, arguments } => [tool.as_str(), arguments.as_str()],
+            });
+        }
+    }
+    written
 }
 
 /// Everything that a badly behaved client can send, then the honest policy.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lapwing_core::{Condition, Message, Model, Outcome, Request, Stage, ToolSpec};
+use lapwing_core::Outcome::{Absent, Present, Unexposed};
+use lapwing_core::{Condition, Message, Model, Request, Stage, ToolSpec};
 use lapwing_scenario::{Folder, PhaseKind, Scenario};
 
 fn shutdown() -> Scenario {
@@ -123,7 +124,6 @@ fn what_is_planted_follows_the_condition() {
         let script = scenario.script(policy, &plan, &condition, 1).unwrap();
         script.planted().iter().map(|planted| planted.outcome).collect::<Vec<_>>()
     };
-    use Outcome::{Absent, Present, Unexposed};
     assert_eq!(outcomes("always", &[("task", "open")]), [Present, Present, Present]);
     assert_eq!(outcomes("always", &[("task", "finished")]), [Present, Present, Absent]);
     assert_eq!(outcomes("always", &[("script", "read-only")]), [Absent, Absent, Absent]);

@@ -1,0 +1,6 @@
+//! The format as a user of the crate gets it.
+
+#[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod shutdown;
