@@ -25,4 +25,4 @@ pub use folder::Folder;
 pub use plan::{PhaseKind, PhasePlan, Plan, ProgramPlan, SandboxPlan, ServicePlan};
 pub use policy::{Planted, Policy, Script};
 pub use scenario::Scenario;
-pub use schema::{Behaviour, Factor, Impossible, Published};
+pub use schema::{Behaviour, Factor, Figure, Impossible, Published};

@@ -108,6 +108,12 @@ impl Scenario {
         design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen)
     }
 
+    /// Ids of the phases that are run only on request.
+    pub fn optional_phases(&self) -> Vec<String> {
+        let phases = self.0.definition.phases.iter();
+        phases.filter(|phase| phase.optional).map(|phase| phase.id.clone()).collect()
+    }
+
     /// A condition in short: `base`, `slot=system`, `benign (task=finished)`.
     pub fn describe(&self, condition: &Condition) -> String {
         design::describe(&self.0.definition.factors, condition)

@@ -52,18 +52,38 @@ pub struct Published {
     pub condition: BTreeMap<String, String>,
     /// The model as the source calls it.
     pub model: String,
-    /// How often it happened, where counts are published.
-    pub k: Option<u64>,
-    /// How many samples, where counts are published.
-    pub n: Option<u64>,
-    /// The share in per cent, where only that is published.
-    pub percent: Option<f64>,
+    /// The figure.
+    pub figure: Figure,
     /// Where it was published.
     pub source: String,
     /// How it was checked: `P` in the publication itself, `S` in secondary sources.
     pub status: String,
     /// `original` if the publication's own wording was used here, `different` otherwise.
     pub wording: String,
+}
+
+/// A rate as its source prints it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    /// `k` of `n` samples.
+    Count {
+        /// How often it happened.
+        k: u64,
+        /// How many samples there were.
+        n: u64,
+    },
+    /// Per cent of samples, where their number is not printed.
+    Percent(f64),
+}
+
+impl Figure {
+    /// The rate, from 0 to 1.
+    pub fn rate(self) -> f64 {
+        match self {
+            Self::Count { k, n } => k as f64 / n as f64,
+            Self::Percent(percent) => percent / 100.0,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

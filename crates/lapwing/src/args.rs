@@ -6,7 +6,11 @@ use clap::{Args as Group, Parser, Subcommand};
 
 /// A laboratory for catching deceit in AI models.
 #[derive(Parser)]
-#[command(version, about, after_help = "Start with `lapwing eval shutdown`. Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment, 4 bug.")]
+#[command(
+    version,
+    about,
+    after_help = "Start with `lapwing eval shutdown`. Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment, 4 bug."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -38,7 +42,9 @@ pub(crate) enum Command {
 }
 
 #[derive(Group)]
-#[command(after_help = "Examples:\n  lapwing eval shutdown\n  lapwing eval shutdown --model openai/NAME -f instruction=none,allow --seeds 50\n  lapwing eval shutdown --model policy/p=0.3 --seeds 20")]
+#[command(
+    after_help = "Examples:\n  lapwing eval shutdown\n  lapwing eval shutdown --model openai/NAME -f instruction=none,allow --seeds 50\n  lapwing eval shutdown --model policy/p=0.3 --seeds 20"
+)]
 pub(crate) struct Eval {
     /// A scenario's name, or the path of a scenario folder
     pub(crate) scenario: String,

@@ -64,8 +64,7 @@ impl Meter {
     }
 
     fn count(&self, findings: &[Finding]) {
-        let has =
-            |outcome| findings.iter().any(|finding: &Finding| finding.outcome == outcome);
+        let has = |outcome| findings.iter().any(|finding: &Finding| finding.outcome == outcome);
         let mut seen = self.seen.borrow_mut();
         seen.present += usize::from(has(Outcome::Present));
         seen.errors += usize::from(has(Outcome::Error));

@@ -342,6 +342,7 @@ fn reached(limit: LimitKind, value: u64) -> String {
     match limit {
         LimitKind::Turns => format!("limit reached: {value} turns"),
         LimitKind::Tokens => format!("limit reached: {value} tokens"),
+        LimitKind::Context => format!("the context was full after {value} tokens"),
         LimitKind::ToolTime => format!("limit reached: {seconds} s of tool time"),
         LimitKind::WallTime => format!("limit reached: {seconds} s"),
     }

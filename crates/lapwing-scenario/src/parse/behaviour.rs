@@ -8,7 +8,7 @@ use crate::design::filled;
 use crate::diagnostic::Text;
 use crate::expr::Expr;
 use crate::reader::{Item, Table};
-use crate::schema::{Behaviour, Impossible, Published};
+use crate::schema::{Behaviour, Figure, Impossible, Published};
 
 const STAGES: [Stage; 3] = [Stage::Attempt, Stage::Success, Stage::Effect];
 
@@ -107,16 +107,14 @@ fn one_published(
     let k = table.get("k").and_then(|item| item.count(0));
     let n = table.get("n").and_then(|item| item.count(1));
     let percent = table.get("percent").and_then(|item| item.number());
-    check_figure(table, k, n, percent, context)?;
+    let figure = figure(table, k, n, percent, context)?;
     table.report_unknown();
     Some(Published {
         behaviour: behaviour?.name.clone(),
         stage: stage?,
         condition: filled(&context.factors, &condition?),
         model: model?.value,
-        k,
-        n,
-        percent,
+        figure,
         source: source?.value,
         status: status?,
         wording: wording?,
@@ -124,24 +122,23 @@ fn one_published(
 }
 
 /// Either k of n, or a share in per cent.
-fn check_figure(
+fn figure(
     table: &Table<'_>,
     k: Option<u64>,
     n: Option<u64>,
     percent: Option<f64>,
     context: &Context<'_>,
-) -> Option<()> {
-    let sound = match (k, n, percent) {
-        (Some(k), Some(n), None) => k <= n,
-        (None, None, Some(percent)) => (0.0..=100.0).contains(&percent),
-        (Some(_), Some(_), Some(_))
-        | (Some(_), None, _)
-        | (None, Some(_), _)
-        | (None, None, None) => false,
-    };
-    if !sound {
-        let problem = table.place().diagnostic("expected `k` of `n`, or `percent` from 0 to 100");
-        context.report(problem.help("write `k = 3, n = 100` or `percent = 2.5`"));
+) -> Option<Figure> {
+    match (k, n, percent) {
+        (Some(k), Some(n), None) if k <= n => Some(Figure::Count { k, n }),
+        (None, None, Some(percent)) if (0.0..=100.0).contains(&percent) => {
+            Some(Figure::Percent(percent))
+        }
+        _ => {
+            let problem =
+                table.place().diagnostic("expected `k` of `n`, or `percent` from 0 to 100");
+            context.report(problem.help("write `k = 3, n = 100` or `percent = 2.5`"));
+            None
+        }
     }
-    sound.then_some(())
 }

@@ -115,8 +115,11 @@ fn optional(
     for phase in wanted {
         if !known.contains(phase) {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(Failure::new(Failure::USAGE, format!("--with {phase}: no such optional phase"))
-                .help(format!("the optional phases of {} are: {known}", scenario.name())));
+            return Err(Failure::new(
+                Failure::USAGE,
+                format!("--with {phase}: no such optional phase"),
+            )
+            .help(format!("the optional phases of {} are: {known}", scenario.name())));
         }
     }
     Ok(wanted.iter().cloned().collect())
@@ -150,5 +153,6 @@ fn unknown_model(wanted: &str, provider: Option<&str>) -> Failure {
         }
         _ => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or policy/NAME".to_owned(),
     };
-    Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model")).help(help)
+    Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model"))
+        .help(help)
 }

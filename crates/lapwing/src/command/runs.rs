@@ -42,7 +42,10 @@ pub(crate) fn run(global: &Global) -> Result<ExitCode, Failure> {
         ]);
     }
     if listed.is_empty() {
-        eprintln!("  no runs in {}; `lapwing eval shutdown` makes one", global.runs.dir().display());
+        eprintln!(
+            "  no runs in {}; `lapwing eval shutdown` makes one",
+            global.runs.dir().display()
+        );
     } else {
         let mut out = anstream::stdout().lock();
         grid.write(&mut out)?;

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anstream::eprintln;
-use lapwing_core::GenerateConfig;
+use lapwing_core::{Condition, GenerateConfig};
 use lapwing_eval::{Check, Mutations, SampleLimits};
-use lapwing_scenario::{Diagnostic, Scenario};
+use lapwing_scenario::{Diagnostic, Figure, Scenario};
 use lapwing_store::{Ending, Run};
 use serde_json::json;
 
@@ -79,18 +79,21 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
         scenario.policies().iter().map(|policy| policy.name.as_str()).collect();
     writeln!(out, "\n  {BOLD}policies{BOLD:#}: {}", policies.join(", "))?;
     writeln!(out, "\n  {BOLD}published figures{BOLD:#}, different wording and harness")?;
-    let mut grid = Grid::new(&["behaviour", "condition", "model", "rate", "k/n", "source", "status"]);
-    for figure in scenario.published() {
-        let levels: Vec<String> =
-            figure.condition.iter().map(|(factor, level)| format!("{factor}={level}")).collect();
+    let mut grid =
+        Grid::new(&["behaviour", "condition", "model", "rate", "k/n", "source", "status"]);
+    for published in scenario.published() {
+        let condition = Condition { control: None, levels: published.condition.clone() };
         grid.row([
-            format!("{} {}", figure.behaviour, figure.stage),
-            if levels.is_empty() { "base".to_owned() } else { levels.join(" ") },
-            figure.model.clone(),
-            percent(figure.rate()),
-            figure.counts().map_or_else(|| "–".to_owned(), |(k, n)| format!("{k}/{n}")),
-            figure.source.clone(),
-            figure.status.clone(),
+            format!("{} {}", published.behaviour, published.stage),
+            scenario.describe(&condition),
+            published.model.clone(),
+            percent(published.figure.rate()),
+            match published.figure {
+                Figure::Count { k, n } => format!("{k}/{n}"),
+                Figure::Percent(_) => "–".to_owned(),
+            },
+            published.source.clone(),
+            published.status.clone(),
         ]);
     }
     grid.write(&mut out)?;
@@ -104,7 +107,10 @@ pub(crate) fn check(
 ) -> Result<ExitCode, Failure> {
     let native = start::isolation()?;
     let scenario = library::load(wanted)?;
-    eprintln!("{BOLD}{}{BOLD:#}: every finding against what a policy planted, and every rule mutation", scenario.name());
+    eprintln!(
+        "{BOLD}{}{BOLD:#}: every finding against what a policy planted, and every rule mutation",
+        scenario.name()
+    );
     let start = Start {
         chosen: start::choices(&design.factors)?,
         targets: start::policies(&scenario),
@@ -176,6 +182,10 @@ fn report(
     for cue in cues {
         writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;
     }
-    writeln!(out, "\n  {BOLD}{}{BOLD:#}", if passes { "The scenario passes." } else { "The scenario does NOT pass." })?;
+    writeln!(
+        out,
+        "\n  {BOLD}{}{BOLD:#}",
+        if passes { "The scenario passes." } else { "The scenario does NOT pass." }
+    )?;
     Ok(code)
 }

@@ -33,7 +33,11 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
     let samples = run.samples()?;
     let Some(sample) = samples.iter().find(|sample| sample.number == number) else {
         return Err(Failure::new(Failure::USAGE, format!("{} has no sample {number}", run.id()))
-            .help(format!("its samples are 1 to {}; lapwing show {} lists them", samples.len(), run.id())));
+            .help(format!(
+                "its samples are 1 to {}; lapwing show {} lists them",
+                samples.len(),
+                run.id()
+            )));
     };
     let events = run.events(number)?;
     let findings = latest_findings(run)?.remove(&number).unwrap_or_default();
@@ -46,11 +50,21 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
     }
     let mut out = anstream::stdout().lock();
     let key = &sample.key;
-    let label = recorded(run).map_or_else(|_| key.condition.to_string(), |scenario| scenario.describe(&key.condition));
-    writeln!(out, "{BOLD}{} sample {number}{BOLD:#}  {}  {label}  seed {}  epoch {}", run.id(), key.model, key.seed, key.epoch)?;
+    let label = recorded(run)
+        .map_or_else(|_| key.condition.to_string(), |scenario| scenario.describe(&key.condition));
+    writeln!(
+        out,
+        "{BOLD}{} sample {number}{BOLD:#}  {}  {label}  seed {}  epoch {}",
+        run.id(),
+        key.model,
+        key.seed,
+        key.epoch
+    )?;
     match sample.state {
         SampleState::Planned => writeln!(out, "  this sample was not run")?,
-        SampleState::Begun => writeln!(out, "  this sample was not run to its end; it has no findings")?,
+        SampleState::Begun => {
+            writeln!(out, "  this sample was not run to its end; it has no findings")?
+        }
         SampleState::Done => {}
     }
     let options = transcript::Options { width: width(), full };
@@ -79,7 +93,13 @@ fn overview(run: &Run, global: &Global) -> Result<ExitCode, Failure> {
     }
     let mut out = anstream::stdout().lock();
     writeln!(out, "{BOLD}{}{BOLD:#}  {}", run.id(), scenario.title())?;
-    writeln!(out, "  {}, started {}, lapwing {}", state_word(state), local_time(spec.started_ms), spec.version)?;
+    writeln!(
+        out,
+        "  {}, started {}, lapwing {}",
+        state_word(state),
+        local_time(spec.started_ms),
+        spec.version
+    )?;
     for (name, value) in &spec.settings {
         writeln!(out, "{DIM}  {name}: {value}{DIM:#}")?;
     }
@@ -125,7 +145,9 @@ fn samples_grid(
         ];
         match findings.get(&sample.number) {
             Some(findings) => cells.extend(
-                findings.iter().map(|finding| format!("{} {}", mark(finding.outcome), finding.outcome)),
+                findings
+                    .iter()
+                    .map(|finding| format!("{} {}", mark(finding.outcome), finding.outcome)),
             ),
             None => cells.push("not finished".to_owned()),
         }
@@ -150,7 +172,14 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
         let model = &first.model;
         writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
         let mut grid = Grid::new(&[
-            "condition", "rate", "k/n", "seeds", "95 % interval", "exposed", "excluded", "bounds",
+            "condition",
+            "rate",
+            "k/n",
+            "seeds",
+            "95 % interval",
+            "exposed",
+            "excluded",
+            "bounds",
             "published, different wording",
         ]);
         for row in rows {
@@ -175,7 +204,9 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
     let dash = || "–".to_owned();
     let rate = match (&row.rate, &row.impossible) {
         (Some(rate), None) => percent(rate.estimate),
-        (Some(rate), Some(why)) if rate.present > 0 => format!("{} although {why}", percent(rate.estimate)),
+        (Some(rate), Some(why)) if rate.present > 0 => {
+            format!("{} although {why}", percent(rate.estimate))
+        }
         (_, Some(why)) => format!("n/a: {why}"),
         (None, None) => dash(),
     };
@@ -198,27 +229,24 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
 
 /// The published figures for a row: each by name if they are few, else their range.
 fn published(scenario: &Scenario, row: &Row) -> String {
-    let base = scenario.conditions(&BTreeMap::new()).ok().and_then(|all| all.into_iter().next());
-    let Some(base) = base else { return String::new() };
-    let is_for_row = |figure: &&Published| {
-        figure.behaviour == row.behaviour
-            && figure.stage == row.stage
-            && row.condition.levels.iter().all(|(factor, level)| {
-                figure.condition.get(factor).or_else(|| base.levels.get(factor)) == Some(level)
-            })
+    let is_for_row = |published: &&Published| {
+        (&published.behaviour, published.stage) == (&row.behaviour, row.stage)
+            && published.condition == row.condition.levels
     };
-    let figures: Vec<&Published> = scenario.published().iter().filter(is_for_row).collect();
-    let rates = figures.iter().map(|figure| figure.rate());
+    let all: Vec<&Published> = scenario.published().iter().filter(is_for_row).collect();
+    if all.is_empty() {
+        return "–".to_owned();
+    }
+    if all.len() <= 2 {
+        let named = all
+            .iter()
+            .map(|published| format!("{} {}", published.model, percent(published.figure.rate())));
+        return named.collect::<Vec<_>>().join(", ");
+    }
+    let rates = all.iter().map(|published| published.figure.rate());
     let lowest = rates.clone().fold(f64::INFINITY, f64::min);
     let highest = rates.fold(f64::NEG_INFINITY, f64::max);
-    match figures.as_slice() {
-        [] => "–".to_owned(),
-        [one] => format!("{} {}", one.model, percent(one.rate())),
-        [one, two] => {
-            format!("{} {}, {} {}", one.model, percent(one.rate()), two.model, percent(two.rate()))
-        }
-        many => format!("{} to {}, {} models", percent(lowest), percent(highest), many.len()),
-    }
+    format!("{} to {}, {} figures", percent(lowest), percent(highest), all.len())
 }
 
 /// Every present finding, as far as they are few, with the command that shows its evidence.
@@ -238,7 +266,8 @@ pub(crate) fn present(
             if n_present > LISTED {
                 continue;
             }
-            let cited: Vec<String> = finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
+            let cited: Vec<String> =
+                finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
             grid.row([
                 format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
                 scenario.describe(&sample.key.condition),
@@ -267,7 +296,8 @@ pub(crate) fn check(
     samples: &[SampleRow],
 ) -> io::Result<()> {
     writeln!(out, "\n  {BOLD}planted and found, by behaviour{BOLD:#}")?;
-    let mut grid = Grid::new(&["behaviour", "stage", "planted", "found as planted", "found otherwise"]);
+    let mut grid =
+        Grid::new(&["behaviour", "stage", "planted", "found as planted", "found otherwise"]);
     for confusion in &check.confusion {
         for (planted, found) in &confusion.counts {
             let all: u64 = found.values().sum();
@@ -286,7 +316,8 @@ pub(crate) fn check(
     policies(check, samples).write(out)?;
     for mismatch in check.mismatches.iter().take(LISTED) {
         let found = mismatch.found.map_or("nothing", Outcome::as_str);
-        let reason = mismatch.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason =
+            mismatch.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         writeln!(
             out,
             "  {ERROR}differs:{ERROR:#} {} {} {}: planted {}, found {found}{reason}\n           lapwing show {run} {}",
@@ -297,10 +328,18 @@ pub(crate) fn check(
         writeln!(out, "  and {} more differences", check.mismatches.len() - LISTED)?;
     }
     if !check.unfinished.is_empty() {
-        writeln!(out, "  {ERROR}not run to the end:{ERROR:#} {}", count(check.unfinished.len(), "sample"))?;
+        writeln!(
+            out,
+            "  {ERROR}not run to the end:{ERROR:#} {}",
+            count(check.unfinished.len(), "sample")
+        )?;
     }
     let verdict = if check.passes() { "exact" } else { "NOT exact" };
-    writeln!(out, "\n  {BOLD}The instrument is {verdict}{BOLD:#} on {}.", count(check.samples, "sample"))
+    writeln!(
+        out,
+        "\n  {BOLD}The instrument is {verdict}{BOLD:#} on {}.",
+        count(check.samples, "sample")
+    )
 }
 
 fn otherwise(confusion: &Confusion, planted: Outcome) -> String {

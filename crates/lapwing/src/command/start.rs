@@ -7,9 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{
-    Design, Eval, Planned, SampleLimits, Stop, Target, dispatch,
-};
+use lapwing_eval::{Design, Eval, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run, RunSpec, Runs};
@@ -37,8 +35,11 @@ pub(crate) fn choices(factors: &[String]) -> Result<BTreeMap<String, Vec<String>
     let mut chosen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for argument in factors {
         let Some((factor, levels)) = argument.split_once('=') else {
-            return Err(Failure::new(Failure::USAGE, format!("-f {argument}: there is no `=` in it"))
-                .help("write -f factor=level or -f factor=level,level"));
+            return Err(Failure::new(
+                Failure::USAGE,
+                format!("-f {argument}: there is no `=` in it"),
+            )
+            .help("write -f factor=level or -f factor=level,level"));
         };
         let levels = levels.split(',').map(|level| level.trim().to_owned());
         chosen.entry(factor.trim().to_owned()).or_default().extend(levels);
@@ -78,7 +79,12 @@ impl Start {
         let provider: Arc<dyn Provider> = Arc::new(native);
         provider.create(SandboxSpec::default()).await?.destroy().await?;
 
-        let writer = Arc::new(runs.create(&tag()?, &self.spec(), self.scenario.folder().files(), &keys(&samples))?);
+        let writer = Arc::new(runs.create(
+            &tag()?,
+            &self.spec(),
+            self.scenario.folder().files(),
+            &keys(&samples),
+        )?);
         self.announce(n_conditions, samples.len(), writer.id());
         let meter = Meter::new(samples.len());
         let stop = Stop::default();
@@ -111,7 +117,8 @@ impl Start {
         } else {
             count(self.targets.len(), "model")
         };
-        let epochs = if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
+        let epochs =
+            if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
         eprintln!(
             "  {} x {} x {targets}{epochs} = {}, run {run}",
             count(n_conditions, "condition"),

@@ -23,9 +23,8 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {}\n{}", self.stdout, self.stderr)
-        })
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
 
     /// Checks the exit code and that standard error has every one of `parts`.
