@@ -1,1 +1,35 @@
-fn main() {}
+//! Developer commands of Lapwing: `cargo xtask ci` and `cargo xtask tidy`.
+
+mod ci;
+mod ordinary;
+mod tidy;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Lapwing.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check, the cheapest first; stop at the first that fails.
+    Ci,
+    /// Check the rules of the code base that no other tool checks.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
+    match Arguments::parse().command {
+        Command::Ci => ci::run(root),
+        Command::Tidy => tidy::run(root),
+    }
+}
