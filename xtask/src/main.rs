@@ -4,7 +4,9 @@ mod ci;
 mod ordinary;
 mod tidy;
 
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -25,10 +27,16 @@ enum Command {
     Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let Err(error) = run(Arguments::parse().command) else { return ExitCode::SUCCESS };
+    // Where standard error is closed, the exit code still tells.
+    writeln!(io::stderr(), "error: {error:#}").ok();
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent")?;
+    match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
     }

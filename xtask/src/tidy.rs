@@ -58,8 +58,7 @@ fn crates(root: &Path, metadata: &Metadata) -> anyhow::Result<Vec<String>> {
         let name = package.name.as_str();
         let folder = package.manifest_path.parent().and_then(|folder| folder.file_name());
         if folder != Some(name) {
-            problems
-                .push(format!("{name}: its folder must bear its name, not {}", folder.display()));
+            problems.push(format!("{name}: its folder must bear its name, not {folder:?}"));
         }
         let ours = package.dependencies.iter().filter(|dependency| {
             dependency.kind == DependencyKind::Normal && dependency.path.is_some()
