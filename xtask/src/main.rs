@@ -19,7 +19,7 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Copy, Subcommand)]
 enum Command {
     /// Run every check, the cheapest first; stop at the first that fails.
     Ci,

@@ -30,7 +30,7 @@ impl Ordinary {
         let known =
             Command::new("id").arg(USER).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !known.context("cannot run id")?.success() {
-            finish(Command::new("useradd").args(["--create-home", USER]))?;
+            finish(Command::new("useradd").args(["--create-home", "--user-group", USER]))?;
         }
         let directory = std::env::temp_dir().join(format!("lapwing-ci-{}", std::process::id()));
         fs::create_dir(&directory)
