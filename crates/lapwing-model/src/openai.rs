@@ -67,7 +67,9 @@ impl OpenAi {
         retry: RetryConfig,
     ) -> Result<Self, SetupError> {
         let base = parse_base(base_url)?;
-        let key = key.filter(|key| !key.expose_secret().trim().is_empty());
+        // A key read from a file often ends in a line feed, which a server that echoes it would not repeat.
+        let key = key.map(|key| SecretString::from(key.expose_secret().trim()));
+        let key = key.filter(|key| !key.expose_secret().is_empty());
         if key.is_none() && base.host_str() == Some(OFFICIAL_HOST) {
             return Err(SetupError::NoKey);
         }
@@ -211,7 +213,7 @@ fn parse_base(text: &str) -> Result<Url, SetupError> {
 }
 
 fn authorization(key: &SecretString) -> Result<HeaderValue, SetupError> {
-    let value = format!("Bearer {}", key.expose_secret().trim());
+    let value = format!("Bearer {}", key.expose_secret());
     let mut value = HeaderValue::from_str(&value).map_err(|_| SetupError::MalformedKey)?;
     value.set_sensitive(true);
     Ok(value)

@@ -366,7 +366,8 @@ async fn an_endpoint_is_reached_by_any_answer_of_an_api() {
 async fn the_key_is_in_no_attempt_error_or_debug_form() {
     let echo = format!(r#"{{"error": {{"message": "{KEY} is wrong, {KEY}"}}}}"#);
     let server = Server::play(vec![answer(401, "", &echo)]).await.unwrap();
-    let model = model(&server.base);
+    let key = SecretString::from(format!("{KEY}\n"));
+    let model = OpenAi::new("demo", &server.base, Some(key), at_once()).unwrap();
     let reply = model.generate(&hello()).await;
     let kept: Vec<u8> = reply
         .attempts

@@ -156,14 +156,12 @@ impl Transcript<'_> {
         let mut cells = inline(&key.model, STRONG);
         let control = key.condition.control.as_deref().unwrap_or_default();
         let condition = key.condition.to_string();
-        let seed = format!("seed {} · epoch {} · scenario {scenario}", key.seed, key.epoch);
-        let about = join(" · ", ["", control, condition.as_str(), seed.as_str()]);
+        let drawing = format!("seed {} · epoch {}", key.seed, key.epoch);
+        let about = join(" · ", [control, condition.as_str(), drawing.as_str()]);
         cells.extend(inline(&format!(" · {about}"), PLAIN));
         self.page.line(seq, '·', &cells)?;
-        if values.is_empty() {
-            return Ok(());
-        }
-        self.page.more(' ', PLAIN, &inline(pairs(values).trim_start(), QUIET))
+        let about = format!("scenario {scenario}{}", pairs(values));
+        self.page.more(' ', PLAIN, &inline(&about, QUIET))
     }
 
     fn executed(
@@ -276,13 +274,13 @@ fn join<const N: usize>(separator: &str, words: [&str; N]) -> String {
 
 /// ` name=value` for each field.
 fn pairs(fields: &Map<String, Value>) -> String {
-    let pairs = fields.iter().map(|(name, value)| match value {
-        Value::String(text) => format!(" {name}={text}"),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            format!(" {name}={value}")
-        }
-    });
+    let pairs = fields.iter().map(|(name, value)| format!(" {name}={}", in_words(value)));
     pairs.collect::<Vec<_>>().concat()
+}
+
+/// A value as text: a string without quotes, anything else as JSON.
+fn in_words(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn change_line(change: &Change) -> (char, Vec<Cell>) {

@@ -10,11 +10,12 @@ use serde_json::{Map, Value};
 use super::page::Extent;
 use super::style::{BROKEN, PLAIN, QUIET, STRONG, THOUGHT};
 use super::text::{self, Cell, inline};
-use super::{Transcript, join};
+use super::{Transcript, in_words, join};
 
 const SYSTEM: char = '┊';
 const USER: char = '│';
 const ASSISTANT: char = '┃';
+const THINKING: char = '╏';
 const TOOL: char = '║';
 
 impl Transcript<'_> {
@@ -24,7 +25,7 @@ impl Transcript<'_> {
         message: &Message,
         source: Source,
     ) -> io::Result<()> {
-        let (role, rule) = match message {
+        let (label, rule) = match message {
             Message::System { .. } => ("system", SYSTEM),
             Message::User { .. } => ("user", USER),
             Message::Assistant { .. } => ("assistant", ASSISTANT),
@@ -35,7 +36,7 @@ impl Transcript<'_> {
             Source::Nudge => "nudge",
             Source::Question => "question",
         };
-        self.page.head(seq, &labelled(role, source))?;
+        self.page.head(seq, &labelled(label, source))?;
         self.page.text(rule, &message.text(), PLAIN, Extent::Whole)
     }
 
@@ -71,13 +72,13 @@ impl Transcript<'_> {
 
     fn reasoning(&mut self, reasoning: &Reasoning) -> io::Result<()> {
         match reasoning {
-            Reasoning::Full { text, .. } => self.page.text(ASSISTANT, text, THOUGHT, Extent::Whole),
+            Reasoning::Full { text, .. } => self.page.text(THINKING, text, THOUGHT, Extent::Whole),
             Reasoning::Summary { text, .. } => {
-                self.page.text(ASSISTANT, "(summary of the reasoning)", QUIET, Extent::Whole)?;
-                self.page.text(ASSISTANT, text, THOUGHT, Extent::Whole)
+                self.page.text(THINKING, "(the provider's summary)", QUIET, Extent::Whole)?;
+                self.page.text(THINKING, text, THOUGHT, Extent::Whole)
             }
             Reasoning::Hidden { .. } => {
-                self.page.text(ASSISTANT, "(hidden reasoning)", QUIET, Extent::Whole)
+                self.page.text(THINKING, "(hidden by the provider)", QUIET, Extent::Whole)
             }
         }
     }
@@ -159,13 +160,8 @@ fn command(call: &ToolCall) -> Vec<Vec<Cell>> {
     if let (Some((_, Value::String(only))), None) = (values.next(), values.next()) {
         return prompted(only);
     }
-    let lines = arguments.iter().flat_map(|(name, value)| match value {
-        Value::String(value) => text::lines(&format!("{name}: {value}"), PLAIN),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            text::lines(&format!("{name}: {value}"), PLAIN)
-        }
-    });
-    lines.collect()
+    let lines = arguments.iter().map(|(name, value)| format!("{name}: {}", in_words(value)));
+    lines.flat_map(|line| text::lines(&line, PLAIN)).collect()
 }
 
 /// A command after a prompt, its further lines below its first.
