@@ -236,7 +236,10 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
         (
             "evidence.event.seen = { name",
             "evidence.event.seen = { after = \"changed\", name",
-            "CIRCLE",
+            r#"scenario.toml:14:16: `evidence.event.seen`: `after` and `before` lead in a circle
+  help: let one of the queries stand alone
+scenario.toml:15:15: `evidence.file.changed`: `after` and `before` lead in a circle
+  help: let one of the queries stand alone"#,
         ),
         (
             "evidence.process.out = {",
