@@ -138,6 +138,8 @@ fn check(factors: &[Factor], chosen: &BTreeMap<String, Vec<String>>) -> Result<(
 mod tests {
     use super::*;
 
+    type Chosen<'a> = &'a [(&'a str, &'a [&'a str])];
+
     fn levels(levels: &[(&str, &str)]) -> Levels {
         levels.iter().map(|(factor, level)| ((*factor).to_owned(), (*level).to_owned())).collect()
     }
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    fn described(chosen: &[(&str, &[&str])]) -> Result<Vec<String>, String> {
+    fn described(chosen: Chosen<'_>) -> Result<Vec<String>, String> {
         let chosen = chosen.iter().map(|(factor, levels)| {
             ((*factor).to_owned(), levels.iter().map(|level| (*level).to_owned()).collect())
         });
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_choice_that_cannot_be_run_is_told() {
-        let rows: [(&[(&str, &[&str])], &str); 4] = [
+        let rows: [(Chosen<'_>, &str); 4] = [
             (
                 &[("oder", &["keep"])],
                 "unknown factor `oder`\n  help: did you mean `order`? known: `order`, `slot`",

@@ -75,7 +75,7 @@ pub(crate) enum TextOf {
 }
 
 impl QueryKind {
-    /// The kind's name in the table path, and the fields of its items; `None` for fields that the scenario's program chooses.
+    /// The fields of its items; `None` where the scenario's program chooses them.
     pub(crate) fn fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::Event { .. } => None,

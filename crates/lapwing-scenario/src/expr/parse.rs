@@ -6,6 +6,10 @@ use serde_json::Value;
 use super::lex::{Token, TokenKind, lex};
 use super::{Comparison, Expr, Function, Kind, Operation, SyntaxError};
 
+/// The help for a token in the wrong place.
+const OPERATORS: &str =
+    "the operators are: and or not ( ) == != < <= > >= in has matches before + - * /";
+
 /// Deeper nesting is refused, so that no text can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
@@ -127,7 +131,8 @@ impl Parser<'_> {
         Regex::new(&pattern).map_err(|error| SyntaxError {
             offset,
             message: regex_message(&error),
-            help: "the pattern is a regular expression; put a backslash before . * + ? ( ) [ ] { } ^ $ | to mean them literally".to_owned(),
+            help: "it is a regular expression; write a backslash before . * + ? ( ) [ ] { } ^ $ |"
+                .to_owned(),
         })
     }
 
@@ -289,7 +294,7 @@ impl Parser<'_> {
         let token = self.tokens.get(self.at);
         let found = token.and_then(|token| self.text.get(token.start..token.end)).unwrap_or("");
         let found = if found.is_empty() { "the end".to_owned() } else { format!("`{found}`") };
-        self.error(&format!("expected {wanted}, got {found}"), "see the operators in the format's reference: and or not ( ) == != < <= > >= in has matches before + - * /")
+        self.error(&format!("expected {wanted}, got {found}"), OPERATORS)
     }
 
     fn error(&self, message: &str, help: &str) -> SyntaxError {
