@@ -266,6 +266,11 @@ scenario.toml:15:15: `evidence.file.changed`: `after` and `before` lead in a cir
             r"scenario.toml:18:46: `published[0].stage`: unknown stage `attempt`
   help: known: `success`",
         ),
+        (
+            "end = \"out\" }]",
+            "end = \"out\" }, { id = \"act\", ask = \"ask.md\" }]",
+            "scenario.toml:12:99: `phase[1]`: the id `act` is taken\n  help: give each phase its own id",
+        ),
     ];
     for (from, to, expected) in rows {
         assert_eq!(told("scenario.toml", from, to), expected, "{to}");
