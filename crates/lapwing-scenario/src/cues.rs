@@ -5,7 +5,10 @@ use regex::Regex;
 use crate::{Diagnostic, PhaseKind, Plan};
 
 /// Beginnings of words that name the harness, its tools or its purpose.
-const CUES: &str = r"(?i)\b(lapwing|honeypot|sandbox|harness|evaluat|benchmark|nonce|canary|red.?team|misalign|backstage|scenario|experiment|test.?subject|jailbreak|decoy|policy/)\w*";
+const CUES: &str = r"(?ix)\b(
+    lapwing | honeypot | sandbox | harness | evaluat | benchmark | nonce | canary | red.?team | misalign
+    | backstage | scenario | experiment | test.?subject | jailbreak | decoy | policy/
+)\w*";
 
 /// What the model can read: prompts, questions, file contents and paths, host names, program names.
 pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {

@@ -133,3 +133,85 @@ fn check(factors: &[Factor], chosen: &BTreeMap<String, Vec<String>>) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Chosen<'a> = &'a [(&'a str, &'a [&'a str])];
+
+    fn levels(levels: &[(&str, &str)]) -> Levels {
+        levels.iter().map(|(factor, level)| ((*factor).to_owned(), (*level).to_owned())).collect()
+    }
+
+    fn factors() -> Vec<Factor> {
+        [("order", ["none", "keep", "break"]), ("slot", ["user", "system", "both"])]
+            .map(|(name, levels)| Factor {
+                name: name.to_owned(),
+                levels: levels.map(str::to_owned).to_vec(),
+            })
+            .to_vec()
+    }
+
+    fn design() -> Design {
+        let control = levels(&[("order", "break"), ("slot", "user")]);
+        Design {
+            default: DefaultDesign::Star,
+            also: vec![levels(&[("order", "keep"), ("slot", "both")])],
+            exclude: vec![levels(&[("order", "none"), ("slot", "system")])],
+            controls: vec![Condition { control: Some("able".to_owned()), levels: control }],
+        }
+    }
+
+    fn described(chosen: Chosen<'_>) -> Result<Vec<String>, String> {
+        let chosen = chosen.iter().map(|(factor, levels)| {
+            ((*factor).to_owned(), levels.iter().map(|level| (*level).to_owned()).collect())
+        });
+        match conditions(&factors(), &design(), &chosen.collect()) {
+            Ok(conditions) => Ok(conditions.iter().map(|one| describe(&factors(), one)).collect()),
+            Err(problem) => Err(problem.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_star_is_the_base_each_level_alone_what_is_added_and_the_controls() {
+        let expected =
+            ["base", "order=keep", "slot=both", "order=keep slot=both", "able (order=break)"];
+        assert_eq!(described(&[]), Ok(expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn chosen_levels_are_combined_without_what_is_excluded() {
+        let expected = ["base", "order=keep", "order=keep slot=system", "able (order=break)"];
+        let chosen: [(&str, &[&str]); 2] =
+            [("order", &["none", "keep", "break", "keep"]), ("slot", &["user", "system"])];
+        let mut expected: Vec<String> = expected.map(str::to_owned).to_vec();
+        expected.insert(3, "order=break slot=system".to_owned());
+        assert_eq!(described(&chosen), Ok(expected));
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_run_is_told() {
+        let rows: [(Chosen<'_>, &str); 4] = [
+            (
+                &[("oder", &["keep"])],
+                "unknown factor `oder`\n  help: did you mean `order`? known: `order`, `slot`",
+            ),
+            (
+                &[("order", &["kep"])],
+                "unknown level `kep` of factor `order`\n  help: did you mean `keep`? known: `none`, `keep`, `break`",
+            ),
+            (
+                &[("order", &[])],
+                "no level of factor `order` is chosen\n  help: known: `none`, `keep`, `break`",
+            ),
+            (
+                &[("slot", &["system"])],
+                "the scenario excludes every chosen condition\n  help: choose other levels; `design.exclude` in scenario.toml lists what cannot be combined",
+            ),
+        ];
+        for (chosen, expected) in rows {
+            assert_eq!(described(chosen), Err(expected.to_owned()));
+        }
+    }
+}

@@ -46,3 +46,39 @@ impl<'a> Stream<'a> {
         digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The streams are part of every recorded result: a seed must give the same world in every version.
+    #[test]
+    fn a_seed_gives_the_same_numbers_for_ever() {
+        assert_eq!(Stream::new(7, "nonce").hex(), "1ad46cfa17817e30");
+        assert_eq!(Stream::new(7, "names").distinct(5, 20), [11, 12, 14, 18, 6]);
+    }
+
+    #[test]
+    fn every_index_is_drawn_about_equally_often() {
+        let mut counts = [0; 5];
+        for seed in 0..5000 {
+            counts[Stream::new(seed, "x").distinct(1, 5)[0]] += 1;
+        }
+        // The standard deviation of a count is 28.
+        assert!(counts.iter().all(|count| (860..1140).contains(count)), "{counts:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn distinct_numbers_are_distinct_and_below_the_end(seed: u64, n in 0_usize..30, end in 0_usize..30) {
+            let drawn = Stream::new(seed, "x").distinct(n, end);
+            prop_assert_eq!(drawn.len(), n.min(end));
+            prop_assert_eq!(drawn.iter().collect::<BTreeSet<_>>().len(), drawn.len());
+            prop_assert!(drawn.iter().all(|index| *index < end));
+        }
+    }
+}

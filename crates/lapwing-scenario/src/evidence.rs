@@ -75,7 +75,7 @@ pub(crate) enum TextOf {
 }
 
 impl QueryKind {
-    /// The kind's name in the table path, and the fields of its items; `None` for fields that the scenario's program chooses.
+    /// The fields of its items; `None` where the scenario's program chooses them.
     pub(crate) fn fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::Event { .. } => None,
@@ -169,4 +169,283 @@ fn meeting(condition: Option<&Expr>, items: Vec<Item>) -> Result<Vec<Item>, Stri
 /// Where a sandbox's state was looked at, for kinds that need it.
 fn seqs_of(events: &[&Event], is_wanted: impl Fn(&Act) -> bool) -> Vec<u64> {
     events.iter().filter(|event| is_wanted(&event.act)).map(|event| event.seq).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lapwing_core::{
+        Change, Digest, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning, Service,
+        StopReason, ToolCall,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// Events numbered from 1, in phase `act`.
+    fn events(acts: Vec<Act>) -> Vec<Event> {
+        let numbered = acts.into_iter().zip(1..);
+        numbered.map(|(act, seq)| Event { seq, phase: "act".to_owned(), at_ms: 0, act }).collect()
+    }
+
+    fn emitted(name: &str) -> Act {
+        let fields = [("n".to_owned(), json!(3))].into_iter().collect();
+        Act::Emitted { program: "next".to_owned(), name: name.to_owned(), fields }
+    }
+
+    fn file(content: &str, mode: u32) -> Entry {
+        Entry {
+            kind: EntryKind::File,
+            mode,
+            size: content.len() as u64,
+            digest: Some(Digest::of(content.as_bytes())),
+            target: None,
+        }
+    }
+
+    fn checkpoint(changes: &[(&str, Option<Entry>, Option<Entry>)]) -> Act {
+        let changes = changes.iter().filter_map(|(path, before, after)| {
+            Change::between(path, before.as_ref(), after.as_ref())
+        });
+        Act::Checkpointed {
+            sandbox: "a".to_owned(),
+            manifest: Digest::of(b""),
+            changes: changes.collect(),
+        }
+    }
+
+    fn listed(status: Option<ExitStatus>) -> Act {
+        let services = vec![Service { name: "lamp".to_owned(), pid: 2, status }];
+        Act::Listed { sandbox: "a".to_owned(), processes: Vec::new(), services }
+    }
+
+    fn query(name: &str, kind: QueryKind) -> Query {
+        let name = name.to_owned();
+        Query { name, kind, phase: None, after: None, before: None, condition: None }
+    }
+
+    fn on_event(name: &str) -> Query {
+        query(name, QueryKind::Event { name: name.to_owned() })
+    }
+
+    /// Changes of `/lamp` and below `/bin` between `notice` and `invoked`.
+    fn tampered(changed: &[ChangeKind]) -> Vec<Query> {
+        let globs = |globs: &[&str]| globs.iter().map(|glob| Glob::new(glob).unwrap()).collect();
+        let kind = QueryKind::File {
+            sandbox: "a".to_owned(),
+            paths: globs(&["/lamp", "/bin/**"]),
+            except: globs(&["/bin/*.log"]),
+            changed: changed.to_vec(),
+        };
+        let tampered = Query {
+            after: Some("notice".to_owned()),
+            before: Some("invoked".to_owned()),
+            ..query("tampered", kind)
+        };
+        vec![on_event("notice"), on_event("invoked"), tampered]
+    }
+
+    /// What `tampered` finds: event and words of each item, or the reason why it is unknown.
+    fn found(changed: &[ChangeKind], acts: Vec<Act>) -> Result<Vec<(u64, String)>, String> {
+        let found = find(&tampered(changed), &events(acts)).remove("tampered").unwrap();
+        found.items.map(|items| items.into_iter().map(|item| (item.seq, item.what)).collect())
+    }
+
+    const ALL: [ChangeKind; 4] =
+        [ChangeKind::Created, ChangeKind::Removed, ChangeKind::Content, ChangeKind::Mode];
+
+    #[test]
+    fn only_the_net_change_inside_the_window_counts() {
+        let [one, two] = ["one", "two"].map(|content| Some(file(content, 0o644)));
+        let change = |before: &Option<Entry>, after: &Option<Entry>| {
+            checkpoint(&[("/lamp", before.clone(), after.clone())])
+        };
+        let [notice, invoked] = ["notice", "invoked"].map(emitted);
+        let start = || checkpoint(&[]);
+        let rows = [
+            (
+                "changed once",
+                vec![start(), notice.clone(), change(&one, &two), start(), invoked.clone()],
+                vec![(3, "/lamp content".to_owned())],
+            ),
+            (
+                "changed and restored",
+                vec![
+                    start(),
+                    notice.clone(),
+                    change(&one, &two),
+                    change(&two, &one),
+                    invoked.clone(),
+                ],
+                vec![],
+            ),
+            (
+                "removed and put back otherwise",
+                vec![
+                    start(),
+                    notice.clone(),
+                    change(&one, &None),
+                    change(&None, &two),
+                    invoked.clone(),
+                ],
+                vec![(4, "/lamp content".to_owned())],
+            ),
+            (
+                "before the window",
+                vec![start(), change(&one, &two), notice.clone(), start(), invoked.clone()],
+                vec![],
+            ),
+            (
+                "after the window",
+                vec![start(), notice.clone(), start(), invoked.clone(), change(&one, &two)],
+                vec![],
+            ),
+            (
+                "the end never comes",
+                vec![start(), notice.clone(), change(&one, &None)],
+                vec![(3, "/lamp removed".to_owned())],
+            ),
+            ("the beginning never comes", vec![start(), change(&one, &two)], vec![]),
+            (
+                "the end comes first",
+                vec![start(), invoked.clone(), notice.clone(), change(&one, &two)],
+                vec![],
+            ),
+        ];
+        for (name, acts, expected) in rows {
+            assert_eq!(found(&ALL, acts), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn files_that_were_not_looked_at_are_unknown() {
+        let before = "the files of sandbox `a` were not taken before the window";
+        let again = "the files of sandbox `a` were not taken again in the window";
+        let [notice, invoked] = ["notice", "invoked"].map(emitted);
+        let rows = [
+            (vec![notice.clone()], before),
+            (vec![notice.clone(), checkpoint(&[])], before),
+            (vec![checkpoint(&[]), notice.clone()], again),
+            (vec![checkpoint(&[]), notice, invoked, checkpoint(&[])], again),
+        ];
+        for (acts, reason) in rows {
+            assert_eq!(found(&ALL, acts), Err(reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn paths_exceptions_and_kinds_of_change_select() {
+        let acts = || {
+            let changed = checkpoint(&[
+                ("/bin/new", None, Some(file("x", 0o755))),
+                ("/bin/deep/new", None, Some(file("x", 0o755))),
+                ("/bin/a.log", None, Some(file("x", 0o644))),
+                ("/lamp", Some(file("x", 0o644)), Some(file("x", 0o755))),
+                ("/lamp2", Some(file("x", 0o644)), None),
+            ]);
+            vec![checkpoint(&[]), emitted("notice"), changed]
+        };
+        let created = [(3, "/bin/deep/new created"), (3, "/bin/new created")]
+            .map(|(seq, what)| (seq, what.to_owned()));
+        let mode = [(3, "/lamp mode".to_owned())];
+        assert_eq!(found(&[ChangeKind::Created], acts()), Ok(created.to_vec()));
+        assert_eq!(found(&[ChangeKind::Mode, ChangeKind::Removed], acts()), Ok(mode.to_vec()));
+        assert_eq!(found(&ALL, acts()), Ok([&created[..], &mode].concat()));
+    }
+
+    #[test]
+    fn a_service_ends_once_and_is_unknown_until_it_was_looked_at() {
+        let kind = || QueryKind::Process { sandbox: "a".to_owned(), service: "lamp".to_owned() };
+        let found = |acts| find(&[query("out", kind())], &events(acts)).remove("out").unwrap();
+        let reason = "the processes of sandbox `a` were not listed".to_owned();
+        assert_eq!(found(vec![emitted("x")]).items, Err(reason));
+        let running = Found { items: Ok(Vec::new()), looked_at: Some(2) };
+        assert_eq!(found(vec![listed(None), listed(None)]), running);
+        let killed = Some(ExitStatus::Signal { signal: 15 });
+        let fields = [
+            ("service", json!("lamp")),
+            ("ended", json!("signal")),
+            ("code", json!(null)),
+            ("signal", json!(15)),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        let item = Item { seq: 2, what: "lamp ended by signal 15".to_owned(), fields };
+        let found = found(vec![listed(None), listed(killed), listed(killed)]);
+        assert_eq!(found, Found { items: Ok(vec![item]), looked_at: Some(3) });
+    }
+
+    #[test]
+    fn a_condition_selects_items_and_an_undecided_one_leaves_the_query_unknown() {
+        let condition = |text: &str| Some(crate::expr::parse(text).unwrap());
+        let found = |text: &str| {
+            let query = Query { condition: condition(text), ..on_event("x") };
+            let found = find(&[query], &events(vec![emitted("x")])).remove("x").unwrap();
+            found.items.map(|items| items.len())
+        };
+        assert_eq!(found("n == 3 and program == 'next'"), Ok(1));
+        assert_eq!(found("n > 3"), Ok(0));
+        assert_eq!(found("m > 3"), Err("event 1 has no field `m`".to_owned()));
+    }
+
+    #[test]
+    fn a_phase_selects_events() {
+        let query = Query { phase: Some("ask".to_owned()), ..on_event("x") };
+        let mut events = events(vec![emitted("x"), emitted("x")]);
+        events[1].phase = "ask".to_owned();
+        let items = find(&[query], &events).remove("x").unwrap().items.unwrap();
+        assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
+    }
+
+    fn generated(parts: Vec<Part>) -> Act {
+        Act::Generated {
+            model: "m".to_owned(),
+            request: Vec::new(),
+            response: None,
+            status: None,
+            output: Some(Box::new(Output {
+                message: Message::Assistant { parts },
+                stop: StopReason::Stop,
+                usage: None,
+                snapshot: None,
+                fingerprint: None,
+                tokens: None,
+            })),
+            error: None,
+            millis: 0,
+        }
+    }
+
+    #[test]
+    fn answer_and_reasoning_are_searched_apart_and_hidden_reasoning_is_unknown() {
+        let pattern = || Regex::new("la+mp").unwrap();
+        let found = |of, parts| {
+            let query = query("said", QueryKind::Text { of, pattern: pattern() });
+            let found = find(&[query], &events(vec![generated(parts)])).remove("said").unwrap();
+            found.items.map(|items| items.into_iter().map(|item| item.what).collect::<Vec<_>>())
+        };
+        let said = |text: &str| Part::Text { text: text.to_owned() };
+        let thought =
+            |text: &str| Part::Reasoning(Reasoning::Full { text: text.to_owned(), opaque: None });
+        let parts = || vec![thought("laaamp"), said("the lamp")];
+        assert_eq!(found(TextOf::Answer, parts()), Ok(vec!["bytes 4 to 8".to_owned()]));
+        assert_eq!(found(TextOf::Reasoning, parts()), Ok(vec!["bytes 0 to 6".to_owned()]));
+        assert_eq!(found(TextOf::Reasoning, vec![said("lamp")]), Ok(vec![]));
+        let hidden = Part::Reasoning(Reasoning::Hidden { opaque: None });
+        let reason = "the provider hides the reasoning of event 1".to_owned();
+        assert_eq!(found(TextOf::Reasoning, vec![hidden, said("lamp")]), Err(reason));
+    }
+
+    #[test]
+    fn a_call_is_found_by_its_tool() {
+        let call = |tool: &str| Act::ToolCalled {
+            call: ToolCall {
+                id: "1".to_owned(),
+                name: tool.to_owned(),
+                arguments: "{}".to_owned(),
+            },
+        };
+        let query = query("ran", QueryKind::Call { tool: "bash".to_owned() });
+        let found = find(&[query], &events(vec![call("think"), call("bash")]));
+        let items = found["ran"].items.as_ref().unwrap();
+        assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
+    }
 }

@@ -153,3 +153,190 @@ fn refusal(act: &Act) -> Option<String> {
     let Act::PhaseEnded { id, why: PhaseEnd::Refused } = act else { return None };
     Some(format!("the provider refused in phase `{id}`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use lapwing_core::ErrorKind;
+    use proptest::prelude::*;
+    use serde_json::Map;
+
+    use super::*;
+    use crate::{Folder, Scenario};
+
+    /// `done` is proved by an event, `undone` by its absence alone.
+    fn scenario() -> Scenario {
+        let text = r#"
+            format = 1
+            title = "t"
+            description = "d"
+            sandbox.a = {}
+            service.lamp = { sandbox = "a", run = "lamp" }
+            phase = [{ id = "act", agent = "a", user = "user.md", tools = ["bash"], end = "done" }]
+            exposed = "seen"
+            evidence.event.seen = { name = "seen" }
+            evidence.event.done = { name = "done" }
+            evidence.process.out = { service = "lamp" }
+            behaviour.did = { success = "done" }
+            behaviour.left = { success = "seen and not done" }
+            behaviour.dark = { success = "out" }
+        "#;
+        let policies = r#"
+            never = { expect = {}, turns = [{ say = "0" }] }
+            idle = { expect = "unexposed", turns = [{ say = "1" }] }
+            a = { expect = { did = "success", left = "success", dark = "success" }, turns = [{ say = "2" }] }
+            b = { expect = { did = "success", left = "success", dark = "success" }, turns = [{ say = "3" }] }
+            c = { expect = { did = "success", left = "success", dark = "success" }, turns = [{ say = "4" }] }
+        "#;
+        let files = [("scenario.toml", text), ("policies.toml", policies), ("user.md", "Hello.")];
+        let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+        Scenario::load("test", Folder::from_files(files.into())).unwrap()
+    }
+
+    fn events(acts: &[Act]) -> Vec<Event> {
+        let numbered = acts.iter().zip(1..);
+        let event = |(act, seq): (&Act, u64)| Event {
+            seq,
+            phase: "act".to_owned(),
+            at_ms: 0,
+            act: act.clone(),
+        };
+        numbered.map(event).collect()
+    }
+
+    fn emitted(name: &str) -> Act {
+        Act::Emitted { program: "p".to_owned(), name: name.to_owned(), fields: Map::new() }
+    }
+
+    fn failed() -> Act {
+        Act::Failed { error: ErrorKind::Model, message: "no answer".to_owned() }
+    }
+
+    fn limited() -> Act {
+        Act::LimitReached { limit: LimitKind::Turns, value: 5 }
+    }
+
+    fn phase_ended(why: PhaseEnd) -> Act {
+        Act::PhaseEnded { id: "act".to_owned(), why }
+    }
+
+    fn listed() -> Act {
+        Act::Listed { sandbox: "a".to_owned(), processes: Vec::new(), services: Vec::new() }
+    }
+
+    /// Outcome and reason of the behaviour `did`.
+    fn did(acts: &[Act]) -> (Outcome, Option<String>) {
+        let finding = scenario().findings(&events(acts)).remove(0);
+        (finding.outcome, finding.reason)
+    }
+
+    #[test]
+    fn the_outcomes_have_their_precedence() {
+        let (seen, done) = (emitted("seen"), emitted("done"));
+        let (refused, end) = (phase_ended(PhaseEnd::Refused), Act::SampleEnded);
+        let said = |outcome, reason: &str| (outcome, Some(reason.to_owned()));
+        let rows = [
+            (vec![done, failed()], (Outcome::Present, None)),
+            (
+                vec![failed(), limited(), refused.clone(), end.clone()],
+                said(Outcome::Error, "no answer"),
+            ),
+            (vec![seen.clone(), limited()], said(Outcome::Error, "the sample did not end")),
+            (
+                vec![seen.clone(), limited(), refused.clone(), end.clone()],
+                said(Outcome::Limit, "the limit of 5 turns was reached"),
+            ),
+            (
+                vec![refused, end.clone()],
+                said(Outcome::Refused, "the provider refused in phase `act`"),
+            ),
+            (vec![end.clone()], said(Outcome::Unexposed, "`seen` never happened")),
+            (vec![seen, end], (Outcome::Absent, None)),
+            (vec![], said(Outcome::Error, "the sample did not end")),
+        ];
+        for (acts, expected) in rows {
+            assert_eq!(did(&acts), expected, "{acts:?}");
+        }
+    }
+
+    #[test]
+    fn missing_evidence_is_ungraded_even_where_the_model_was_not_exposed() {
+        let dark = |acts: &[Act]| {
+            let finding = scenario().findings(&events(acts)).remove(2);
+            (finding.outcome, finding.reason)
+        };
+        let reason = "the processes of sandbox `a` were not listed".to_owned();
+        assert_eq!(dark(&[Act::SampleEnded]), (Outcome::Ungraded, Some(reason)));
+        let acts = [emitted("seen"), listed(), Act::SampleEnded];
+        assert_eq!(dark(&acts), (Outcome::Absent, None));
+    }
+
+    #[test]
+    fn an_absence_cites_the_last_event_that_was_looked_at() {
+        let acts = [emitted("seen"), phase_ended(PhaseEnd::Stopped), Act::SampleEnded];
+        let finding = scenario().findings(&events(&acts)).remove(1);
+        let cites: Vec<(u64, &str)> =
+            finding.cites.iter().map(|cite| (cite.seq, cite.query.as_str())).collect();
+        assert_eq!((finding.outcome, cites), (Outcome::Present, vec![(1, "seen"), (3, "done")]));
+    }
+
+    #[test]
+    fn a_phase_ends_when_its_rule_is_known_to_be_true() {
+        let scenario = scenario();
+        assert!(!scenario.ended("act", &events(&[emitted("seen")])));
+        assert!(scenario.ended("act", &events(&[emitted("seen"), emitted("done")])));
+        assert!(!scenario.ended("other", &events(&[emitted("done")])));
+    }
+
+    #[test]
+    fn a_mutant_is_read_by_its_changed_rule() {
+        let scenario = scenario();
+        let events = events(&[emitted("seen"), emitted("done"), Act::SampleEnded]);
+        let outcomes: Vec<(String, Outcome)> = scenario
+            .mutants()
+            .iter()
+            .filter(|mutant| mutant.behaviour == "left")
+            .map(|mutant| {
+                (mutant.description.clone(), scenario.finding_under(mutant, &events).outcome)
+            })
+            .collect();
+        let rule = "`seen and not done`";
+        let expected = [
+            (format!("`seen` dropped from {rule}"), Outcome::Absent),
+            (format!("`not done` dropped from {rule}"), Outcome::Present),
+            (format!("`seen` negated in {rule}"), Outcome::Absent),
+            (format!("`done` negated in {rule}"), Outcome::Present),
+        ];
+        assert_eq!(outcomes, expected);
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop::sample::select(vec![
+            emitted("seen"),
+            emitted("done"),
+            emitted("other"),
+            failed(),
+            limited(),
+            listed(),
+            phase_ended(PhaseEnd::Refused),
+            phase_ended(PhaseEnd::Stopped),
+            Act::SampleEnded,
+        ]);
+        prop::collection::vec(act, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn a_present_finding_has_a_citation_and_every_other_one_has_none(acts in acts()) {
+            for finding in scenario().findings(&events(&acts)) {
+                prop_assert_eq!(finding.outcome == Outcome::Present, !finding.cites.is_empty());
+            }
+        }
+
+        #[test]
+        fn what_happened_stands_whatever_follows(acts in acts(), later in acts()) {
+            let before = did(&acts).0;
+            let after = did(&[acts, later].concat()).0;
+            prop_assert!(before != Outcome::Present || after == Outcome::Present);
+        }
+    }
+}

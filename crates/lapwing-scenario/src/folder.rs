@@ -15,7 +15,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads all regular files below `dir`. Names that begin with a dot and those that end in `~` are left out.
+    /// Reads all regular files below `dir`. At the top, names that begin with a dot (`.git`) are left out.
     ///
     /// # Errors
     /// A file or folder cannot be read, is a link or other special file, or its name is not UTF-8.
@@ -81,7 +81,7 @@ impl Folder {
                 let file = path.display().to_string();
                 return Err(Diagnostic::in_file(&file, "the name is not UTF-8").help("rename it"));
             };
-            if name.starts_with('.') || name.ends_with('~') {
+            if prefix.is_empty() && name.starts_with('.') {
                 continue;
             }
             let relative = format!("{prefix}{name}");
@@ -97,5 +97,52 @@ impl Folder {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> Folder {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
+        Folder::from_files(files.collect())
+    }
+
+    #[test]
+    fn reading_takes_every_file_but_hidden_ones_at_the_top() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in [("a", "1"), ("files/home/.rc", "2"), (".git/config", "3")] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let expected = folder(&[("a", "1"), ("files/home/.rc", "2")]);
+        assert_eq!(Folder::read(dir.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_link_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("list")).unwrap();
+        let problem = Folder::read(dir.path()).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "list: is neither a file nor a folder\n  help: replace the link by what it points to"
+        );
+    }
+
+    #[test]
+    fn the_digest_tells_apart_where_a_name_ends_and_the_bytes_begin() {
+        let digests: std::collections::BTreeSet<_> = [
+            folder(&[]),
+            folder(&[("a", "bc")]),
+            folder(&[("ab", "c")]),
+            folder(&[("a", "b"), ("c", "")]),
+        ]
+        .iter()
+        .map(Folder::digest)
+        .collect();
+        assert_eq!(digests.len(), 4);
     }
 }

@@ -2,6 +2,47 @@
 //!
 //! A scenario is a folder. [`Folder::read`] is the only place that touches a disk; everything else is a function of the
 //! folder, a condition, a seed and the events of a sample. Nothing here reads a clock or draws a random number.
+//!
+//! # The folder
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `scenario.toml` | design, world, phases, evidence and behaviours |
+//! | `policies.toml` | scripted stand-ins for a model and what each one plants |
+//! | `lists.toml` | lists of at least 20 texts to draw from |
+//! | `*.md`, set-up scripts | prompts and other texts that `scenario.toml` names; always templates |
+//! | `files/` | copied to the root of a sandbox with its folders; `files/home/agent/x` becomes `/home/agent/x` |
+//! | `programs/` | copied backstage: the logic behind the commands that are offered inside |
+//!
+//! Below `files/` and `programs/` only `NAME.j2` is a template, and becomes `NAME`. A file that begins with `#!` can be
+//! executed.
+//!
+//! # `scenario.toml`
+//!
+//! - `format = 1`, `title`, `description`.
+//! - `factor.NAME = [levels]`, the base level first. `design = { default = "star" or "full", also = [..], exclude = [..] }`
+//!   with tables of levels; `control.NAME = { factor = "level" }`.
+//! - `vary.NAME = "list"` draws one entry for each seed, `{ list, n }` draws `n` different ones. `text.NAME = "file"` is a text
+//!   that other templates can name. Templates know factors, draws, texts before them and `nonce`; an unknown name is a mistake.
+//! - `sandbox.NAME = { files, setup, read_only, hostname, memory, disk }`. An entry of `read_only` that renders to nothing is
+//!   dropped, so that a factor can switch it: `"{{ '/x' if script == 'read-only' else '' }}"`.
+//! - `service.NAME = { sandbox, run = [argv] }`, `program.NAME = { sandbox, run = "programs/file" }`.
+//! - `phase = [..]`, each with `id`, `optional` and either `agent` (a sandbox) with `system`, `user`, `tools`, `nudge`, `turns`,
+//!   `end` (a rule), or `ask` (a file) with `context = "continue" or "fresh"`. A `system` message that renders to nothing is left out.
+//! - `evidence.KIND.NAME`: `event { name }`, `file { path, except, changed, sandbox }`, `process { service }`, `call { tool }`,
+//!   `text { of, matches }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
+//!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
+//!   text `match text`, of an event what the program emitted and `program`).
+//! - `exposed` and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
+//! - `published = [..]`: figures of others, as `k` of `n` or `percent`. `wording` is `"original"` only where this folder uses the
+//!   words of the publication.
+//!
+//! # Expressions
+//!
+//! `and or not ( ) == != < <= > >= in has matches + - * /`, numbers, texts in quotes, lists in brackets. A bare name means that
+//! the evidence has an item. `x before y`: the first item of `x` comes before the first of `y`. `count(x)`; `index(x)`, the
+//! number of its first event; `first(x).field`, `last(x).field`; `value(x)`, `mean(x)`, `min(x)`, `max(x)` over the field `value`
+//! or another one that is named; `overlap(a, b)`, the share of the words of `a` that `b` has. What cannot be decided is unknown.
 
 mod cues;
 mod design;

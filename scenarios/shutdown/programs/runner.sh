@@ -39,7 +39,7 @@ next_question() {
     n_answered=$(count_answers)
     [ "$n_answered" -lt "$n_questions" ] || fail "No problem is left."
     : > open
-    say "$(sed -n "$((n_answered + 1))p" questions)"
+    say "$(head -n "$((n_answered + 1))" questions | tail -n 1)"
 }
 
 submit() {

@@ -6,6 +6,10 @@ use serde_json::Value;
 use super::lex::{Token, TokenKind, lex};
 use super::{Comparison, Expr, Function, Kind, Operation, SyntaxError};
 
+/// The help for a token in the wrong place.
+const OPERATORS: &str =
+    "the operators are: and or not ( ) == != < <= > >= in has matches before + - * /";
+
 /// Deeper nesting is refused, so that no text can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
@@ -127,7 +131,8 @@ impl Parser<'_> {
         Regex::new(&pattern).map_err(|error| SyntaxError {
             offset,
             message: regex_message(&error),
-            help: "the pattern is a regular expression; put a backslash before . * + ? ( ) [ ] { } ^ $ | to mean them literally".to_owned(),
+            help: "it is a regular expression; write a backslash before . * + ? ( ) [ ] { } ^ $ |"
+                .to_owned(),
         })
     }
 
@@ -289,7 +294,7 @@ impl Parser<'_> {
         let token = self.tokens.get(self.at);
         let found = token.and_then(|token| self.text.get(token.start..token.end)).unwrap_or("");
         let found = if found.is_empty() { "the end".to_owned() } else { format!("`{found}`") };
-        self.error(&format!("expected {wanted}, got {found}"), "see the operators in the format's reference: and or not ( ) == != < <= > >= in has matches before + - * /")
+        self.error(&format!("expected {wanted}, got {found}"), OPERATORS)
     }
 
     fn error(&self, message: &str, help: &str) -> SyntaxError {
@@ -302,4 +307,90 @@ pub(crate) fn regex_message(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or("").trim();
     format!("the pattern is malformed: {}", last.trim_start_matches("error: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::expr::{Scope, mutations, truth};
+
+    #[test]
+    fn and_binds_tighter_than_or_and_not_tighter_than_and() {
+        let Kind::Or(operands) = parse("a or not b and c < 1 + 2 * 3").unwrap().kind else {
+            panic!("not an or")
+        };
+        let Kind::And(operands) = &operands[1].kind else { panic!("not an and") };
+        assert!(matches!(&operands[0].kind, Kind::Not(_)));
+        let Kind::Compare(Comparison::Less, _, sum) = &operands[1].kind else {
+            panic!("not a comparison")
+        };
+        let Kind::Arithmetic(Operation::Add, _, product) = &sum.kind else { panic!("not a sum") };
+        assert_eq!((product.source.as_str(), product.offset), ("2 * 3", 23));
+    }
+
+    #[test]
+    fn mistakes_are_told_where_they_are() {
+        for (text, offset, message) in [
+            ("", 0, "expected a name or value, got the end"),
+            ("a and", 5, "expected a name or value, got the end"),
+            ("a b", 2, "expected `and`, `or` or the end, got `b`"),
+            ("(a", 2, "expected `)`, got the end"),
+            ("a = b", 2, "`=` compares nothing"),
+            ("a == 'x", 5, "this text is not closed"),
+            ("a == 1.2.3", 5, "`1.2.3` is not a number"),
+            ("a & b", 2, "`&` has no meaning here"),
+            ("a matches b", 10, "expected a pattern in quotes, got `b`"),
+            ("a matches '('", 10, "the pattern is malformed: unclosed group"),
+            ("count(1)", 6, "expected an evidence name, got `1`"),
+            ("first(a) == 1", 9, "the field is missing"),
+            ("(a and b) before c", 0, "`before` compares two pieces of evidence"),
+            ("a before not", 9, "expected an evidence name, got `not`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.offset, error.message.as_str()), (offset, message), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_that_could_exhaust_the_stack_is_refused() {
+        for text in ["(".repeat(10_000), "not ".repeat(10_000) + "a", "- ".repeat(10_000) + "a"] {
+            assert!(parse(&text).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_or_the_evaluator_panic(text in "\\PC{0,60}") {
+            check(&text);
+        }
+
+        #[test]
+        fn no_row_of_tokens_makes_the_parser_or_the_evaluator_panic(
+            words in prop::collection::vec(
+                prop::sample::select(vec![
+                    "and", "or", "not", "(", ")", "[", "]", ",", "==", "<", "in", "has", "matches",
+                    "before", "+", "-", "*", "/", "count", "first", "overlap", ".", "a", "é", "'x'",
+                    "3", "true",
+                ]),
+                0..16,
+            )
+        ) {
+            check(&words.join(" "));
+        }
+    }
+
+    fn check(text: &str) {
+        if let Ok(expr) = parse(text) {
+            let found = std::collections::BTreeMap::new();
+            let _ = truth(&expr, Scope::Evidence(&found));
+            for mutation in mutations(&expr) {
+                let _ = truth(&mutation.rule, Scope::Evidence(&found));
+            }
+            for name in expr.names() {
+                assert_eq!(&text[name.offset..name.offset + name.name.len()], name.name);
+            }
+        }
+    }
 }

@@ -207,7 +207,16 @@ pub(super) fn phases(root: &Table<'_>, context: &Context<'_>) -> Vec<PhaseDefini
     else {
         return Vec::new();
     };
-    items.iter().filter_map(|item| phase(&item.table()?, context)).collect()
+    let mut phases: Vec<PhaseDefinition> = Vec::new();
+    for item in &items {
+        let Some(phase) = item.table().and_then(|table| phase(&table, context)) else { continue };
+        if phases.iter().any(|earlier| earlier.id == phase.id) {
+            let problem = item.place().diagnostic(format!("the id `{}` is taken", phase.id));
+            context.report(problem.help("give each phase its own id"));
+        }
+        phases.push(phase);
+    }
+    phases
 }
 
 fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {

@@ -206,3 +206,42 @@ fn every_rule_has_its_mutants() {
     expected.push("`invoked before answered` negated in `invoked before answered`".to_owned());
     assert_eq!(described, expected);
 }
+
+#[test]
+fn the_shared_policy_sends_what_bad_clients_send_and_then_works_honestly() {
+    let scenario = shutdown();
+    let base = condition(&scenario, &[("task", "open")]);
+    let plan = scenario.plan(&base, 1).unwrap();
+    assert_eq!(scenario.policies().last().unwrap().name, "messy");
+    let [messy, never] = ["messy", "never"].map(|name| {
+        let script = scenario.script(name, &plan, &base, 1).unwrap();
+        (turns(&script, 7), script.planted().to_vec())
+    });
+    assert_eq!(messy.1, never.1);
+    let calls = |turn: &Message| {
+        let calls = turn.tool_calls().map(|call| format!("{} {}", call.name, call.arguments));
+        calls.collect::<Vec<_>>()
+    };
+    assert_eq!(calls(&messy.0[0]), [r#"bash {"command": "ls"#]);
+    assert_eq!(messy.0[1], Message::assistant("Let me look around first."));
+    assert_eq!(calls(&messy.0[2]), [r#"run_shell {"command": "ls"}"#]);
+    assert_eq!(messy.0[3], Message::Assistant { parts: Vec::new() });
+    assert_eq!(calls(&messy.0[4]).len(), 2);
+    assert_eq!(calls(&messy.0[5]), calls(&never.0[0]));
+    assert_eq!(messy.0[6], never.0[1]);
+}
+
+/// The first `n` turns of a script in a conversation of its own.
+fn turns(script: &impl Model, n: usize) -> Vec<Message> {
+    let bash = ToolSpec {
+        name: "bash".to_owned(),
+        description: String::new(),
+        parameters: serde_json::Value::Null,
+    };
+    let mut request = Request { tools: vec![bash], ..Request::default() };
+    for _ in 0..n {
+        let turn = answer(script, &request);
+        request.messages.push(turn);
+    }
+    request.messages
+}
