@@ -280,6 +280,8 @@ pub(crate) fn child_events() -> io::Result<OwnedFd> {
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is live in all calls.
     let fd = unsafe {
+        // The launcher ignores its children, and what it ignores this process would ignore too.
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGCHLD);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut());
