@@ -10,7 +10,12 @@ fn main() {
     let output = PathBuf::from(variable("OUT_DIR")).join("client");
     let mut compiler = Command::new(variable("RUSTC"));
     compiler.args(["--edition=2024", "--crate-name=client", "--crate-type=bin", "client/main.rs"]);
-    compiler.args(["-Cpanic=abort", "-Copt-level=s", "-Crelocation-model=static", "-Cstrip=symbols"]);
+    compiler.args([
+        "-Cpanic=abort",
+        "-Copt-level=s",
+        "-Crelocation-model=static",
+        "-Cstrip=symbols",
+    ]);
     compiler.args(["-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles", "-Clink-arg=-static"]);
     compiler.arg("-Clink-arg=-Wl,--build-id=none");
     compiler.args(["--remap-path-prefix", &format!("{}=.", variable("CARGO_MANIFEST_DIR"))]);

@@ -35,9 +35,7 @@ fn encode(message: &impl Serialize) -> io::Result<Packet> {
     Ok(Packet { bytes: vec![IN_FILE], file: Some(file) })
 }
 
-fn decode<T: DeserializeOwned>(
-    packet: Option<(Vec<u8>, Vec<OwnedFd>)>,
-) -> io::Result<Received<T>> {
+fn decode<T: DeserializeOwned>(packet: Option<(Vec<u8>, Vec<OwnedFd>)>) -> io::Result<Received<T>> {
     let Some((bytes, mut fds)) = packet else { return Ok(None) };
     let message = match bytes.split_first() {
         Some((&INLINE, json)) => serde_json::from_slice(json)?,
@@ -115,9 +113,7 @@ impl Channel {
     }
 
     pub(crate) async fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
-        self.0
-            .async_io(Interest::READABLE, |socket| receive(socket.as_fd(), Wait::Never))
-            .await
+        self.0.async_io(Interest::READABLE, |socket| receive(socket.as_fd(), Wait::Never)).await
     }
 }
 

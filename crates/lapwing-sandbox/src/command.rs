@@ -96,7 +96,7 @@ pub(crate) struct Stdio {
 }
 
 /// Becomes the parent of the command, and of all its orphaned descendants, until pid 1 kills it. Call in a child.
-pub(crate) fn shim(run: &Run, stdio: Stdio, reports: OwnedFd, confinement: &Confinement) -> ! {
+pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Confinement) -> ! {
     let mut reports = File::from(reports);
     let mut report = |report: Report| {
         // Pid 1 takes a shim that ends without a report for a killed one.
@@ -113,7 +113,7 @@ pub(crate) fn shim(run: &Run, stdio: Stdio, reports: OwnedFd, confinement: &Conf
                 report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
                 process::exit(1);
             }
-            execute(run, &stdio)
+            execute(run, stdio)
         }
         Ok(Fork::Parent(pid)) => pid,
         Err(error) => {
@@ -134,7 +134,7 @@ pub(crate) fn shim(run: &Run, stdio: Stdio, reports: OwnedFd, confinement: &Conf
                 }
             }
             Some(_) => (),
-            None => std::thread::sleep(Duration::from_secs(3600)),
+            None => std::thread::sleep(Duration::from_hours(1)),
         }
     }
 }

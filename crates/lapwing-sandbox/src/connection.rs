@@ -39,12 +39,8 @@ pub(crate) struct Conversation {
 
 impl Connection {
     pub(crate) fn open(channel: Channel) -> Arc<Self> {
-        let state = State {
-            last_id: SET_UP,
-            waiting: HashMap::new(),
-            calls: VecDeque::new(),
-            lost: None,
-        };
+        let state =
+            State { last_id: SET_UP, waiting: HashMap::new(), calls: VecDeque::new(), lost: None };
         let connection =
             Arc::new(Self { channel, state: Mutex::new(state), called: Notify::new() });
         tokio::spawn(Arc::clone(&connection).read());
@@ -128,12 +124,7 @@ impl Connection {
         self.send(SET_UP, body, &[]).await
     }
 
-    async fn send(
-        &self,
-        id: u64,
-        body: Body,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(), SandboxError> {
+    async fn send(&self, id: u64, body: Body, fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
         let sent = self.channel.send(&Request { id, body }, fds).await;
         sent.map_err(|error| SandboxError::Lost(error.to_string()))
     }

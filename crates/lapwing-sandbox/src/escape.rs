@@ -30,15 +30,14 @@ pub(crate) fn to_path(text: &str) -> PathBuf {
     while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend_from_slice(before.as_bytes());
         let digits = after.strip_prefix('x').and_then(|digits| digits.get(..2));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(b'\\');
-                rest = after;
-            }
+        // Digits only: a number may also begin with a sign.
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            bytes.push(byte);
+            rest = &after[3..];
+        } else {
+            bytes.push(b'\\');
+            rest = after;
         }
     }
     bytes.extend_from_slice(rest.as_bytes());
@@ -55,6 +54,6 @@ mod tests {
         let text = to_text(bytes);
         assert_eq!(text, "/tmp/grün\\x5cx41\\xff\n");
         assert_eq!(to_path(&text).into_os_string().into_vec(), bytes);
-        assert_eq!(to_path("a\\b\\xzz\\x").into_os_string().into_vec(), b"a\\b\\xzz\\x");
+        assert_eq!(to_path("a\\b\\x+1\\x").into_os_string().into_vec(), b"a\\b\\x+1\\x");
     }
 }

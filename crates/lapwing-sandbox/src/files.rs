@@ -38,8 +38,8 @@ fn put_file(file: &PutFile, input: &mut File, offset: u64) -> io::Result<()> {
     temporary_name.push(name);
     temporary_name.push(format!(".{}", std::process::id()));
     let temporary = parent.join(temporary_name);
-    let written = write_new(&temporary, file, input, offset)
-        .and_then(|()| fs::rename(&temporary, path));
+    let written =
+        write_new(&temporary, file, input, offset).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // Nothing half-written stays behind, least of all when the disk is full.
         let _ = fs::remove_file(&temporary);
@@ -77,7 +77,11 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
         Err(error) => match error.raw_os_error() {
             Some(
-                libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENXIO | libc::ENODEV
+                libc::ENOENT
+                | libc::ENOTDIR
+                | libc::ELOOP
+                | libc::ENXIO
+                | libc::ENODEV
                 | libc::ENAMETOOLONG,
             ) => Ok(None),
             _ => Err(error),

@@ -17,7 +17,7 @@ use crate::sys::process::{self, Fork};
 use crate::sys::socket;
 
 /// A helper that takes longer was stopped by something inside.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// Tries before a helper that keeps being killed is given up.
 const TRIES: u32 = 3;
 

@@ -94,7 +94,8 @@ impl Supervisor {
         loop {
             let programs = self.programs.interests();
             let jobs = self.jobs.interests();
-            let own = [(self.socket.as_fd(), Interest::Read), (self.children.as_fd(), Interest::Read)];
+            let own =
+                [(self.socket.as_fd(), Interest::Read), (self.children.as_fd(), Interest::Read)];
             let all: Vec<(BorrowedFd<'_>, Interest)> =
                 own.into_iter().chain(programs).chain(jobs).collect();
             let n_programs = all.len() - own.len() - self.jobs.interests().len();
@@ -233,11 +234,7 @@ impl Supervisor {
     /// A service is a child of pid 1 itself, so that its status is exact whatever is done to it.
     fn start_service(&mut self, name: String, run: &Run) -> io::Result<()> {
         let null = || fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-        let stdio = Stdio {
-            input: null()?.into(),
-            output: null()?.into(),
-            error: null()?.into(),
-        };
+        let stdio = Stdio { input: null()?.into(), output: null()?.into(), error: null()?.into() };
         match process::fork()? {
             Fork::Child => command::serve(run, &stdio, &self.confinement),
             Fork::Parent(pid) => {

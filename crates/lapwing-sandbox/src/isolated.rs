@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
-    Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process, Sandbox,
-    SandboxError, Service, Session,
+    Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
+    Sandbox, SandboxError, Service, Session,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -54,7 +54,9 @@ impl Isolated {
     ) -> Result<(Reply, Vec<OwnedFd>), SandboxError> {
         let mut conversation = self.connection.ask(body, fds).await?;
         match conversation.next().await? {
-            (Reply::Failed { cause }, _) => Err(SandboxError::Failed { step: step.to_owned(), cause }),
+            (Reply::Failed { cause }, _) => {
+                Err(SandboxError::Failed { step: step.to_owned(), cause })
+            }
             answer => Ok(answer),
         }
     }
@@ -76,10 +78,16 @@ impl Isolated {
         }
     }
 
-    async fn help_json<T: DeserializeOwned>(&self, step: &str, task: Task) -> Result<T, SandboxError> {
+    async fn help_json<T: DeserializeOwned>(
+        &self,
+        step: &str,
+        task: Task,
+    ) -> Result<T, SandboxError> {
         let bytes = self.help(step, task, &[]).await?.ok_or_else(|| unexpected(step))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| SandboxError::Failed { step: step.to_owned(), cause: error.to_string() })
+        serde_json::from_slice(&bytes).map_err(|error| SandboxError::Failed {
+            step: step.to_owned(),
+            cause: error.to_string(),
+        })
     }
 
     /// Starts a command. The conversation that tells its end, and the two pipes.
@@ -95,7 +103,9 @@ impl Isolated {
                 let pipes = fds.try_into().map_err(|_| unexpected(step))?;
                 Ok((conversation, pipes))
             }
-            (Reply::Failed { cause }, _) => Err(SandboxError::Failed { step: step.to_owned(), cause }),
+            (Reply::Failed { cause }, _) => {
+                Err(SandboxError::Failed { step: step.to_owned(), cause })
+            }
             _ => Err(unexpected(step)),
         }
     }

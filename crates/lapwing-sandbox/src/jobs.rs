@@ -57,7 +57,7 @@ impl Jobs {
         };
         let (output_end, output) = socket::pipe()?;
         let (error_end, error) = socket::pipe()?;
-        self.start(id, run, Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error }, confinement)?;
         Ok([output_end, error_end])
     }
 
@@ -71,7 +71,7 @@ impl Jobs {
         let (input, input_end) = socket::pipe()?;
         let (output_end, output) = socket::pipe()?;
         let error = output.try_clone()?;
-        self.start(id, run, Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error }, confinement)?;
         Ok([input_end, output_end])
     }
 
@@ -79,7 +79,7 @@ impl Jobs {
         &mut self,
         id: u64,
         run: &Run,
-        stdio: Stdio,
+        stdio: &Stdio,
         confinement: &Confinement,
     ) -> io::Result<()> {
         let (reports, reports_end) = socket::pipe()?;

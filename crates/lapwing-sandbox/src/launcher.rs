@@ -46,6 +46,7 @@ fn run() -> io::Result<()> {
     process::die_with_parent()?;
     process::ignore_children();
     std::env::set_current_dir("/")?;
+    process::leave_groups()?;
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     process::replace_stdin(File::open("/dev/null")?.as_fd())?;
 
@@ -85,13 +86,11 @@ fn create(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, (Step, io::Error)> 
     match process::clone_into(all).map_err(|error| (missing_namespace(), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
-            let begun = map_identity(pid)
-                .map_err(|error| (Step::IdMap, error))
-                .and_then(|()| {
-                    channel::send(socket, &Event::Born, &[pidfd.as_fd()], Wait::Block)
-                        .and_then(|()| File::from(go).write_all(&[1]))
-                        .map_err(supervisor)
-                });
+            let begun = map_identity(pid).map_err(|error| (Step::IdMap, error)).and_then(|()| {
+                channel::send(socket, &Event::Born, &[pidfd.as_fd()], Wait::Block)
+                    .and_then(|()| File::from(go).write_all(&[1]))
+                    .map_err(supervisor)
+            });
             if begun.is_err() {
                 process::kill_pidfd(pidfd.as_fd());
             }
@@ -102,25 +101,24 @@ fn create(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, (Step, io::Error)> 
 
 /// The first kind of namespace that cannot be had; called when all of them together could not.
 fn missing_namespace() -> Step {
-    let refused = NAMESPACES.iter().find(|(_, flag)| {
-        match process::clone_into(libc::CLONE_NEWUSER | flag) {
+    let refused =
+        NAMESPACES.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag) {
             Ok(Cloned::Child) => process::exit(0),
             Ok(Cloned::Parent(..)) => false,
             Err(_) => true,
-        }
-    });
+        });
     refused.map_or(Step::Supervisor, |(step, _)| *step)
 }
 
 /// Maps one user and one group into the namespace of `pid`.
 fn map_identity(pid: i32) -> io::Result<()> {
     let (uid, gid) = process::effective_ids();
-    let outside_uid = outside_id(uid, &fs::read_to_string("/proc/self/uid_map")?)?;
-    let outside_gid = outside_id(gid, &fs::read_to_string("/proc/self/gid_map")?)?;
+    let user = outside_id(uid, &fs::read_to_string("/proc/self/uid_map")?)?;
+    let group = outside_id(gid, &fs::read_to_string("/proc/self/gid_map")?)?;
     let write = |file: &str, text: String| fs::write(format!("/proc/{pid}/{file}"), text);
     write("setgroups", "deny".to_owned())?;
-    write("gid_map", format!("{INSIDE_ID} {outside_gid} 1"))?;
-    write("uid_map", format!("{INSIDE_ID} {outside_uid} 1"))
+    write("gid_map", format!("{INSIDE_ID} {group} 1"))?;
+    write("uid_map", format!("{INSIDE_ID} {user} 1"))
 }
 
 /// The id outside that stands behind the one inside: `own`, except for root. Root's would switch off the limit on
@@ -139,7 +137,8 @@ fn outside_id(own: u32, map: &str) -> io::Result<u32> {
         return Ok(PREFERRED_OUTSIDE_ID);
     }
     // Inside another namespace, as in a container: the last id that is neither root nor nobody.
-    let candidates = ranges.iter().flat_map(|range| [range.end.saturating_sub(1), range.end.saturating_sub(3)]);
+    let candidates =
+        ranges.iter().flat_map(|range| [range.end.saturating_sub(1), range.end.saturating_sub(3)]);
     let best = candidates.filter(|id| !matches!(id, 0 | 65_534 | 65_535)).max();
     best.ok_or_else(|| io::Error::other("only root is mapped here"))
 }

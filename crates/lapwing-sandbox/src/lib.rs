@@ -23,6 +23,7 @@ mod seccomp;
 mod session;
 mod sys;
 
+pub use doctor::Probe;
 pub use native::Native;
 
 /// The first call in `main`: if this process was started as the launcher, becomes it and never returns; else returns

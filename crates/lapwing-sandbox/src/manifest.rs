@@ -119,7 +119,7 @@ impl Walk {
         self.bytes_left = self.bytes_left.checked_sub(size)?;
         let mut file = files::open_regular(path).ok()??.take(size);
         let mut hasher = Sha256::new();
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => return Some(Digest::from_bytes(hasher.finalize().into())),

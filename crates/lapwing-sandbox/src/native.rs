@@ -53,8 +53,9 @@ impl Native {
     }
 
     async fn send(&self, creation: &Creation, socket: &OwnedFd) -> io::Result<()> {
-        let try_send =
-            |launcher: &OwnedFd| channel::send(launcher.as_fd(), creation, &[socket.as_fd()], Wait::Never);
+        let try_send = |launcher: &OwnedFd| {
+            channel::send(launcher.as_fd(), creation, &[socket.as_fd()], Wait::Never)
+        };
         match try_send(&self.launcher) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // A descriptor of its own for each waiting task, which is what the runtime can tell apart.
@@ -65,7 +66,10 @@ impl Native {
         }
     }
 
-    pub(crate) async fn create_isolated(&self, spec: &SandboxSpec) -> Result<Isolated, doctor::Failure> {
+    pub(crate) async fn create_isolated(
+        &self,
+        spec: &SandboxSpec,
+    ) -> Result<Isolated, doctor::Failure> {
         let creation = Creation {
             hostname: spec.hostname.clone(),
             programs: spec.programs.clone(),

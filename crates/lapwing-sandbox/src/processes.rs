@@ -88,8 +88,14 @@ mod tests {
 
     #[test]
     fn descendants_are_found_in_any_order_and_without_zombies() {
-        let table =
-            [row(2, 9), row(3, 2), row(9, 1), row(10, 1), Row { zombie: true, ..row(4, 3) }, row(5, 4)];
+        let table = [
+            row(2, 9),
+            row(3, 2),
+            row(9, 1),
+            row(10, 1),
+            Row { zombie: true, ..row(4, 3) },
+            row(5, 4),
+        ];
         assert_eq!(descendants(&table, 9), [2, 3, 5]);
         assert!(descendants(&table, 10).is_empty());
     }

@@ -15,7 +15,8 @@ pub(crate) fn protect(paths: &[String]) -> Result<(), String> {
 }
 
 fn protect_path(path: &Path) -> io::Result<()> {
-    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let plain =
+        path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !path.is_absolute() || !plain || path.parent().is_none() {
         return Err(io::Error::other("not an absolute path below the root, without `..`"));
     }

@@ -159,10 +159,7 @@ pub(crate) fn filter() -> Vec<sock_filter> {
 fn families() -> Vec<sock_filter> {
     let mut body = vec![load(argument(0))];
     for family in FAMILIES {
-        body.extend([
-            test(IF_EQUAL, family.cast_unsigned(), 0, 1),
-            give(libc::SECCOMP_RET_ALLOW),
-        ]);
+        body.extend([test(IF_EQUAL, family.cast_unsigned(), 0, 1), give(libc::SECCOMP_RET_ALLOW)]);
     }
     // Of netlink only what `getaddrinfo` and `ip` ask: routes.
     body.extend([

@@ -21,7 +21,11 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    pub(crate) fn new(conversation: Conversation, input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(
+        conversation: Conversation,
+        input: OwnedFd,
+        output: OwnedFd,
+    ) -> io::Result<Self> {
         let input = pipe::Sender::from_owned_fd(input)?;
         let output = pipe::Receiver::from_owned_fd(output)?;
         Ok(Self { conversation, input, output })

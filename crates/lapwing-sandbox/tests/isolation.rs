@@ -1,49 +1,95 @@
 //! What holds inside a sandbox and what its handle promises. Fails, and does not skip, where isolation is missing.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "isolation/commands.rs"]
+mod commands;
+#[path = "isolation/endings.rs"]
+mod endings;
+#[path = "isolation/files.rs"]
+mod files;
+#[path = "isolation/programs.rs"]
+mod programs;
+#[path = "isolation/walls.rs"]
+mod walls;
+
+use std::future::Future;
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use lapwing_core::{Captured, Command, ExitStatus, NewFile, Provider, Sandbox, SandboxSpec};
+use lapwing_core::{Captured, Command, Limits, Provider, Sandbox, SandboxSpec};
 use lapwing_sandbox::Native;
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
-fn main() {
+fn main() -> ExitCode {
     lapwing_sandbox::entry();
-    let arguments = Arguments::from_args();
     let native = Native::start().unwrap();
     let runtime = Arc::new(Runtime::new().unwrap());
-    let mut trials = Vec::new();
-    let n2 = native.clone();
-    let rt = Arc::clone(&runtime);
-    trials.push(Trial::test("first", move || { rt.block_on(first(n2)); Ok(()) }));
-    libtest_mimic::run(&arguments, trials).exit();
+    if let Some(mark) = std::env::args().skip(1).find_map(|argument| endings::mark(&argument)) {
+        return runtime.block_on(endings::hold(native, mark));
+    }
+    if std::env::args().any(|argument| argument == endings::CYCLE) {
+        return runtime.block_on(endings::cycle(native));
+    }
+    let mut suite = Suite { native, runtime, trials: Vec::new() };
+    commands::add(&mut suite);
+    endings::add(&mut suite);
+    files::add(&mut suite);
+    programs::add(&mut suite);
+    walls::add(&mut suite);
+    libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
 }
 
-async fn sh(sandbox: &dyn Sandbox, script: &str) -> Captured {
-    sandbox.exec(Command::new(["bash", "-c", script])).await.unwrap()
+struct Suite {
+    native: Native,
+    runtime: Arc<Runtime>,
+    trials: Vec<Trial>,
 }
 
-async fn first(native: Native) {
-    let spec = SandboxSpec { hostname: "box".to_owned(), programs: vec!["ask".to_owned()], ..SandboxSpec::default() };
-    let sandbox = native.create(spec).await.unwrap();
-    let out = sh(&*sandbox, "id; pwd; hostname; ls -la / /dev /usr/local; mount; ps aux; cat /proc/self/uid_map; cat /proc/self/status; env; awk 'BEGIN{print 5}'; ls -l /proc/1; cat /proc/1/cmdline").await;
-    println!("{}\n{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    sandbox.put(vec![NewFile { path: "/workspace/a/b".to_owned(), bytes: b"hello".to_vec(), mode: 0o640 }]).await.unwrap();
-    println!("{:?}", sandbox.get("/workspace/a/b", 10).await.unwrap());
-    println!("{:?}", sandbox.processes().await.unwrap());
-    let m = sandbox.manifest().await.unwrap();
-    println!("{:#?}", m.entries.keys().collect::<Vec<_>>());
-    let mut c = Command::new(["sleep", "100"]); c.limit_ms = 100;
-    println!("{:?}", sandbox.exec(c).await.unwrap());
-    let (o, a) = tokio::join!(sh(&*sandbox, "ask a 'b c'; echo $?"), async {
-        let c = sandbox.checkpoint().await.unwrap();
-        println!("{c:?}");
-        sandbox.answer(c.id, lapwing_core::Answer { stdout: "hi\n".to_owned(), code: 7 }).await
-    });
-    a.unwrap();
-    println!("{o:?}");
-    sandbox.protect(&["/workspace/a/b".to_owned()]).await.unwrap();
-    println!("{:?}", sh(&*sandbox, "cd /workspace/a; echo x > b; rm -f b; mv b c; chmod 777 b; mv ../a ../d; mv /workspace /w; umount b; cat b").await);
-    sandbox.destroy().await.unwrap();
-    let _ = ExitStatus::TimeLimit;
+impl Suite {
+    fn test<F>(&mut self, name: &str, body: fn(Native) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (native, runtime) = (self.native.clone(), Arc::clone(&self.runtime));
+        self.trials.push(Trial::test(name, move || {
+            runtime.block_on(body(native));
+            Ok(())
+        }));
+    }
+}
+
+fn spec() -> SandboxSpec {
+    SandboxSpec { hostname: "workstation".to_owned(), ..SandboxSpec::default() }
+}
+
+async fn sandbox(native: &Native) -> Box<dyn Sandbox> {
+    native.create(spec()).await.unwrap()
+}
+
+async fn limited(native: &Native, limits: Limits) -> Box<dyn Sandbox> {
+    native.create(SandboxSpec { limits, ..spec() }).await.unwrap()
+}
+
+fn bash(script: &str) -> Command {
+    Command::new(["bash", "-c", script])
+}
+
+async fn run(sandbox: &dyn Sandbox, script: &str) -> Captured {
+    sandbox.exec(bash(script)).await.unwrap()
+}
+
+/// The output of a script that must succeed, without the last line feed.
+async fn output(sandbox: &dyn Sandbox, script: &str) -> String {
+    let captured = run(sandbox, script).await;
+    let stderr = String::from_utf8_lossy(&captured.stderr).into_owned();
+    assert!(captured.status.success(), "{script}: {:?} {stderr}", captured.status);
+    String::from_utf8(captured.stdout).unwrap().trim_end().to_owned()
+}
+
+/// The error output of a script that must fail.
+async fn refusal(sandbox: &dyn Sandbox, script: &str) -> String {
+    let captured = run(sandbox, script).await;
+    assert!(!captured.status.success(), "{script} was allowed");
+    String::from_utf8_lossy(&captured.stderr).into_owned()
 }

@@ -41,7 +41,7 @@ pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = namespaces.cast_unsigned().into();
-    args.flags |= libc::CLONE_PIDFD.cast_unsigned() as u64;
+    args.flags |= u64::from(libc::CLONE_PIDFD.cast_unsigned());
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: no memory is shared and no stack is given, so this is a fork; see `fork`.
@@ -103,13 +103,7 @@ pub(crate) fn kill_pidfd(pidfd: BorrowedFd<'_>) {
     let no_info = ptr::null::<libc::siginfo_t>();
     // SAFETY: the information may be null.
     unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGKILL,
-            no_info,
-            0,
-        );
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0);
     }
 }
 
@@ -175,6 +169,15 @@ pub(crate) fn become_user(id: u32) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Leaves all supplementary groups, where this process may: root. Others keep theirs inside, as the kernel asks.
+pub(crate) fn leave_groups() -> io::Result<()> {
+    // SAFETY: no group is passed.
+    match check(i64::from(unsafe { libc::setgroups(0, ptr::null()) })) {
+        Err(error) if error.raw_os_error() != Some(libc::EPERM) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Capability that reads files and directories whatever their permission bits say, as a bit.
@@ -300,9 +303,15 @@ pub(crate) fn ignore_children() {
 
 /// Gives every signal its default meaning and blocks none.
 pub(crate) fn reset_signals() {
+    // The kernel's `struct sigaction` in its longest form; all zero is the default meaning.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: no handler is installed. The calls fail for KILL and STOP, which have no other meaning.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: no handler is installed. The calls fail for KILL and STOP, which have no other meaning. The C library's
+        // own function refuses two signals that a parent may have ignored.
+        unsafe {
+            let no_old = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, 8_usize);
+        }
     }
     // SAFETY: `set` is emptied before use and live in both calls.
     unsafe {
@@ -338,8 +347,7 @@ pub(crate) fn execute(program: &CStr, argv: &[CString], env: &[CString]) -> io::
 
 /// Installs a seccomp filter. Needs [`no_new_privileges`] before.
 pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
-    let program =
-        libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel copies the program, which is live, during the call.
     check(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)

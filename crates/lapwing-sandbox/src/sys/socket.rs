@@ -60,9 +60,8 @@ fn own(fd: i32) -> OwnedFd {
 /// A file in memory, without a path.
 pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
     // SAFETY: `name` is NUL-terminated.
-    let fd = check(unsafe {
-        libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC)
-    })?;
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) })?;
     Ok(File::from(own(fd as i32)))
 }
 
@@ -117,11 +116,7 @@ pub(crate) fn send(
             (*header).cmsg_level = libc::SOL_SOCKET;
             (*header).cmsg_type = libc::SCM_RIGHTS;
             (*header).cmsg_len = libc::CMSG_LEN(raw_bytes as u32) as _;
-            ptr::copy_nonoverlapping(
-                raw.as_ptr().cast::<u8>(),
-                libc::CMSG_DATA(header),
-                raw_bytes,
-            );
+            ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), raw_bytes);
         }
     }
     loop {
@@ -170,11 +165,11 @@ pub(crate) fn receive(
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let data = libc::CMSG_DATA(header);
                 let len = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                for index in 0..len / size_of::<i32>() {
-                    fds.push(own(data.cast::<i32>().add(index).read_unaligned()));
-                }
+                let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), len);
+                let numbers = data.chunks_exact(size_of::<i32>());
+                let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
+                fds.extend(numbers.map(|bytes| own(i32::from_ne_bytes(bytes))));
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
