@@ -16,18 +16,18 @@ pub(crate) enum Outcome {
     Absent,
 }
 
-/// Writes `files`, whose bytes follow each other in `input`.
-pub(crate) fn put(files: &[PutFile], input: Option<&mut File>) -> Result<Outcome, String> {
-    let input = input.ok_or("no bytes came with the files")?;
+/// Writes `files`, whose bytes follow each other in `input`; without one, all are empty.
+pub(crate) fn put(files: &[PutFile], mut input: Option<&mut File>) -> Result<Outcome, String> {
     let mut offset = 0;
     for file in files {
-        put_file(file, input, offset).map_err(|error| format!("{}: {error}", file.path))?;
+        put_file(file, input.as_deref_mut(), offset)
+            .map_err(|error| format!("{}: {error}", file.path))?;
         offset += file.size;
     }
     Ok(Outcome::Output(Vec::new()))
 }
 
-fn put_file(file: &PutFile, input: &mut File, offset: u64) -> io::Result<()> {
+fn put_file(file: &PutFile, input: Option<&mut File>, offset: u64) -> io::Result<()> {
     let path = Path::new(&file.path);
     let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), path.is_absolute())
     else {
@@ -47,10 +47,12 @@ fn put_file(file: &PutFile, input: &mut File, offset: u64) -> io::Result<()> {
     written
 }
 
-fn write_new(path: &Path, file: &PutFile, input: &mut File, offset: u64) -> io::Result<()> {
+fn write_new(path: &Path, file: &PutFile, input: Option<&mut File>, offset: u64) -> io::Result<()> {
     let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    input.seek(SeekFrom::Start(offset))?;
-    io::copy(&mut input.take(file.size), &mut output)?;
+    if let Some(input) = input {
+        input.seek(SeekFrom::Start(offset))?;
+        io::copy(&mut input.take(file.size), &mut output)?;
+    }
     output.set_permissions(Permissions::from_mode(file.mode & 0o7777))
 }
 

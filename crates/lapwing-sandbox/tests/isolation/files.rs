@@ -52,8 +52,9 @@ async fn put_modes(native: Native) {
 
 async fn put_fails(native: Native) {
     let sandbox = limited(&native, Limits { disk_bytes: 2 << 20, ..Limits::default() }).await;
+    let big = vec![0; 3 << 20];
     for (path, bytes) in
-        [("/usr/bin/x", &[][..]), ("/tmp", &[]), ("relative", &[]), ("/tmp/big", &[0; 3 << 20])]
+        [("/usr/bin/x", &[][..]), ("/tmp", &[]), ("relative", &[]), ("/tmp/big", &big)]
     {
         let error = sandbox.put(vec![file(path, bytes, 0o644)]).await.unwrap_err();
         let SandboxError::Failed { cause, .. } = error else { unreachable!("{error}") };
