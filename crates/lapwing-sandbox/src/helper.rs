@@ -1,0 +1,175 @@
+//! Work on files inside, done by short-lived children of pid 1, so that pid 1 itself never waits for a disk or trips
+//! over what an agent has laid out.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use lapwing_core::ExitStatus;
+
+use crate::channel;
+use crate::files::{self, Outcome};
+use crate::manifest;
+use crate::processes;
+use crate::protocol::{Reply, Task};
+use crate::sys::process::{self, Fork};
+use crate::sys::socket;
+
+/// A helper that takes longer was stopped by something inside.
+const LIMIT: Duration = Duration::from_mins(2);
+/// Tries before a helper that keeps being killed is given up.
+const TRIES: u32 = 3;
+
+/// Exit codes of a helper; its output holds the result or the cause.
+const OUTPUT: i32 = 0;
+const FAILED: i32 = 1;
+const ABSENT: i32 = 2;
+
+/// All helpers that run.
+pub(crate) struct Helpers {
+    running: Vec<Helper>,
+    disk_bytes: u64,
+}
+
+struct Helper {
+    id: u64,
+    pid: i32,
+    work: Work,
+    until: Instant,
+    tries: u32,
+}
+
+struct Work {
+    task: Task,
+    input: Option<File>,
+    output: File,
+    /// Process ids that are no commands.
+    shims: Vec<i32>,
+}
+
+impl Helpers {
+    pub(crate) fn new(disk_bytes: u64) -> Self {
+        Self { running: Vec::new(), disk_bytes }
+    }
+
+    pub(crate) fn start(
+        &mut self,
+        id: u64,
+        task: Task,
+        input: Option<OwnedFd>,
+        shims: Vec<i32>,
+    ) -> io::Result<()> {
+        let output = socket::memory_file(c"output")?;
+        let work = Work { task, input: input.map(File::from), output, shims };
+        self.run(id, work, 1)
+    }
+
+    fn run(&mut self, id: u64, mut work: Work, tries: u32) -> io::Result<()> {
+        match process::fork()? {
+            Fork::Child => process::exit(work.perform(self.disk_bytes, &self.pids())),
+            Fork::Parent(pid) => {
+                self.running.push(Helper { id, pid, work, until: Instant::now() + LIMIT, tries });
+                Ok(())
+            }
+        }
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        self.running.iter().map(|helper| helper.pid).collect()
+    }
+
+    /// When [`Helpers::enforce`] is to be called next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.running.iter().map(|helper| helper.until).min()
+    }
+
+    /// Kills what takes too long.
+    pub(crate) fn enforce(&mut self, now: Instant) {
+        for helper in &mut self.running {
+            if helper.until <= now {
+                process::kill(helper.pid);
+                helper.until = now + LIMIT;
+            }
+        }
+    }
+
+    /// Takes note of children that ended. Returns the replies, each with its output.
+    pub(crate) fn settle(
+        &mut self,
+        ended: &[(i32, ExitStatus)],
+    ) -> Vec<(u64, Reply, Option<OwnedFd>)> {
+        let mut replies = Vec::new();
+        for (pid, status) in ended {
+            let Some(index) = self.running.iter().position(|helper| helper.pid == *pid) else {
+                continue;
+            };
+            let Helper { id, work, tries, .. } = self.running.swap_remove(index);
+            let killed = !matches!(status, ExitStatus::Exit { .. });
+            if killed && tries < TRIES {
+                if let Err(error) = self.again(id, work, tries) {
+                    replies.push((id, Reply::Failed { cause: error.to_string() }, None));
+                }
+                continue;
+            }
+            let output = OwnedFd::from(work.output);
+            replies.push(match status {
+                ExitStatus::Exit { code: OUTPUT } => (id, Reply::Output, Some(output)),
+                ExitStatus::Exit { code: ABSENT } => (id, Reply::Absent, None),
+                ExitStatus::Exit { code: FAILED } => {
+                    let cause = channel::contents(output).unwrap_or_default();
+                    let cause = String::from_utf8_lossy(&cause).into_owned();
+                    (id, Reply::Failed { cause }, None)
+                }
+                status => {
+                    let cause = format!("something inside ended the helper: {status:?}");
+                    (id, Reply::Failed { cause }, None)
+                }
+            });
+        }
+        replies
+    }
+
+    fn again(&mut self, id: u64, mut work: Work, tries: u32) -> io::Result<()> {
+        work.output = socket::memory_file(c"output")?;
+        self.run(id, work, tries + 1)
+    }
+}
+
+impl Work {
+    /// Does it, in the child, and returns the exit code.
+    fn perform(&mut self, disk_bytes: u64, helpers: &[i32]) -> i32 {
+        let outcome = self.outcome(disk_bytes, helpers);
+        let (bytes, code) = match outcome {
+            Ok(Outcome::Output(bytes)) => (bytes, OUTPUT),
+            Ok(Outcome::Absent) => (Vec::new(), ABSENT),
+            Err(cause) => (cause.into_bytes(), FAILED),
+        };
+        match self.output.write_all(&bytes) {
+            Ok(()) => code,
+            // Seen as the end of a helper that something killed.
+            Err(_) => 3,
+        }
+    }
+
+    fn outcome(&mut self, disk_bytes: u64, helpers: &[i32]) -> Result<Outcome, String> {
+        let capabilities = match self.task {
+            Task::Put { .. } | Task::Processes => 0,
+            // Nothing is hidden by taking its permission bits away.
+            Task::Get { .. } | Task::Manifest => process::READ_ALL,
+        };
+        process::keep_capabilities(capabilities).map_err(|error| error.to_string())?;
+        match &self.task {
+            Task::Put { files } => files::put(files, self.input.as_mut()),
+            Task::Get { path, max_bytes } => files::get(path, *max_bytes),
+            Task::Manifest => manifest::take(disk_bytes),
+            Task::Processes => {
+                let own = std::process::id().cast_signed();
+                let ours = [&self.shims, helpers, &[own]].concat();
+                serde_json::to_vec(&processes::visible(&ours))
+                    .map(Outcome::Output)
+                    .map_err(|error| error.to_string())
+            }
+        }
+    }
+}

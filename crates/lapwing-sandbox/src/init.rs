@@ -1,0 +1,247 @@
+//! Pid 1 of a sandbox: sets it up, then serves the harness until the harness closes its socket or the launcher ends.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use lapwing_core::{ExitStatus, Service};
+
+use crate::channel;
+use crate::command::{self, Confinement, Stdio};
+use crate::helper::Helpers;
+use crate::jobs::Jobs;
+use crate::launcher::{self, INSIDE_ID};
+use crate::programs::Programs;
+use crate::protect;
+use crate::protocol::{Body, Creation, Event, Reply, Request, Run, SET_UP, Step};
+use crate::root;
+use crate::seccomp;
+use crate::sys::process::{self, Fork};
+use crate::sys::socket::{self, Interest, Wait};
+
+/// Second belt below the limit on processes, wide enough that ids are not soon used again.
+const PIDS_MIN: u64 = 4096;
+
+/// Serves until the sandbox ends.
+pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
+    match set_up(creation) {
+        Ok((children, programs)) => {
+            let confinement =
+                Confinement { limits: creation.limits.clone(), filter: seccomp::filter() };
+            let supervisor = Supervisor {
+                socket,
+                children,
+                programs,
+                jobs: Jobs::default(),
+                helpers: Helpers::new(creation.limits.disk_bytes),
+                services: Vec::new(),
+                waits: Vec::new(),
+                confinement,
+            };
+            // An error means that the harness cannot be reached: the sandbox ends with this process.
+            let _ = supervisor.serve();
+        }
+        Err((step, error)) => launcher::report(socket.as_fd(), step, &error),
+    }
+}
+
+fn set_up(creation: &Creation) -> Result<(File, Programs), (Step, io::Error)> {
+    let at = |step: Step| move |error| (step, error);
+    process::set_umask(0o022);
+    process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
+    process::die_with_parent()
+        .and_then(|()| process::hide_memory())
+        .and_then(|()| process::no_new_privileges())
+        .map_err(at(Step::Supervisor))?;
+    root::build(creation)?;
+    socket::loopback_up()
+        .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))
+        .map_err(at(Step::Loopback))?;
+    process::set_host_name(&creation.hostname).map_err(at(Step::HostName))?;
+    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(at(Step::NestedNamespaces))?;
+    // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
+    let pids = creation.limits.processes.saturating_mul(4).clamp(PIDS_MIN, 4 << 20);
+    let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
+    root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
+    let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
+    let children = process::child_events().map_err(at(Step::Supervisor))?;
+    Ok((File::from(children), programs))
+}
+
+struct Supervisor {
+    socket: OwnedFd,
+    /// Readable when a child has ended.
+    children: File,
+    programs: Programs,
+    jobs: Jobs,
+    helpers: Helpers,
+    services: Vec<Service>,
+    waits: Vec<ServiceWait>,
+    confinement: Confinement,
+}
+
+/// A request that waits for the end of a service.
+struct ServiceWait {
+    id: u64,
+    name: String,
+    until: Instant,
+}
+
+impl Supervisor {
+    fn serve(mut self) -> io::Result<()> {
+        self.reply(SET_UP, Reply::Done, &[])?;
+        loop {
+            let programs = self.programs.interests();
+            let jobs = self.jobs.interests();
+            let own =
+                [(self.socket.as_fd(), Interest::Read), (self.children.as_fd(), Interest::Read)];
+            let all: Vec<(BorrowedFd<'_>, Interest)> =
+                own.into_iter().chain(programs).chain(jobs).collect();
+            let n_programs = all.len() - own.len() - self.jobs.interests().len();
+            let ready = socket::poll(&all, self.time_left())?;
+            let program_ready = ready[own.len()..own.len() + n_programs].to_vec();
+
+            for event in self.programs.advance(&program_ready) {
+                channel::send(self.socket.as_fd(), &event, &[], Wait::Block)?;
+            }
+            self.settle_children()?;
+            self.settle_time()?;
+            if ready[0] {
+                let received = channel::receive::<Request>(self.socket.as_fd(), Wait::Never);
+                match received {
+                    Ok(Some((request, fds))) => self.handle(request, fds)?,
+                    Ok(None) => return Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    fn reply(&self, id: u64, reply: Reply, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        channel::send(self.socket.as_fd(), &Event::Reply { id, reply }, fds, Wait::Block)
+    }
+
+    /// Until the next deadline.
+    fn time_left(&self) -> Option<Duration> {
+        let waits = self.waits.iter().map(|wait| wait.until);
+        let deadlines = waits.chain(self.jobs.deadline()).chain(self.helpers.deadline());
+        deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Takes note of everything that has ended.
+    fn settle_children(&mut self) -> io::Result<()> {
+        let mut drain = [0; 1024];
+        let _ = self.children.read(&mut drain);
+        let ended: Vec<(i32, ExitStatus)> = std::iter::from_fn(process::reap).collect();
+        for (id, reply) in self.jobs.settle(&ended) {
+            self.reply(id, reply, &[])?;
+        }
+        for (id, reply, output) in self.helpers.settle(&ended) {
+            let fds: Vec<BorrowedFd<'_>> = output.iter().map(AsFd::as_fd).collect();
+            self.reply(id, reply, &fds)?;
+        }
+        for service in &mut self.services {
+            let own = ended.iter().find(|(pid, _)| pid.unsigned_abs() == service.pid);
+            // A process id may be used again after the service that had it has ended.
+            service.status = service.status.or(own.map(|(_, status)| *status));
+        }
+        Ok(())
+    }
+
+    /// Answers waits that are over and enforces time limits.
+    fn settle_time(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for (id, reply) in self.jobs.enforce(now) {
+            self.reply(id, reply, &[])?;
+        }
+        self.helpers.enforce(now);
+        for wait in std::mem::take(&mut self.waits) {
+            let status = self.latest(&wait.name).and_then(|service| service.status);
+            if status.is_some() || wait.until <= now {
+                self.reply(wait.id, Reply::Status { status }, &[])?;
+            } else {
+                self.waits.push(wait);
+            }
+        }
+        Ok(())
+    }
+
+    /// The service of that name that was started last.
+    fn latest(&self, name: &str) -> Option<&Service> {
+        self.services.iter().rev().find(|service| service.name == name)
+    }
+
+    fn handle(&mut self, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let Request { id, body } = request;
+        let failed = |error: io::Error| Reply::Failed { cause: error.to_string() };
+        match body {
+            Body::Exec(run) => {
+                let started = self.jobs.exec(id, &run, fds.into_iter().next(), &self.confinement);
+                self.started(id, started)
+            }
+            Body::Open(run) => {
+                let started = self.jobs.open(id, &run, &self.confinement);
+                self.started(id, started)
+            }
+            Body::Kill { id } => {
+                self.jobs.kill(id);
+                Ok(())
+            }
+            Body::Start { name, run } => {
+                let reply = self.start_service(name, &run).map_or_else(failed, |()| Reply::Done);
+                self.reply(id, reply, &[])
+            }
+            Body::Wait { name, limit_ms } => {
+                if self.latest(&name).is_none() {
+                    let cause = format!("no service is named {name:?}");
+                    return self.reply(id, Reply::Failed { cause }, &[]);
+                }
+                let until = Instant::now() + Duration::from_millis(limit_ms);
+                self.waits.push(ServiceWait { id, name, until });
+                self.settle_time()
+            }
+            Body::Services => {
+                self.reply(id, Reply::Services { services: self.services.clone() }, &[])
+            }
+            Body::Protect { paths } => {
+                let reply = protect::protect(&paths)
+                    .map_or_else(|cause| Reply::Failed { cause }, |()| Reply::Done);
+                self.reply(id, reply, &[])
+            }
+            Body::Answer { call, stdout, code } => {
+                self.programs.answer(call, &stdout, code);
+                Ok(())
+            }
+            Body::Help(task) => {
+                let shims = self.jobs.shims();
+                match self.helpers.start(id, task, fds.into_iter().next(), shims) {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.reply(id, failed(error), &[]),
+                }
+            }
+        }
+    }
+
+    fn started(&self, id: u64, started: io::Result<[OwnedFd; 2]>) -> io::Result<()> {
+        match started {
+            Ok(fds) => self.reply(id, Reply::Started, &[fds[0].as_fd(), fds[1].as_fd()]),
+            Err(error) => self.reply(id, Reply::Failed { cause: error.to_string() }, &[]),
+        }
+    }
+
+    /// A service is a child of pid 1 itself, so that its status is exact whatever is done to it.
+    fn start_service(&mut self, name: String, run: &Run) -> io::Result<()> {
+        let null = || fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+        let stdio = Stdio { input: null()?.into(), output: null()?.into(), error: null()?.into() };
+        match process::fork()? {
+            Fork::Child => command::serve(run, &stdio, &self.confinement),
+            Fork::Parent(pid) => {
+                let pid = pid.unsigned_abs();
+                self.services.push(Service { name, pid, status: None });
+                Ok(())
+            }
+        }
+    }
+}

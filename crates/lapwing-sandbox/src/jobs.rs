@@ -1,0 +1,226 @@
+//! The commands that the harness waits for: each below a shim, with a deadline, until it has ended or all its
+//! descendants are dead.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use lapwing_core::ExitStatus;
+
+use crate::command::{self, Confinement, Report, Stdio};
+use crate::processes;
+use crate::protocol::{Reply, Run};
+use crate::sys::process::{self, Fork};
+use crate::sys::socket::{self, Interest};
+
+/// Between two looks for descendants that were forked while their family was being killed.
+const KILL_PAUSE: Duration = Duration::from_millis(1);
+
+/// All jobs whose shim or command is not reaped yet.
+#[derive(Default)]
+pub(crate) struct Jobs(Vec<Job>);
+
+struct Job {
+    id: u64,
+    shim: i32,
+    shim_gone: bool,
+    reports: File,
+    command: Option<i32>,
+    /// How the command ended, or why it never ran.
+    end: Option<Reply>,
+    deadline: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    /// The time is up; descendants are being killed.
+    Killing,
+    /// The harness has its reply; only the shim is left.
+    Over,
+}
+
+impl Jobs {
+    /// Starts a command. Returns the reading ends of its output and error.
+    pub(crate) fn exec(
+        &mut self,
+        id: u64,
+        run: &Run,
+        input: Option<OwnedFd>,
+        confinement: &Confinement,
+    ) -> io::Result<[OwnedFd; 2]> {
+        let input = match input {
+            Some(input) => input,
+            None => File::open("/dev/null")?.into(),
+        };
+        let (output_end, output) = socket::pipe()?;
+        let (error_end, error) = socket::pipe()?;
+        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        Ok([output_end, error_end])
+    }
+
+    /// Starts a command. Returns the writing end of its input and the reading end of its output and error.
+    pub(crate) fn open(
+        &mut self,
+        id: u64,
+        run: &Run,
+        confinement: &Confinement,
+    ) -> io::Result<[OwnedFd; 2]> {
+        let (input, input_end) = socket::pipe()?;
+        let (output_end, output) = socket::pipe()?;
+        let error = output.try_clone()?;
+        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        Ok([input_end, output_end])
+    }
+
+    fn start(
+        &mut self,
+        id: u64,
+        run: &Run,
+        stdio: &Stdio,
+        confinement: &Confinement,
+    ) -> io::Result<()> {
+        let (reports, reports_end) = socket::pipe()?;
+        match process::fork()? {
+            Fork::Child => command::shim(run, stdio, reports_end, confinement),
+            Fork::Parent(shim) => self.0.push(Job {
+                id,
+                shim,
+                shim_gone: false,
+                reports: reports.into(),
+                command: None,
+                end: None,
+                deadline: Instant::now() + Duration::from_millis(run.limit_ms),
+                state: State::Running,
+            }),
+        }
+        Ok(())
+    }
+
+    /// The process ids that are no commands.
+    pub(crate) fn shims(&self) -> Vec<i32> {
+        self.0.iter().map(|job| job.shim).collect()
+    }
+
+    /// What to wait for; [`Jobs::settle`] is to be called when any is ready.
+    pub(crate) fn interests(&self) -> Vec<(BorrowedFd<'_>, Interest)> {
+        let running = self.0.iter().filter(|job| job.state == State::Running && !job.shim_gone);
+        running.map(|job| (job.reports.as_fd(), Interest::Read)).collect()
+    }
+
+    /// When [`Jobs::enforce`] is to be called next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let open = self.0.iter().filter(|job| job.state != State::Over);
+        open.map(|job| job.deadline).min()
+    }
+
+    /// Ends the job `id` as its time limit would.
+    pub(crate) fn kill(&mut self, id: u64) {
+        if let Some(job) = self.0.iter_mut().find(|job| job.id == id) {
+            job.deadline = Instant::now();
+        }
+    }
+
+    /// Takes note of what shims report and of children of pid 1 that ended. Returns the replies to jobs that are over.
+    pub(crate) fn settle(&mut self, ended: &[(i32, ExitStatus)]) -> Vec<(u64, Reply)> {
+        for job in &mut self.0 {
+            job.read_reports();
+            job.note(ended);
+        }
+        let replies = self.0.iter_mut().filter_map(Job::over).collect();
+        self.0.retain(|job| job.state != State::Over || !job.shim_gone);
+        replies
+    }
+
+    /// Kills what is past its deadline. Returns the replies to jobs of which nothing is left.
+    pub(crate) fn enforce(&mut self, now: Instant) -> Vec<(u64, Reply)> {
+        self.0.iter_mut().filter_map(|job| job.enforce(now)).collect()
+    }
+}
+
+impl Job {
+    fn read_reports(&mut self) {
+        let ready = |reports: &File| {
+            let ready = socket::poll(&[(reports.as_fd(), Interest::Read)], Some(Duration::ZERO));
+            ready.is_ok_and(|ready| ready[0])
+        };
+        while ready(&self.reports) {
+            let mut bytes = [0; Report::BYTES];
+            match self.reports.read(&mut bytes) {
+                Ok(Report::BYTES) => match Report::from_bytes(&bytes) {
+                    Some(Report::Pid(pid)) => self.command = Some(pid),
+                    Some(Report::Ended(status)) => self.end = Some(Reply::Ended { status }),
+                    Some(Report::Unconfined(errno)) => {
+                        let cause = io::Error::from_raw_os_error(errno).to_string();
+                        self.end = Some(Reply::Failed { cause });
+                    }
+                    None => (),
+                },
+                _ => return,
+            }
+        }
+    }
+
+    fn note(&mut self, ended: &[(i32, ExitStatus)]) {
+        let status_of = |pid| ended.iter().find(|(ended, _)| *ended == pid).map(|found| found.1);
+        if let Some(status) = status_of(self.shim) {
+            self.shim_gone = true;
+            // Something inside killed the shim. What is known of the command counts; pid 1 has adopted it.
+            if self.command.is_none() && self.end.is_none() {
+                self.end = Some(Reply::Ended { status });
+            }
+        }
+        if self.shim_gone && self.end.is_none() {
+            let status = self.command.and_then(status_of);
+            self.end = status.map(|status| Reply::Ended { status });
+        }
+    }
+
+    /// The reply, once the command has ended by itself.
+    fn over(&mut self) -> Option<(u64, Reply)> {
+        if self.state != State::Running {
+            return None;
+        }
+        let reply = self.end.clone()?;
+        self.finish();
+        Some((self.id, reply))
+    }
+
+    fn finish(&mut self) {
+        self.state = State::Over;
+        // What the command leaves behind becomes pid 1's and lives on.
+        if !self.shim_gone {
+            process::kill(self.shim);
+        }
+    }
+
+    fn enforce(&mut self, now: Instant) -> Option<(u64, Reply)> {
+        if self.state == State::Over || self.deadline > now {
+            return None;
+        }
+        self.state = State::Killing;
+        self.deadline = now + KILL_PAUSE;
+        let table = processes::table();
+        let mut family = processes::descendants(&table, self.shim);
+        if self.shim_gone
+            && self.end.is_none()
+            && let Some(command) = self.command
+        {
+            family = processes::descendants(&table, command);
+            family.push(command);
+        }
+        if !family.is_empty() {
+            family.into_iter().for_each(process::kill);
+            return None;
+        }
+        if self.command.is_none() && self.end.is_none() {
+            // The shim has not come so far yet: its command is still to be forked.
+            self.read_reports();
+            return None;
+        }
+        self.finish();
+        Some((self.id, Reply::Ended { status: ExitStatus::TimeLimit }))
+    }
+}

@@ -1,0 +1,159 @@
+//! The launcher: a small process with one thread and a clean environment, started before any secret is read, whose
+//! forks become pid 1 of each sandbox. It takes one message per sandbox and answers on that sandbox's own socket.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::channel;
+use crate::init;
+use crate::protocol::{Creation, Event, Step};
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket::{self, Wait};
+
+/// The only argument of the launcher and therefore of every pid 1: anyone inside can read it.
+pub(crate) const NAME: &str = "init";
+/// User and group of every process inside.
+pub(crate) const INSIDE_ID: u32 = 1000;
+/// Where root's sandboxes live outside: no system gives this id to an account by itself.
+const PREFERRED_OUTSIDE_ID: u32 = 200_000;
+
+const NAMESPACES: [(Step, i32); 7] = [
+    (Step::UserNamespace, libc::CLONE_NEWUSER),
+    (Step::PidNamespace, libc::CLONE_NEWPID),
+    (Step::NetworkNamespace, libc::CLONE_NEWNET),
+    (Step::MountNamespace, libc::CLONE_NEWNS),
+    (Step::IpcNamespace, libc::CLONE_NEWIPC),
+    (Step::UtsNamespace, libc::CLONE_NEWUTS),
+    (Step::CgroupNamespace, libc::CLONE_NEWCGROUP),
+];
+
+/// Becomes the launcher and never returns, if this process was started as one.
+pub(crate) fn enter() {
+    let mut arguments = std::env::args_os();
+    let named = arguments.next().is_some_and(|name| name == NAME) && arguments.next().is_none();
+    if named && socket::is_packet_socket(io::stdin().as_fd()) {
+        // A failure shows at the other end as a closed socket.
+        let _ = run();
+        process::exit(0);
+    }
+}
+
+fn run() -> io::Result<()> {
+    process::set_name(c"init")?;
+    // Away from the terminal: an interrupt there is for the harness, which may want to end its samples first.
+    process::new_session()?;
+    process::die_with_parent()?;
+    process::ignore_children();
+    std::env::set_current_dir("/")?;
+    process::leave_groups()?;
+    let control = io::stdin().as_fd().try_clone_to_owned()?;
+    process::replace_stdin(File::open("/dev/null")?.as_fd())?;
+
+    let (creation, socket, go) = loop {
+        let Some((creation, fds)) = channel::receive::<Creation>(control.as_fd(), Wait::Block)?
+        else {
+            return Ok(());
+        };
+        let Some(socket) = fds.into_iter().next() else { continue };
+        match create(socket.as_fd()) {
+            Ok(Some(go)) => break (creation, socket, go),
+            Ok(None) => (),
+            Err((step, error)) => report(socket.as_fd(), step, &error),
+        }
+    };
+    // From here on this is pid 1 of a new sandbox.
+    drop(control);
+    let mut answer = [0];
+    if File::from(go).read(&mut answer)? == 1 {
+        init::run(&creation, socket);
+    }
+    Ok(())
+}
+
+/// Tells the harness that `step` failed. If it is gone, so is the need to tell.
+pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
+    let errno = error.raw_os_error().unwrap_or(0);
+    let event = Event::Stillborn { step, errno, cause: error.to_string() };
+    let _ = channel::send(socket, &event, &[], Wait::Block);
+}
+
+/// Clones pid 1. In the child: the pipe that says when the identity is mapped. In the launcher: nothing.
+fn create(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, (Step, io::Error)> {
+    let supervisor = |error| (Step::Supervisor, error);
+    let (mapped, go) = socket::pipe().map_err(supervisor)?;
+    let all = NAMESPACES.iter().fold(0, |flags, (_, flag)| flags | flag);
+    match process::clone_into(all).map_err(|error| (missing_namespace(), error))? {
+        Cloned::Child => Ok(Some(mapped)),
+        Cloned::Parent(pid, pidfd) => {
+            let begun = map_identity(pid).map_err(|error| (Step::IdMap, error)).and_then(|()| {
+                channel::send(socket, &Event::Born, &[pidfd.as_fd()], Wait::Block)
+                    .and_then(|()| File::from(go).write_all(&[1]))
+                    .map_err(supervisor)
+            });
+            if begun.is_err() {
+                process::kill_pidfd(pidfd.as_fd());
+            }
+            begun.map(|()| None)
+        }
+    }
+}
+
+/// The first kind of namespace that cannot be had; called when all of them together could not.
+fn missing_namespace() -> Step {
+    let refused =
+        NAMESPACES.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag) {
+            Ok(Cloned::Child) => process::exit(0),
+            Ok(Cloned::Parent(..)) => false,
+            Err(_) => true,
+        });
+    refused.map_or(Step::Supervisor, |(step, _)| *step)
+}
+
+/// Maps one user and one group into the namespace of `pid`.
+fn map_identity(pid: i32) -> io::Result<()> {
+    let (uid, gid) = process::effective_ids();
+    let user = outside_id(uid, &fs::read_to_string("/proc/self/uid_map")?)?;
+    let group = outside_id(gid, &fs::read_to_string("/proc/self/gid_map")?)?;
+    let write = |file: &str, text: String| fs::write(format!("/proc/{pid}/{file}"), text);
+    write("setgroups", "deny".to_owned())?;
+    write("gid_map", format!("{INSIDE_ID} {group} 1"))?;
+    write("uid_map", format!("{INSIDE_ID} {user} 1"))
+}
+
+/// The id outside that stands behind the one inside: `own`, except for root. Root's would switch off the limit on
+/// processes, so an id that belongs to nobody takes its place; `map` is the id map that this process lives in.
+fn outside_id(own: u32, map: &str) -> io::Result<u32> {
+    if own != 0 {
+        return Ok(own);
+    }
+    let ranges = map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let (first, _, count) = (numbers.next()?.ok()?, numbers.next()?, numbers.next()?.ok()?);
+        Some(first..first.saturating_add(count))
+    });
+    let ranges: Vec<_> = ranges.collect();
+    if ranges.iter().any(|range| range.contains(&PREFERRED_OUTSIDE_ID)) {
+        return Ok(PREFERRED_OUTSIDE_ID);
+    }
+    // Inside another namespace, as in a container: the last id that is neither root nor nobody.
+    let candidates =
+        ranges.iter().flat_map(|range| [range.end.saturating_sub(1), range.end.saturating_sub(3)]);
+    let best = candidates.filter(|id| !matches!(id, 0 | 65_534 | 65_535)).max();
+    best.ok_or_else(|| io::Error::other("only root is mapped here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_never_mapped_to_root() {
+        let whole = "         0          0 4294967295\n";
+        assert_eq!(outside_id(0, whole).unwrap(), 200_000);
+        assert_eq!(outside_id(0, "0 100000 65536").unwrap(), 65_533);
+        assert_eq!(outside_id(0, "0 1000 1\n1 100000 1000").unwrap(), 1000);
+        assert!(outside_id(0, "0 1000 1").is_err());
+        assert_eq!(outside_id(1234, "").unwrap(), 1234);
+    }
+}

@@ -1,0 +1,108 @@
+//! The provider: starts the launcher and asks it for sandboxes.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command as HostCommand, Stdio};
+use std::sync::Arc;
+use std::{io, thread};
+
+use lapwing_core::{BoxFuture, Provider, Sandbox, SandboxError, SandboxSpec};
+use tokio::io::Interest;
+
+use crate::channel::{self, Channel};
+use crate::doctor;
+use crate::isolated::Isolated;
+use crate::launcher;
+use crate::protocol::{Creation, Event, Reply, SET_UP};
+use crate::sys::process;
+use crate::sys::socket::{self, Wait};
+
+/// Isolation by Linux namespaces, without any program or privilege beside this binary.
+#[derive(Clone)]
+pub struct Native {
+    launcher: Arc<OwnedFd>,
+}
+
+impl Native {
+    /// Starts the launcher. Call it in the main thread, before an async runtime or other threads exist and before
+    /// keys are read: the launcher ends with the thread that started it. The program's `main` must begin with
+    /// [`crate::entry`]. Also raises this process's limit on open files as far as it goes.
+    ///
+    /// # Errors
+    /// [`SandboxError::Failed`] if the launcher cannot be started.
+    pub fn start() -> Result<Self, SandboxError> {
+        Self::launch().map_err(|error| SandboxError::Failed {
+            step: "start the sandbox launcher".to_owned(),
+            cause: error.to_string(),
+        })
+    }
+
+    fn launch() -> io::Result<Self> {
+        process::raise_descriptor_limit()?;
+        let (near, far) = socket::pair()?;
+        let mut child = HostCommand::new("/proc/self/exe")
+            .arg0(launcher::NAME)
+            .env_clear()
+            .stdin(Stdio::from(far))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        // Takes the launcher's exit status when it ends, so that it does not stay as a zombie.
+        thread::spawn(move || child.wait());
+        Ok(Self { launcher: Arc::new(near) })
+    }
+
+    async fn send(&self, creation: &Creation, socket: &OwnedFd) -> io::Result<()> {
+        let try_send = |launcher: &OwnedFd| {
+            channel::send(launcher.as_fd(), creation, &[socket.as_fd()], Wait::Never)
+        };
+        match try_send(&self.launcher) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // A descriptor of its own for each waiting task, which is what the runtime can tell apart.
+                let launcher = socket::watch(self.launcher.try_clone()?, Interest::WRITABLE)?;
+                launcher.async_io(Interest::WRITABLE, try_send).await
+            }
+            result => result,
+        }
+    }
+
+    pub(crate) async fn create_isolated(
+        &self,
+        spec: &SandboxSpec,
+    ) -> Result<Isolated, doctor::Failure> {
+        let creation = Creation {
+            hostname: spec.hostname.clone(),
+            programs: spec.programs.clone(),
+            limits: spec.limits.clone(),
+        };
+        let (near, far) = socket::pair()?;
+        self.send(&creation, &far).await?;
+        drop(far);
+        let channel = Channel::new(near)?;
+        let pidfd = match channel.receive::<Event>().await? {
+            Some((Event::Born, fds)) => fds.into_iter().next().ok_or(doctor::Failure::Vanished)?,
+            Some((event, _)) => return Err(doctor::Failure::from_event(event)),
+            None => return Err(doctor::Failure::Vanished),
+        };
+        match channel.receive::<Event>().await? {
+            Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => {
+                Ok(Isolated::new(channel, pidfd)?)
+            }
+            Some((event, _)) => Err(doctor::Failure::from_event(event)),
+            None => Err(doctor::Failure::Vanished),
+        }
+    }
+}
+
+impl Provider for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>> {
+        Box::pin(async move {
+            let isolated = self.create_isolated(&spec).await.map_err(doctor::Failure::diagnose)?;
+            Ok(Box::new(isolated) as Box<dyn Sandbox>)
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! The table of processes, read from the sandbox's own `/proc`.
+
+use std::fs;
+
+use lapwing_core::Process;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) zombie: bool,
+}
+
+/// All processes, by pid.
+pub(crate) fn table() -> Vec<Row> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<i32> = pids.collect();
+    pids.sort_unstable();
+    pids.into_iter()
+        .filter_map(|pid| parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+        .collect()
+}
+
+/// Reads `PID (NAME) STATE PARENT ...`, where NAME may hold anything.
+fn parse_stat(stat: &[u8]) -> Option<Row> {
+    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let end_of_pid = stat.iter().position(|byte| *byte == b' ')?;
+    let pid = std::str::from_utf8(&stat[..end_of_pid]).ok()?;
+    let rest = std::str::from_utf8(stat.get(end_of_name + 1..)?).ok()?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    Some(Row { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X") })
+}
+
+/// The live descendants of `ancestor`.
+pub(crate) fn descendants(table: &[Row], ancestor: i32) -> Vec<i32> {
+    let mut family = vec![ancestor];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        let children = table.iter().filter(|row| row.parent == parent && row.pid != parent);
+        for row in children {
+            if !family.contains(&row.pid) {
+                family.push(row.pid);
+            }
+        }
+        next += 1;
+    }
+    let live = |pid: &i32| table.iter().any(|row| row.pid == *pid && !row.zombie);
+    family.into_iter().skip(1).filter(live).collect()
+}
+
+/// What the harness is told: every live process but pid 1 and `ours`, whose children count as children of pid 1.
+pub(crate) fn visible(ours: &[i32]) -> Vec<Process> {
+    let shown = |row: &Row| row.pid != 1 && !row.zombie && !ours.contains(&row.pid);
+    let rows = table().into_iter().filter(shown);
+    rows.map(|row| Process {
+        pid: row.pid.unsigned_abs(),
+        parent: if ours.contains(&row.parent) { 1 } else { row.parent.unsigned_abs() },
+        command: command_line(row.pid),
+    })
+    .collect()
+}
+
+fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.trim_end_matches('\0').replace('\0', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pid: i32, parent: i32) -> Row {
+        Row { pid, parent, zombie: false }
+    }
+
+    #[test]
+    fn a_name_with_brackets_spaces_and_bad_bytes_does_not_confuse_the_parser() {
+        let stat = b"7 (a) R 1 \xff) S 3 7 7 0";
+        assert_eq!(parse_stat(stat), Some(row(7, 3)));
+        assert_eq!(parse_stat(b"7 (x) Z 3 7"), Some(Row { zombie: true, ..row(7, 3) }));
+        assert_eq!(parse_stat(b"7 (x"), None);
+    }
+
+    #[test]
+    fn descendants_are_found_in_any_order_and_without_zombies() {
+        let table = [
+            row(2, 9),
+            row(3, 2),
+            row(9, 1),
+            row(10, 1),
+            Row { zombie: true, ..row(4, 3) },
+            row(5, 4),
+        ];
+        assert_eq!(descendants(&table, 9), [2, 3, 5]);
+        assert!(descendants(&table, 10).is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! What harness, launcher and pid 1 say to each other. Descriptors that belong to a message travel beside it.
+
+use std::fmt;
+
+use lapwing_core::{Command, ExitStatus, Limits, Service};
+use serde::{Deserialize, Serialize};
+
+/// The id under which pid 1 reports that the sandbox is set up.
+pub(crate) const SET_UP: u64 = 0;
+
+/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Creation {
+    pub(crate) hostname: String,
+    pub(crate) programs: Vec<String>,
+    pub(crate) limits: Limits,
+}
+
+/// A command without what concerns the harness only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: String,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) limit_ms: u64,
+}
+
+impl From<&Command> for Run {
+    fn from(command: &Command) -> Self {
+        let env = command.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Self {
+            argv: command.argv.clone(),
+            cwd: command.cwd.clone(),
+            env: env.collect(),
+            limit_ms: command.limit_ms,
+        }
+    }
+}
+
+/// A file whose bytes follow those of the files before it, in the memory file beside the message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PutFile {
+    pub(crate) path: String,
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+}
+
+/// From the harness to pid 1.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// Under which the replies come.
+    pub(crate) id: u64,
+    pub(crate) body: Body,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Body {
+    /// Replies: `Started` with the reading ends of output and error, then `Ended`. May carry the standard input.
+    Exec(Run),
+    /// Replies: `Started` with the writing end of input and the reading end of output, then `Ended`.
+    Open(Run),
+    /// Replies: `Done`.
+    Start { name: String, run: Run },
+    /// Replies: `Status`.
+    Wait { name: String, limit_ms: u64 },
+    /// Replies: `Services`.
+    Services,
+    /// Replies: `Done`.
+    Protect { paths: Vec<String> },
+    /// Ends the command of an `Exec` or `Open` as its time limit would. No reply of its own.
+    Kill { id: u64 },
+    /// No reply.
+    Answer { call: u64, stdout: String, code: i32 },
+    /// Replies: `Output`, `Absent`.
+    Help(Task),
+}
+
+/// What a helper process does with the files or processes inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Carries the bytes. Output: nothing.
+    Put { files: Vec<PutFile> },
+    /// Output: the bytes.
+    Get { path: String, max_bytes: u64 },
+    /// Output: a manifest as JSON.
+    Manifest,
+    /// Output: a list of processes as JSON.
+    Processes,
+}
+
+/// To the harness, from pid 1 and, before it lives, from the launcher.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// Pid 1 exists. Carries its pidfd.
+    Born,
+    /// The sandbox cannot be set up.
+    Stillborn { step: Step, errno: i32, cause: String },
+    /// Concerns the request `id`.
+    Reply { id: u64, reply: Reply },
+    /// A program was called and waits.
+    Call { id: u64, program: String, arguments: Vec<String>, pid: u32 },
+    /// The caller is gone.
+    CallGone { id: u64 },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Done,
+    Started,
+    Ended { status: ExitStatus },
+    Status { status: Option<ExitStatus> },
+    Services { services: Vec<Service> },
+    Output,
+    Absent,
+    Failed { cause: String },
+}
+
+impl Reply {
+    /// Whether no other reply to the same request follows.
+    pub(crate) fn is_last(&self) -> bool {
+        !matches!(self, Self::Started)
+    }
+}
+
+/// The steps of setting up, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Step {
+    UserNamespace,
+    PidNamespace,
+    NetworkNamespace,
+    MountNamespace,
+    IpcNamespace,
+    UtsNamespace,
+    CgroupNamespace,
+    IdMap,
+    Identity,
+    PrivateMounts,
+    WritableTree,
+    HostPrograms,
+    Devices,
+    Proc,
+    SystemFiles,
+    Pivot,
+    Loopback,
+    HostName,
+    NestedNamespaces,
+    Programs,
+    Supervisor,
+}
+
+impl Step {
+    /// All steps.
+    pub(crate) const ALL: [Self; 21] = [
+        Self::UserNamespace,
+        Self::PidNamespace,
+        Self::NetworkNamespace,
+        Self::MountNamespace,
+        Self::IpcNamespace,
+        Self::UtsNamespace,
+        Self::CgroupNamespace,
+        Self::IdMap,
+        Self::Identity,
+        Self::PrivateMounts,
+        Self::WritableTree,
+        Self::HostPrograms,
+        Self::Devices,
+        Self::Proc,
+        Self::SystemFiles,
+        Self::Pivot,
+        Self::Loopback,
+        Self::HostName,
+        Self::NestedNamespaces,
+        Self::Programs,
+        Self::Supervisor,
+    ];
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserNamespace => "user namespace",
+            Self::PidNamespace => "pid namespace",
+            Self::NetworkNamespace => "network namespace",
+            Self::MountNamespace => "mount namespace",
+            Self::IpcNamespace => "ipc namespace",
+            Self::UtsNamespace => "uts namespace",
+            Self::CgroupNamespace => "cgroup namespace",
+            Self::IdMap => "uid and gid map",
+            Self::Identity => "change of uid",
+            Self::PrivateMounts => "private mounts",
+            Self::WritableTree => "tmpfs",
+            Self::HostPrograms => "read-only /usr",
+            Self::Devices => "devices",
+            Self::Proc => "own /proc",
+            Self::SystemFiles => "files of /etc",
+            Self::Pivot => "change of root",
+            Self::Loopback => "loopback interface",
+            Self::HostName => "host name",
+            Self::NestedNamespaces => "no nested user namespaces",
+            Self::Programs => "programs",
+            Self::Supervisor => "pid 1",
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The system calls that commands inside cannot make. Namespaces and missing capabilities stand behind most of
+//! them already; the filter takes away what those leave open, and keeps new kernel surface out of reach.
+
+use libc::{c_long, sock_filter};
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xC000_003E;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xC000_00B7;
+
+/// Numbers from here on are calls of the x32 interface on x86-64, and are not in use elsewhere.
+const X32: u32 = 0x4000_0000;
+
+/// Calls that fail with EPERM.
+const REFUSED: &[c_long] = &[
+    // File systems and mounts.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_fanotify_init,
+    // Namespaces.
+    libc::SYS_setns,
+    // Ways round the network namespace and round this filter.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    // Kernel surface that no command here needs.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    libc::SYS_vhangup,
+    // The machine.
+    libc::SYS_reboot,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_uselib,
+];
+
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWTIME;
+
+const FAMILIES: [i32; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+
+// Offsets in `struct seccomp_data`. Arguments are 64 bits wide; both architectures are little-endian.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const fn argument(index: u32) -> u32 {
+    16 + 8 * index
+}
+
+const LOAD: u16 = 0x20;
+const RETURN: u16 = 0x06;
+const IF_EQUAL: u16 = 0x15;
+const IF_AT_LEAST: u16 = 0x35;
+const IF_ANY_BIT: u16 = 0x45;
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
+}
+
+fn give(result: u32) -> sock_filter {
+    sock_filter { code: RETURN, jt: 0, jf: 0, k: result }
+}
+
+fn error(errno: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
+}
+
+/// Skips `then` instructions if the test holds, else `otherwise`.
+fn test(code: u16, value: u32, then: u8, otherwise: u8) -> sock_filter {
+    sock_filter { code, jt: then, jf: otherwise, k: value }
+}
+
+/// The program for `seccomp(2)`.
+pub(crate) fn filter() -> Vec<sock_filter> {
+    let allow = give(libc::SECCOMP_RET_ALLOW);
+    let refuse = give(error(libc::EPERM));
+    let mut program = vec![
+        load(ARCH),
+        test(IF_EQUAL, ARCHITECTURE, 1, 0),
+        give(libc::SECCOMP_RET_KILL_PROCESS),
+        load(NUMBER),
+        test(IF_AT_LEAST, X32, 0, 1),
+        give(error(libc::ENOSYS)),
+    ];
+    // Its arguments lie in memory, where a filter cannot look; libraries fall back to clone.
+    program.extend(on(libc::SYS_clone3, &[give(error(libc::ENOSYS))]));
+    for number in REFUSED {
+        program.extend(on(*number, &[refuse]));
+    }
+    for number in [libc::SYS_clone, libc::SYS_unshare] {
+        let namespaces = NAMESPACES.cast_unsigned();
+        program.extend(on(
+            number,
+            &[load(argument(0)), test(IF_ANY_BIT, namespaces, 0, 1), refuse, allow],
+        ));
+    }
+    let terminal_input = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| request as u32);
+    program.extend(on(
+        libc::SYS_ioctl,
+        &[
+            load(argument(1)),
+            test(IF_EQUAL, terminal_input[0], 1, 0),
+            test(IF_EQUAL, terminal_input[1], 0, 1),
+            refuse,
+            allow,
+        ],
+    ));
+    for number in [libc::SYS_socket, libc::SYS_socketpair] {
+        program.extend(on(number, &families()));
+    }
+    program.push(allow);
+    program
+}
+
+/// Allows the families that a network namespace contains. AF_VSOCK, for one, reaches the machine outside from any.
+fn families() -> Vec<sock_filter> {
+    let mut body = vec![load(argument(0))];
+    for family in FAMILIES {
+        body.extend([test(IF_EQUAL, family.cast_unsigned(), 0, 1), give(libc::SECCOMP_RET_ALLOW)]);
+    }
+    // Of netlink only what `getaddrinfo` and `ip` ask: routes.
+    body.extend([
+        test(IF_EQUAL, libc::AF_NETLINK.cast_unsigned(), 0, 3),
+        load(argument(2)),
+        test(IF_EQUAL, libc::NETLINK_ROUTE.cast_unsigned(), 0, 1),
+        give(libc::SECCOMP_RET_ALLOW),
+        give(error(libc::EAFNOSUPPORT)),
+    ]);
+    body
+}
+
+/// `body`, which always returns, for the call `number` only.
+fn on(number: c_long, body: &[sock_filter]) -> Vec<sock_filter> {
+    let skip = test(IF_EQUAL, number as u32, 0, body.len() as u8);
+    [&[skip], body].concat()
+}

@@ -1,0 +1,248 @@
+//! Packets with descriptors, memory files, pipes and polling.
+#![expect(unsafe_code, reason = "descriptor passing has no wrapper in the standard library")]
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+
+use super::check;
+
+/// Most descriptors in one packet.
+pub(crate) const FDS_MAX: usize = 4;
+const CONTROL_BYTES: usize = 64;
+
+/// Whether a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until it can be done.
+    Block,
+    /// Not at all: [`io::ErrorKind::WouldBlock`].
+    Never,
+}
+
+impl Wait {
+    fn flag(self) -> i32 {
+        match self {
+            Self::Block => 0,
+            Self::Never => libc::MSG_DONTWAIT,
+        }
+    }
+}
+
+/// Two connected sockets that keep packets apart.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `fds` has room for the two descriptors.
+    check(i64::from(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) }))?;
+    Ok(fds.map(own).into())
+}
+
+/// A pipe: its reading and its writing end.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: `fds` has room for the two descriptors.
+    check(i64::from(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }))?;
+    Ok(fds.map(own).into())
+}
+
+fn own(fd: i32) -> OwnedFd {
+    // SAFETY: called only with descriptors that the kernel just made for this process.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A file in memory, without a path.
+pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
+    // SAFETY: `name` is NUL-terminated.
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) })?;
+    Ok(File::from(own(fd as i32)))
+}
+
+/// Whether `fd` is a packet socket of the unix family.
+pub(crate) fn is_packet_socket(fd: BorrowedFd<'_>) -> bool {
+    option(fd, libc::SO_TYPE) == Ok(libc::SOCK_SEQPACKET)
+        && option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX)
+}
+
+fn option<T: Copy>(fd: BorrowedFd<'_>, name: i32) -> Result<T, i32> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` has `len` writable bytes.
+    let result = unsafe {
+        let value = value.as_mut_ptr().cast();
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, value, &raw mut len)
+    };
+    // SAFETY: callers ask for plain integers and structures of them: zeroed or as the kernel wrote them.
+    if result == 0 { Ok(unsafe { value.assume_init() }) } else { Err(result) }
+}
+
+/// The process at the other end of a connection, as the kernel knows it.
+pub(crate) fn peer_pid(fd: BorrowedFd<'_>) -> Option<u32> {
+    option::<libc::ucred>(fd, libc::SO_PEERCRED).ok().map(|peer| peer.pid.unsigned_abs())
+}
+
+/// Sends one packet. A closed other end is [`io::ErrorKind::BrokenPipe`].
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+    wait: Wait,
+) -> io::Result<()> {
+    if fds.len() > FDS_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let raw_bytes = size_of_val(raw.as_slice());
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = [0_u64; CONTROL_BYTES / 8];
+    // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !raw.is_empty() {
+        message.msg_control = control.as_mut_ptr().cast();
+        // SAFETY: pure arithmetic.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(raw_bytes as u32) } as _;
+        // SAFETY: `control` is aligned, and large enough for a header and `FDS_MAX` descriptors.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(raw_bytes as u32) as _;
+            ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), raw_bytes);
+        }
+    }
+    loop {
+        let flags = libc::MSG_NOSIGNAL | wait.flag();
+        // SAFETY: `message` points to live buffers of the lengths it tells.
+        let sent =
+            unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) } as libc::c_long;
+        match check(sent) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives one packet of at most `max` bytes; `None` when the other end is closed.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    max: usize,
+    wait: Wait,
+) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0_u8; max];
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut control = [0_u64; CONTROL_BYTES / 8];
+    // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES as _;
+    let received = loop {
+        let flags = libc::MSG_CMSG_CLOEXEC | wait.flag();
+        // SAFETY: `message` points to live buffers of the lengths it tells.
+        let received =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) } as libc::c_long;
+        match check(received) {
+            Ok(received) => break received as usize,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    };
+    let mut fds = Vec::new();
+    // SAFETY: the kernel filled `control`; headers lie within `msg_controllen`, and each descriptor in it is new and ours.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let len = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), len);
+                let numbers = data.chunks_exact(size_of::<i32>());
+                let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
+                fds.extend(numbers.map(|bytes| own(i32::from_ne_bytes(bytes))));
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    if received == 0 {
+        return Ok(None);
+    }
+    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut off"));
+    }
+    bytes.truncate(received);
+    Ok(Some((bytes, fds)))
+}
+
+/// What is asked of a descriptor in [`poll`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Bytes to read, or the end.
+    Read,
+    /// Room to write.
+    Write,
+    /// Only that the other end is gone.
+    Gone,
+}
+
+/// Waits until one of `fds` is ready or `limit` has passed. One answer for each.
+pub(crate) fn poll(
+    fds: &[(BorrowedFd<'_>, Interest)],
+    limit: Option<Duration>,
+) -> io::Result<Vec<bool>> {
+    let mut entries: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|(fd, interest)| libc::pollfd {
+            fd: fd.as_fd().as_raw_fd(),
+            events: match interest {
+                Interest::Read => libc::POLLIN,
+                Interest::Write => libc::POLLOUT,
+                Interest::Gone => 0,
+            },
+            revents: 0,
+        })
+        .collect();
+    // Rounded up: a deadline has passed when the call returns for it.
+    let millis = limit.map_or(-1, |limit| limit.as_micros().div_ceil(1000).min(1 << 30) as i32);
+    // SAFETY: `entries` is a live array of the length told.
+    let ready = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, millis) };
+    match check(i64::from(ready)) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
+    }
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    // SAFETY: no pointers are involved.
+    let socket = own(check(i64::from(unsafe {
+        libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
+    }))? as i32);
+    // SAFETY: `ifreq` is plain bytes and integers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `request` is what SIOCSIFFLAGS takes, and it is live.
+    check(i64::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)
+    }))?;
+    Ok(())
+}
+
+/// Lets the async runtime wait for `fd`.
+pub(crate) fn watch(fd: OwnedFd, interest: tokio::io::Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` stays open, and the same file, until the `AsyncFd` that holds it is dropped.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
+    Ok(watched?)
+}

@@ -1,0 +1,95 @@
+//! What holds inside a sandbox and what its handle promises. Fails, and does not skip, where isolation is missing.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "isolation/commands.rs"]
+mod commands;
+#[path = "isolation/endings.rs"]
+mod endings;
+#[path = "isolation/files.rs"]
+mod files;
+#[path = "isolation/programs.rs"]
+mod programs;
+#[path = "isolation/walls.rs"]
+mod walls;
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lapwing_core::{Captured, Command, Limits, Provider, Sandbox, SandboxSpec};
+use lapwing_sandbox::Native;
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    lapwing_sandbox::entry();
+    let native = Native::start().unwrap();
+    let runtime = Arc::new(Runtime::new().unwrap());
+    if let Some(mark) = std::env::args().skip(1).find_map(|argument| endings::mark(&argument)) {
+        return runtime.block_on(endings::hold(native, mark));
+    }
+    if std::env::args().any(|argument| argument == endings::CYCLE) {
+        return runtime.block_on(endings::cycle(native));
+    }
+    let mut suite = Suite { native, runtime, trials: Vec::new() };
+    commands::add(&mut suite);
+    endings::add(&mut suite);
+    files::add(&mut suite);
+    programs::add(&mut suite);
+    walls::add(&mut suite);
+    libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
+}
+
+struct Suite {
+    native: Native,
+    runtime: Arc<Runtime>,
+    trials: Vec<Trial>,
+}
+
+impl Suite {
+    fn test<F>(&mut self, name: &str, body: fn(Native) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (native, runtime) = (self.native.clone(), Arc::clone(&self.runtime));
+        self.trials.push(Trial::test(name, move || {
+            runtime.block_on(body(native));
+            Ok(())
+        }));
+    }
+}
+
+fn spec() -> SandboxSpec {
+    SandboxSpec { hostname: "workstation".to_owned(), ..SandboxSpec::default() }
+}
+
+async fn sandbox(native: &Native) -> Box<dyn Sandbox> {
+    native.create(spec()).await.unwrap()
+}
+
+async fn limited(native: &Native, limits: Limits) -> Box<dyn Sandbox> {
+    native.create(SandboxSpec { limits, ..spec() }).await.unwrap()
+}
+
+fn bash(script: &str) -> Command {
+    Command::new(["bash", "-c", script])
+}
+
+async fn run(sandbox: &dyn Sandbox, script: &str) -> Captured {
+    sandbox.exec(bash(script)).await.unwrap()
+}
+
+/// The output of a script that must succeed, without the last line feed.
+async fn output(sandbox: &dyn Sandbox, script: &str) -> String {
+    let captured = run(sandbox, script).await;
+    let stderr = String::from_utf8_lossy(&captured.stderr).into_owned();
+    assert!(captured.status.success(), "{script}: {:?} {stderr}", captured.status);
+    String::from_utf8(captured.stdout).unwrap().trim_end().to_owned()
+}
+
+/// The error output of a script that must fail.
+async fn refusal(sandbox: &dyn Sandbox, script: &str) -> String {
+    let captured = run(sandbox, script).await;
+    assert!(!captured.status.success(), "{script} was allowed");
+    String::from_utf8_lossy(&captured.stderr).into_owned()
+}
