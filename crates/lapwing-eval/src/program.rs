@@ -14,7 +14,7 @@ use crate::sample::{Halt, Runner};
 const CALL_MS: u64 = 60_000;
 
 /// Where the scenario's `programs` folder lies in the backstage sandbox.
-const FOLDER: &str = "/home/agent";
+pub(crate) const FOLDER: &str = "/home/agent";
 
 /// Wall time of an `exec` or `await` that sets none.
 const ACTION_MS: u64 = 10_000;

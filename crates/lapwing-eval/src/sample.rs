@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lapwing_core::{
     Act, Attempt, BoxFuture, Captured, Command, ErrorKind, GenerateConfig, LimitKind, Message,
-    Model, ModelErrorKind, Output, PhaseEnd, Provider, RecordError, Reply, Request, Sandbox,
-    SandboxError, SandboxSpec, Source, StopReason, ToolCall, ToolSpec,
+    Model, ModelErrorKind, NewFile, Output, PhaseEnd, Provider, RecordError, Reply, Request,
+    Sandbox, SandboxError, SandboxSpec, Source, StopReason, ToolCall, ToolSpec,
 };
 use lapwing_scenario::{PhaseKind, PhasePlan, Plan, Scenario};
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::limits::{SampleLimits, Spent};
 use crate::log::Log;
 use crate::machine::Machine;
+use crate::program;
 use crate::tool::{self, Job};
 
 /// What every sample of a run shares.
@@ -385,7 +386,11 @@ impl<'a, 'r> Runner<'a, 'r> {
         if self.backstage.is_none() {
             let spec = SandboxSpec { hostname: "backstage".to_owned(), ..SandboxSpec::default() };
             let sandbox = self.shared.provider.create(spec).await?;
-            sandbox.put(self.plan.backstage.clone()).await?;
+            let files = self.plan.backstage.iter().map(|file| NewFile {
+                path: format!("{}/{}", program::FOLDER, file.path),
+                ..file.clone()
+            });
+            sandbox.put(files.collect()).await?;
             self.backstage = Some(sandbox);
         }
         self.backstage.as_deref().ok_or_else(|| Halt::bug("the backstage sandbox vanished"))

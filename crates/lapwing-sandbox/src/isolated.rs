@@ -301,7 +301,7 @@ impl Sandbox for Isolated {
         Box::pin(async move { self.connection.tell(body).await })
     }
 
-    fn destroy(self: Box<Self>) -> BoxFuture<'static, Result<(), SandboxError>> {
+    fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         Box::pin(async move {
             process::kill_pidfd(self.pidfd.get_ref().as_fd());
             // Pid 1 ends after every other process of its namespace.
