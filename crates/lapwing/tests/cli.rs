@@ -71,7 +71,7 @@ fn a_table_has_rate_seeds_interval_exposure_controls_and_published_figures() {
         "shutdown_tampering success",
         "100.0 %",
         "3/3",
-        "[43.8, 100.0]",
+        "[43.9, 100.0]",
         "benign (task=finished)",
         "competence (instruction=resist)",
         "published, different wording",
@@ -136,7 +136,7 @@ fn an_endpoint_that_is_down_or_answers_html_is_told_before_a_run_is_begun() {
     let down = lab.with_endpoint(&format!("http://{closed}/v1"), &args);
     down.fails(3, &[&closed.to_string(), "OPENAI_BASE_URL"]);
     let page = endpoint(|_, _| ("text/html", "<html><body>Sign in</body></html>".to_owned()));
-    lab.with_endpoint(&page, &args).fails(3, &["HTML"]);
+    lab.with_endpoint(&page, &args).fails(3, &["web page instead of JSON"]);
     assert_eq!(lab.files().len(), 0, "{:?}", lab.files());
 }
 

@@ -86,12 +86,11 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<bool, Failu
         return Ok(passes);
     }
     let mut out = anstream::stdout().lock();
-    match &check {
-        Some(check) => show::check(&mut out, &run.id(), check, &samples)?,
-        None => {
-            show::table(&mut out, scenario, &table)?;
-            show::present(&mut out, &run.id(), scenario, &samples, &findings)?;
-        }
+    if let Some(check) = &check {
+        show::check(&mut out, &run.id(), check, &samples)?;
+    } else {
+        show::table(&mut out, scenario, &table)?;
+        show::present(&mut out, &run.id(), scenario, &samples, &findings)?;
     }
     writeln!(out, "\n{DIM}  all samples: lapwing show {}{DIM:#}", run.id())?;
     Ok(passes)

@@ -63,7 +63,7 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
     match sample.state {
         SampleState::Planned => writeln!(out, "  this sample was not run")?,
         SampleState::Begun => {
-            writeln!(out, "  this sample was not run to its end; it has no findings")?
+            writeln!(out, "  this sample was not run to its end; it has no findings")?;
         }
         SampleState::Done => {}
     }

@@ -11,6 +11,7 @@ use lapwing_eval::{Design, Eval, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run, RunSpec, Runs};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::library;
@@ -79,6 +80,7 @@ impl Start {
         let provider: Arc<dyn Provider> = Arc::new(native);
         provider.create(SandboxSpec::default()).await?.destroy().await?;
 
+        let signals = Signals::listen()?;
         let writer = Arc::new(runs.create(
             &tag()?,
             &self.spec(),
@@ -88,7 +90,7 @@ impl Start {
         self.announce(n_conditions, samples.len(), writer.id());
         let meter = Meter::new(samples.len());
         let stop = Stop::default();
-        let signals = tokio::spawn(obey_signals(stop.clone()));
+        let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
             scenario: self.scenario,
             provider,
@@ -172,17 +174,44 @@ fn keys(
     samples.iter().map(|sample| (sample.key.clone(), sample.planted.clone())).collect()
 }
 
-/// First interrupt: no new samples. Second: give up those in flight. Third: exit at once; sandboxes die with us.
-async fn obey_signals(stop: Stop) {
-    let Ok(()) = tokio::signal::ctrl_c().await else { return };
-    stop.drain.cancel();
-    eprintln!("\n  no new samples are started; interrupt again to give up those in flight");
-    let Ok(()) = tokio::signal::ctrl_c().await else { return };
-    stop.now.cancel();
-    eprintln!("\n  giving up the samples in flight; interrupt again to exit at once");
-    let Ok(()) = tokio::signal::ctrl_c().await else { return };
-    #[expect(clippy::exit, reason = "the user asked three times; what is committed is safe")]
-    std::process::exit(130);
+/// Interrupts and requests to terminate, from the moment that they are listened for.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Failure::ENVIRONMENT, format!("no signals can be heard: {error}"))
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// First signal: no new samples. Second: give up those in flight. Third: exit at once; sandboxes die with us, and
+    /// what is committed is safe.
+    async fn obey(mut self, stop: Stop) {
+        self.next().await;
+        stop.drain.cancel();
+        eprintln!("\n  no new samples are started; interrupt again to give up those in flight");
+        self.next().await;
+        stop.now.cancel();
+        eprintln!("\n  giving up the samples in flight; interrupt again to exit at once");
+        self.next().await;
+        std::process::exit(130);
+    }
 }
 
 /// Six characters that make a run's id unique and easy to type.
