@@ -40,6 +40,7 @@ pub(crate) fn enter() {
 }
 
 fn run() -> io::Result<()> {
+    process::close_inherited()?;
     process::set_name(c"init")?;
     // Away from the terminal: an interrupt there is for the harness, which may want to end its samples first.
     process::new_session()?;

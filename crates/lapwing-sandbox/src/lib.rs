@@ -1,4 +1,24 @@
-//! Isolation for commands that a model runs.
+//! Isolation for commands that a model runs: the native back end for Linux.
+//!
+//! ```text
+//! harness --socket--> launcher            this binary again: no arguments, no environment, one thread
+//!    |                    | clone3        new user, pid, network, mount, ipc, uts and cgroup namespaces
+//!    +----socket------> pid 1             one per sandbox; no exec; its own /proc, tmpfs and loopback
+//!    +----pipes------------ | fork        a shim that adopts orphans, then the command: no capability,
+//!                         command         no new privileges, resource limits, a filter of system calls
+//! ```
+//!
+//! - [`entry`] comes first in `main`, then [`Native::start`], before keys are read and threads start: what runs inside a
+//!   sandbox descends from the launcher and never holds memory of the harness.
+//! - The user inside is 1000, and outside the harness's own or, for root, one that belongs to nobody. It is never 0.
+//! - Of the host only `/usr` is visible, read-only and without `/usr/local`, and what resolves its links. All that is
+//!   writable lies on one tmpfs, whose size and number of files are limited, and which a manifest covers.
+//! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host.
+//! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
+//!
+//! Limits on processes, disk, files and the memory of *one* process hold by the kernel. The memory of all processes of
+//! a sandbox together is not limited: that takes a cgroup, which an ordinary user does not have. All sandboxes share
+//! the host's kernel, so code that breaks the kernel breaks out.
 
 mod capture;
 mod channel;

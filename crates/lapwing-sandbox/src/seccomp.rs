@@ -177,3 +177,79 @@ fn on(number: c_long, body: &[sock_filter]) -> Vec<sock_filter> {
     let skip = test(IF_EQUAL, number as u32, 0, body.len() as u8);
     [&[skip], body].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
+
+    /// What the kernel would make of a call.
+    fn verdict(architecture: u32, number: c_long, arguments: [u64; 3]) -> u32 {
+        let mut data = vec![number as u32, architecture, 0, 0];
+        data.extend(arguments.iter().flat_map(|value| [*value as u32, (value >> 32) as u32]));
+        let program = filter();
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let step = program[at];
+            let holds = match step.code {
+                LOAD => {
+                    loaded = data[step.k as usize / 4];
+                    at += 1;
+                    continue;
+                }
+                RETURN => return step.k,
+                IF_EQUAL => loaded == step.k,
+                IF_AT_LEAST => loaded >= step.k,
+                IF_ANY_BIT => loaded & step.k != 0,
+                code => unreachable!("no instruction has code {code}"),
+            };
+            at += 1 + usize::from(if holds { step.jt } else { step.jf });
+        }
+    }
+
+    fn call(number: c_long, arguments: [u64; 3]) -> u32 {
+        verdict(ARCHITECTURE, number, arguments)
+    }
+
+    #[test]
+    fn every_refused_call_fails_and_ordinary_ones_do_not() {
+        for number in REFUSED {
+            assert_eq!(call(*number, [0; 3]), error(libc::EPERM), "{number}");
+        }
+        for number in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_exit_group] {
+            assert_eq!(call(number, [0; 3]), ALLOWED, "{number}");
+        }
+    }
+
+    #[test]
+    fn other_interfaces_to_the_kernel_are_closed() {
+        assert_eq!(verdict(0x4000_0003, libc::SYS_read, [0; 3]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(call(c_long::from(X32) + libc::SYS_read, [0; 3]), error(libc::ENOSYS));
+        assert_eq!(call(libc::SYS_clone3, [0; 3]), error(libc::ENOSYS));
+    }
+
+    #[test]
+    fn arguments_decide_about_namespaces_terminals_and_sockets() {
+        let (refused, no_family) = (error(libc::EPERM), error(libc::EAFNOSUPPORT));
+        let flags = |flags: i32| u64::from(flags.cast_unsigned());
+        let (family, vsock) = (flags(libc::AF_INET6), flags(libc::AF_VSOCK));
+        let netlink = flags(libc::AF_NETLINK);
+        for (number, arguments, expected) in [
+            (libc::SYS_clone, [flags(libc::CLONE_VM | libc::SIGCHLD), 0, 0], ALLOWED),
+            (libc::SYS_clone, [flags(libc::CLONE_NEWUSER | libc::SIGCHLD), 0, 0], refused),
+            (libc::SYS_unshare, [flags(libc::CLONE_FILES), 0, 0], ALLOWED),
+            (libc::SYS_unshare, [flags(libc::CLONE_NEWNET), 0, 0], refused),
+            (libc::SYS_ioctl, [1, libc::TCGETS, 0], ALLOWED),
+            (libc::SYS_ioctl, [1, libc::TIOCSTI, 0], refused),
+            (libc::SYS_ioctl, [1, libc::TIOCLINUX, 0], refused),
+            (libc::SYS_socket, [family, 1, 0], ALLOWED),
+            (libc::SYS_socket, [vsock, 1, 0], no_family),
+            (libc::SYS_socketpair, [vsock, 1, 0], no_family),
+            (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_ROUTE)], ALLOWED),
+            (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_AUDIT)], no_family),
+        ] {
+            assert_eq!(call(number, arguments), expected, "{number} {arguments:?}");
+        }
+    }
+}

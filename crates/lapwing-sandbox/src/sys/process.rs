@@ -271,8 +271,13 @@ pub(crate) fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
     close_range(kept + 1, u32::MAX)
 }
 
+/// Closes what a careless parent left open. Call before anything is opened here.
+pub(crate) fn close_inherited() -> io::Result<()> {
+    close_range(3, u32::MAX)
+}
+
 fn close_range(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: no memory is involved; callers are children that use none of these descriptors again.
+    // SAFETY: no memory is involved; callers are children that own none of these descriptors, or use none again.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
     Ok(())
 }
