@@ -106,6 +106,7 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
     };
     if let Err(error) = process::adopt_orphans() {
         report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
+        process::exit(1);
     }
     let command = match process::fork() {
         Ok(Fork::Child) => {
@@ -113,6 +114,8 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
                 report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
                 process::exit(1);
             }
+            // Told here, as the command itself may kill the shim before that could.
+            report(Report::Pid(std::process::id().cast_signed()));
             execute(run, stdio)
         }
         Ok(Fork::Parent(pid)) => pid,
@@ -121,21 +124,19 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
             process::exit(1);
         }
     };
-    report(Report::Pid(command));
     if process::close_all_but(reports.as_fd()).is_err() {
         process::exit(1);
     }
     loop {
-        match process::wait_any() {
-            Some((pid, status)) if pid == command => {
-                let bytes = Report::Ended(status).to_bytes();
-                if reports.write_all(&bytes).is_err() {
-                    process::exit(1);
-                }
-            }
-            Some(_) => (),
-            None => std::thread::sleep(Duration::from_hours(1)),
+        let Some((pid, status)) = process::wait_for_end() else {
+            std::thread::sleep(Duration::from_hours(1));
+            continue;
+        };
+        // Before it is reaped: a shim killed in between leaves the status to pid 1.
+        if pid == command && reports.write_all(&Report::Ended(status).to_bytes()).is_err() {
+            process::exit(1);
         }
+        process::reap_one(pid);
     }
 }
 

@@ -149,18 +149,26 @@ impl Job {
         while ready(&self.reports) {
             let mut bytes = [0; Report::BYTES];
             match self.reports.read(&mut bytes) {
-                Ok(Report::BYTES) => match Report::from_bytes(&bytes) {
-                    Some(Report::Pid(pid)) => self.command = Some(pid),
-                    Some(Report::Ended(status)) => self.end = Some(Reply::Ended { status }),
-                    Some(Report::Unconfined(errno)) => {
-                        let cause = io::Error::from_raw_os_error(errno).to_string();
-                        self.end = Some(Reply::Failed { cause });
-                    }
-                    None => (),
-                },
+                Ok(Report::BYTES) => self.take(Report::from_bytes(&bytes)),
                 _ => return,
             }
         }
+    }
+
+    fn take(&mut self, report: Option<Report>) {
+        let end = match report {
+            Some(Report::Pid(pid)) => {
+                self.command = Some(pid);
+                return;
+            }
+            Some(Report::Ended(status)) => Reply::Ended { status },
+            Some(Report::Unconfined(errno)) => {
+                Reply::Failed { cause: io::Error::from_raw_os_error(errno).to_string() }
+            }
+            None => return,
+        };
+        // A command that could not be confined ends too, and the first report tells why.
+        self.end.get_or_insert(end);
     }
 
     fn note(&mut self, ended: &[(i32, ExitStatus)]) {

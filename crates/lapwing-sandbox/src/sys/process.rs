@@ -61,21 +61,43 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Waits until a child has ended, and leaves it to be taken by [`reap_one`]. `None` when there is no child.
+pub(crate) fn wait_for_end() -> Option<(i32, ExitStatus)> {
+    loop {
+        // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+        // SAFETY: `info` is live.
+        let found = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
+        match check(i64::from(found)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(_) => return None,
+            Ok(_) => {
+                // SAFETY: waitid fills these fields for every child that has ended.
+                let (pid, value) = unsafe { (info.si_pid(), info.si_status()) };
+                let status = if info.si_code == libc::CLD_EXITED {
+                    ExitStatus::Exit { code: value }
+                } else {
+                    ExitStatus::Signal { signal: value }
+                };
+                return Some((pid, status));
+            }
+        }
+    }
+}
+
+/// Takes the ended child `pid` away.
+pub(crate) fn reap_one(pid: i32) {
+    // SAFETY: the status may be null.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) };
+}
+
 /// A child that has ended: its id and how; `None` when none has.
 pub(crate) fn reap() -> Option<(i32, ExitStatus)> {
-    wait_for_child(libc::WNOHANG)
-}
-
-/// Waits for the next child to end; `None` when there is no child.
-pub(crate) fn wait_any() -> Option<(i32, ExitStatus)> {
-    wait_for_child(0)
-}
-
-fn wait_for_child(flags: i32) -> Option<(i32, ExitStatus)> {
     loop {
         let mut status = 0;
         // SAFETY: `status` is a live integer.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, flags | libc::__WALL) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
         match check(i64::from(pid)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             Ok(pid) if pid > 0 => return Some((pid as i32, exit_status(status))),

@@ -213,6 +213,8 @@ async fn processes(native: Native) {
     let sandbox = sandbox(&native).await;
     sandbox.start("worker", Command::new(["sleep", "1000"])).await.unwrap();
     let pid = sandbox.services().await.unwrap()[0].pid;
+    // It is the service from its start, and its program from a moment later.
+    output(&*sandbox, &format!("until grep -q sleep /proc/{pid}/cmdline; do :; done")).await;
     let mut session = sandbox.open(bash("echo $$; exec cat")).await.unwrap();
     let shell: u32 =
         String::from_utf8(session.receive().await.unwrap()).unwrap().trim().parse().unwrap();
