@@ -7,6 +7,7 @@ use lapwing_scenario::Diagnostic;
 use lapwing_store::StoreError;
 
 use crate::render::{BOLD, ERROR};
+use crate::transcript::harmless;
 
 /// A message for the user, and an exit code.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ impl Failure {
         Self { code, message: message.into(), help: None }
     }
 
+    /// Whoever read the output has gone, as `head` does: that is no fault, and nobody is left to tell.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.code == 0
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -44,12 +50,17 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ERROR}error:{ERROR:#} {}", self.message)?;
+        write!(f, "{ERROR}error:{ERROR:#} {}", harmless_lines(&self.message))?;
         if let Some(help) = &self.help {
             write!(f, "\n  {BOLD}help:{BOLD:#} {help}")?;
         }
         Ok(())
     }
+}
+
+/// A message may quote a server or a file: nothing in it may reach the terminal as a control character.
+fn harmless_lines(message: &str) -> String {
+    message.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 impl From<StoreError> for Failure {
@@ -103,6 +114,9 @@ impl From<Diagnostic> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self { code: 0, message: String::new(), help: None };
+        }
         Self::new(Self::ENVIRONMENT, format!("the output cannot be written: {error}"))
     }
 }

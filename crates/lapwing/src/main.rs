@@ -6,6 +6,7 @@ mod failure;
 mod library;
 mod progress;
 mod render;
+mod tables;
 mod transcript;
 
 use std::process::ExitCode;
@@ -31,7 +32,9 @@ fn main() -> ExitCode {
     match command::run(args) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !failure.is_silent() {
+                eprintln!("{failure}");
+            }
             ExitCode::from(failure.code)
         }
     }

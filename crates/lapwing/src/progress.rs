@@ -2,95 +2,92 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anstream::eprintln;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::Progress;
 
+use crate::render::count;
+
+/// Nothing sensible can be said about the time left before this many samples are done.
+const ENOUGH: usize = 3;
+
+/// A bar on a terminal; elsewhere a line at every tenth.
 pub(crate) struct Meter {
     bar: ProgressBar,
     seen: RefCell<Seen>,
-    is_terminal: bool,
 }
 
-#[derive(Default)]
 struct Seen {
+    begun: Instant,
+    planned: usize,
+    done: usize,
     present: usize,
     errors: usize,
-    tenths: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(n_samples: usize) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let target =
-            if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(n_samples as u64), target);
-        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // Nothing sensible can be said before a few samples are done.
-            let _ = if state.pos() < 3 {
-                write!(out, "estimating")
-            } else {
-                write!(out, "{} left", HumanDuration(state.eta()))
-            };
+    pub(crate) fn new(planned: usize) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::with_draw_target(Some(planned as u64), ProgressDrawTarget::stderr())
+        } else {
+            ProgressBar::hidden()
         };
-        if let Ok(style) =
-            ProgressStyle::with_template("  {bar:24} {pos}/{len} samples  {per_sec}  {msg}  {left}")
-        {
-            bar.set_style(style.with_key("left", left).progress_chars("━╸ "));
+        if let Ok(style) = ProgressStyle::with_template("  {bar:24} {msg}") {
+            bar.set_style(style.progress_chars("━╸ "));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
-        let meter = Self { bar, seen: RefCell::default(), is_terminal };
-        meter.describe();
-        meter
+        let seen = Seen { begun: Instant::now(), planned, done: 0, present: 0, errors: 0 };
+        bar.set_message(seen.describe());
+        Self { bar, seen: RefCell::new(seen) }
     }
 
     pub(crate) fn see(&self, progress: &Progress) {
-        match progress {
-            Progress::Started => {}
-            Progress::Finished { findings, .. } => {
-                self.count(findings);
-                self.bar.inc(1);
-                self.describe();
-                self.print_tenth();
-            }
+        let Progress::Finished { findings, .. } = progress else { return };
+        let mut seen = self.seen.borrow_mut();
+        let tenths = seen.tenths();
+        seen.count(findings);
+        self.bar.set_position(seen.done as u64);
+        self.bar.set_message(seen.describe());
+        if self.bar.is_hidden() && seen.tenths() > tenths {
+            eprintln!("  {}", seen.describe());
         }
     }
 
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
 
-    fn count(&self, findings: &[Finding]) {
-        let has = |outcome| findings.iter().any(|finding: &Finding| finding.outcome == outcome);
-        let mut seen = self.seen.borrow_mut();
-        seen.present += usize::from(has(Outcome::Present));
-        seen.errors += usize::from(has(Outcome::Error));
+impl Seen {
+    fn count(&mut self, findings: &[Finding]) {
+        let has = |outcome| findings.iter().any(|finding| finding.outcome == outcome);
+        self.done += 1;
+        self.present += usize::from(has(Outcome::Present));
+        self.errors += usize::from(has(Outcome::Error));
     }
 
-    fn describe(&self) {
-        let seen = self.seen.borrow();
-        let errors = if seen.errors == 1 { "error" } else { "errors" };
-        self.bar.set_message(format!("{} present, {} {errors}", seen.present, seen.errors));
+    fn tenths(&self) -> usize {
+        self.done * 10 / self.planned.max(1)
     }
 
-    /// Where no terminal shows the bar, a line at every tenth.
-    fn print_tenth(&self) {
-        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default().max(1));
-        let tenth = done * 10 / all;
-        let mut seen = self.seen.borrow_mut();
-        if self.is_terminal || tenth == seen.tenths {
-            return;
-        }
-        seen.tenths = tenth;
-        eprintln!(
-            "  {done}/{all} samples  {:.1}/s  {} present, {} errors  {} left",
-            self.bar.per_sec(),
-            seen.present,
-            seen.errors,
-            HumanDuration(self.bar.eta()),
+    fn describe(&self) -> String {
+        let Self { planned, done, present, .. } = self;
+        let mut line = format!(
+            "{done}/{planned} samples, {present} with a finding, {}",
+            count(self.errors, "error")
         );
+        if self.done >= ENOUGH {
+            let elapsed = self.begun.elapsed();
+            let rate = self.done as f64 / elapsed.as_secs_f64();
+            line += &format!(", {rate:.1}/s");
+            if done < planned {
+                let left = elapsed.mul_f64((planned - done) as f64 / self.done as f64);
+                line += &format!(", {} left", HumanDuration(left));
+            }
+        }
+        line
     }
 }

@@ -19,9 +19,12 @@ use lapwing_core::{
 };
 use serde_json::{Map, Value};
 
+use crate::render::mark;
 use page::{Extent, Page};
 use style::{BROKEN, CITED, PLAIN, QUIET, STRONG};
 use text::{Cell, inline};
+
+pub(crate) use text::harmless;
 
 /// How a transcript is shown.
 #[derive(Clone, Copy, Debug)]
@@ -241,16 +244,17 @@ impl Transcript<'_> {
         }
         self.page.heading("findings")?;
         for finding in findings {
-            let (mark, style) = match finding.outcome {
-                Outcome::Present => ('◆', CITED),
-                Outcome::Absent => ('◇', PLAIN),
+            let style = match finding.outcome {
+                Outcome::Present => CITED,
+                Outcome::Absent => PLAIN,
                 Outcome::Unexposed
                 | Outcome::Unsure
                 | Outcome::Refused
                 | Outcome::Limit
                 | Outcome::Error
-                | Outcome::Ungraded => ('○', QUIET),
+                | Outcome::Ungraded => QUIET,
             };
+            let mark = mark(finding.outcome);
             let name = format!("{} {} · ", finding.behaviour, finding.stage);
             let mut cells = inline(&name, PLAIN);
             cells.extend(inline(finding.outcome.as_str(), style));

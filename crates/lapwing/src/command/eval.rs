@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
-use lapwing_core::GenerateConfig;
+use lapwing_core::{Finding, GenerateConfig, Outcome};
 use lapwing_eval::{Check, SampleLimits, Table, Target};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
@@ -13,11 +13,12 @@ use lapwing_store::{Ending, Run};
 use serde::Serialize;
 
 use super::start::{self, Start};
-use super::{Global, print_json, show};
+use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library::near;
 use crate::render::{BOLD, DIM};
+use crate::tables;
 
 const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted.\n  It says nothing about any model; --model openai/NAME tests one.";
 
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     let native = start::isolation()?;
     let scenario = start::scenario(&args.scenario)?;
     let instrument_check = args.models.is_empty();
-    eprintln!("{BOLD}{}{BOLD:#}: {}", scenario.name(), scenario.title());
+    eprintln!("{BOLD}{}{BOLD:#}: {}", scenario.title(), scenario.description());
     if instrument_check {
         eprintln!("  {INSTRUMENT_CHECK}");
     }
@@ -53,11 +54,10 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         scenario: scenario.clone(),
     };
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
-    let passes = report(&run, &scenario, global)?;
+    let code = report(&run, &scenario, global)?;
     Ok(match ending {
         Ending::Stopped => start::stopped(&run),
-        Ending::Finished if passes => ExitCode::SUCCESS,
-        Ending::Finished => ExitCode::from(Failure::CHECK),
+        Ending::Finished => ExitCode::from(code),
     })
 }
 
@@ -72,28 +72,36 @@ struct Report {
     table: Table,
 }
 
-/// Prints the table or the check, and returns whether the check, if it is one, passes.
-fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<bool, Failure> {
+/// Prints the table or the check, and returns the exit code that it deserves.
+fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure> {
     let spec = run.spec()?;
     let (samples, findings) = (run.samples()?, run.findings(1)?);
     let table = Table::new(scenario, &samples, &findings);
     let check = spec.instrument_check.then(|| Check::new(scenario, &samples, &findings));
-    let passes = check.as_ref().is_none_or(Check::passes);
+    let is_error = |finding: &Finding| finding.outcome == Outcome::Error;
+    let code = match &check {
+        Some(check) if !check.passes() => Failure::CHECK,
+        None if findings.values().all(|findings| findings.iter().all(is_error)) => {
+            Failure::ENVIRONMENT
+        }
+        Some(_) | None => 0,
+    };
     if global.json {
         let (run, scenario) = (run.id(), spec.scenario);
         let instrument_check = spec.instrument_check;
         print_json(&Report { run, scenario, instrument_check, check, table })?;
-        return Ok(passes);
+        return Ok(code);
     }
     let mut out = anstream::stdout().lock();
     if let Some(check) = &check {
-        show::check(&mut out, &run.id(), check, &samples)?;
+        tables::check(&mut out, &run.id(), check, &samples)?;
     } else {
-        show::table(&mut out, scenario, &table)?;
-        show::present(&mut out, &run.id(), scenario, &samples, &findings)?;
+        tables::table(&mut out, scenario, &table)?;
+        tables::present(&mut out, &run.id(), scenario, &samples, &findings)?;
     }
+    tables::missing(&mut out, &run.id(), &findings)?;
     writeln!(out, "\n{DIM}  all samples: lapwing show {}{DIM:#}", run.id())?;
-    Ok(passes)
+    Ok(code)
 }
 
 fn limits(args: &args::Eval) -> SampleLimits {

@@ -12,11 +12,12 @@ use lapwing_store::{Ending, Run};
 use serde_json::json;
 
 use super::start::{self, Start};
-use super::{Global, print_json, show};
+use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
 use crate::render::{BOLD, ERROR, Grid, count, percent};
+use crate::tables;
 
 pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
     let scenarios: Vec<Scenario> =
@@ -24,13 +25,13 @@ pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
     if global.json {
         let rows = scenarios
             .iter()
-            .map(|scenario| json!({ "name": scenario.name(), "title": scenario.title() }));
+            .map(|scenario| json!({ "name": scenario.name(), "title": scenario.title(), "description": scenario.description() }));
         print_json(&rows.collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut grid = Grid::new(&["scenario", "question"]);
+    let mut grid = Grid::new(&["scenario", "what happens in it"]);
     for scenario in &scenarios {
-        grid.row([scenario.name().to_owned(), scenario.title().to_owned()]);
+        grid.row([scenario.name().to_owned(), scenario.description().to_owned()]);
     }
     grid.write(&mut anstream::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
@@ -57,7 +58,7 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{BOLD}{}{BOLD:#}: {}", scenario.name(), scenario.title())?;
+    writeln!(out, "{BOLD}{}{BOLD:#}: {}", scenario.title(), scenario.description())?;
     writeln!(out, "\n  {BOLD}factors{BOLD:#}, the first level is the base")?;
     for factor in scenario.factors() {
         writeln!(out, "    {}: {}", factor.name, factor.levels.join(", "))?;
@@ -169,7 +170,7 @@ fn report(
         return Ok(code);
     }
     let mut out = anstream::stdout().lock();
-    show::check(&mut out, &run.id(), &check, &samples)?;
+    tables::check(&mut out, &run.id(), &check, &samples)?;
     let caught = mutations.total() - uncaught.len();
     writeln!(out, "  {caught} of {} are noticed.", count(mutations.total(), "rule mutation"))?;
     for mutation in &uncaught {

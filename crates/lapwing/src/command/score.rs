@@ -9,11 +9,12 @@ use lapwing_scenario::{Folder, Scenario};
 use lapwing_store::{Run, SampleState};
 use serde_json::json;
 
-use super::{Global, print_json, show, start};
+use super::{Global, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
 use crate::render::count;
+use crate::tables;
 
 pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failure> {
     let run = global.runs.find(&args.run)?;
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
-    show::table(&mut out, &scenario, &table)?;
+    tables::table(&mut out, &scenario, &table)?;
     writeln!(
         out,
         "\n  scoring {scoring} of {id}: {} scored, {} differ from scoring {last}",

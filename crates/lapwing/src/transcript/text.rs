@@ -26,6 +26,11 @@ pub(super) fn lines(text: &str, style: Style) -> Vec<Vec<Cell>> {
     text.split('\n').map(|line| inline(line, style)).collect()
 }
 
+/// `text` as one line without styles, for messages and tables that quote what a model, tool or server said.
+pub(crate) fn harmless(text: &str) -> String {
+    inline(text, style::PLAIN).iter().map(|cell| cell.character).collect()
+}
+
 /// `text` as one line, line feeds made visible like all other control characters.
 pub(super) fn inline(text: &str, style: Style) -> Vec<Cell> {
     let mut cells: Vec<Cell> = Vec::with_capacity(text.len());

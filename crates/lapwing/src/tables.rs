@@ -1,0 +1,305 @@
+//! Tables that several commands print: rates by condition, findings with their evidence, the instrument check.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use lapwing_core::{Finding, Outcome};
+use lapwing_eval::{Check, Confusion, Row, Table};
+use lapwing_scenario::{Published, Scenario};
+use lapwing_store::SampleRow;
+
+use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, percent};
+use crate::transcript::harmless;
+
+/// Findings listed below a table, and mismatches below a check; the rest is in `lapwing show RUN`.
+const LISTED: usize = 10;
+
+/// The table of a run: one block a model, behaviour and stage, one line a condition.
+pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> io::Result<()> {
+    let mut blocks: Vec<(&Row, Vec<&Row>)> = Vec::new();
+    for row in &table.rows {
+        let of_block = |(first, _): &&mut (&Row, Vec<&Row>)| {
+            (&first.model, &first.behaviour, first.stage) == (&row.model, &row.behaviour, row.stage)
+        };
+        match blocks.iter_mut().find(of_block) {
+            Some((_, rows)) => rows.push(row),
+            None => blocks.push((row, vec![row])),
+        }
+    }
+    for (first, rows) in blocks {
+        let model = &first.model;
+        writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
+        let mut grid = Grid::new(&[
+            "condition",
+            "rate",
+            "k/n",
+            "seeds",
+            "95 % interval",
+            "exposed",
+            "excluded",
+            "bounds",
+            "published, different wording",
+        ]);
+        for row in &rows {
+            grid.row(cells(scenario, row));
+        }
+        grid.write(out)?;
+        notes(out, &rows)?;
+    }
+    writeln!(
+        out,
+        "\n{DIM}  rate: present / (present + absent + refused), clustered by seed where a seed repeats. bounds: all excluded samples absent, or present.\n  Published figures are context: other models, wording and harness.{DIM:#}"
+    )
+}
+
+/// What the scenario declares impossible, and whether it happened all the same.
+fn notes(out: &mut dyn Write, rows: &[&Row]) -> io::Result<()> {
+    for row in rows {
+        let Some(why) = &row.impossible else { continue };
+        if row.rate.is_some_and(|rate| rate.present > 0) {
+            writeln!(
+                out,
+                "  {ERROR}{}:{ERROR:#} declared impossible ({why}), and yet it was found",
+                row.label
+            )?;
+        } else {
+            writeln!(out, "{DIM}  n/a in {}: {why}{DIM:#}", row.label)?;
+        }
+    }
+    Ok(())
+}
+
+fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
+    let n_of = |outcome| row.outcomes.get(&outcome).copied().unwrap_or_default();
+    // Of a sample that failed nobody can tell whether it would have reached the situation.
+    let exposed = n_of(Outcome::Present) + n_of(Outcome::Absent);
+    let told = exposed + n_of(Outcome::Unexposed);
+    let excluded: Vec<String> = Outcome::ALL
+        .into_iter()
+        .filter(|outcome| !outcome.counts() && n_of(*outcome) > 0)
+        .map(|outcome| format!("{outcome} {}", n_of(outcome)))
+        .collect();
+    let dash = || "–".to_owned();
+    let rate = match (&row.rate, &row.impossible) {
+        (Some(rate), None) => percent(rate.estimate),
+        (Some(rate), Some(_)) if rate.present > 0 => percent(rate.estimate),
+        (_, Some(_)) => "n/a".to_owned(),
+        (None, None) => dash(),
+    };
+    let interval = match &row.rate {
+        Some(rate) => rate.interval.map_or_else(|| "needs 10 seeds".to_owned(), interval),
+        None => dash(),
+    };
+    [
+        row.label.clone(),
+        rate,
+        row.rate.map_or_else(dash, |rate| format!("{}/{}", rate.present, rate.n)),
+        row.rate.map_or_else(dash, |rate| rate.clusters.to_string()),
+        interval,
+        if told == 0 { dash() } else { format!("{exposed}/{told}") },
+        if excluded.is_empty() { dash() } else { excluded.join(", ") },
+        crate::render::interval(row.bounds),
+        published(scenario, row),
+    ]
+}
+
+/// The published figures for a row: each by name if they are few, else their range.
+fn published(scenario: &Scenario, row: &Row) -> String {
+    let is_for_row = |published: &&Published| {
+        (&published.behaviour, published.stage) == (&row.behaviour, row.stage)
+            && published.condition == row.condition.levels
+    };
+    let all: Vec<&Published> = scenario.published().iter().filter(is_for_row).collect();
+    if all.is_empty() {
+        return "–".to_owned();
+    }
+    if all.len() <= 2 {
+        let named = all
+            .iter()
+            .map(|published| format!("{} {}", published.model, percent(published.figure.rate())));
+        return named.collect::<Vec<_>>().join(", ");
+    }
+    let rates = all.iter().map(|published| published.figure.rate());
+    let lowest = rates.clone().fold(f64::INFINITY, f64::min);
+    let highest = rates.fold(f64::NEG_INFINITY, f64::max);
+    format!("{} to {}, {} figures", percent(lowest), percent(highest), all.len())
+}
+
+/// Every present finding, as far as they are few, with the command that shows its evidence.
+pub(crate) fn present(
+    out: &mut dyn Write,
+    run: &str,
+    scenario: &Scenario,
+    samples: &[SampleRow],
+    findings: &BTreeMap<u64, Vec<Finding>>,
+) -> io::Result<()> {
+    let mut grid = Grid::new(&["finding", "condition", "seed", "events", "evidence"]);
+    let mut n_present = 0;
+    for sample in samples {
+        let of_sample = findings.get(&sample.number).into_iter().flatten();
+        for finding in of_sample.filter(|finding| finding.outcome == Outcome::Present) {
+            n_present += 1;
+            if n_present > LISTED {
+                continue;
+            }
+            let cited: Vec<String> =
+                finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
+            grid.row([
+                format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
+                scenario.describe(&sample.key.condition),
+                sample.key.seed.to_string(),
+                format!("#{}", cited.join(" #")),
+                format!("lapwing show {run} {}", sample.number),
+            ]);
+        }
+    }
+    if n_present == 0 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    grid.write(out)?;
+    if n_present > LISTED {
+        writeln!(out, "{DIM}  and {} more{DIM:#}", n_present - LISTED)?;
+    }
+    Ok(())
+}
+
+/// Why samples have no verdict: each reason once, with an example.
+pub(crate) fn missing(
+    out: &mut dyn Write,
+    run: &str,
+    findings: &BTreeMap<u64, Vec<Finding>>,
+) -> io::Result<()> {
+    let mut reasons: Vec<(Outcome, &str, Vec<u64>)> = Vec::new();
+    for (sample, findings) in findings {
+        let undecided = findings
+            .iter()
+            .find(|finding| !finding.outcome.counts() && finding.outcome != Outcome::Unexposed);
+        let Some(finding) = undecided else { continue };
+        let reason = finding.reason.as_deref().unwrap_or("no reason is given");
+        match reasons
+            .iter_mut()
+            .find(|(outcome, known, _)| (*outcome, *known) == (finding.outcome, reason))
+        {
+            Some((_, _, samples)) => samples.push(*sample),
+            None => reasons.push((finding.outcome, reason, vec![*sample])),
+        }
+    }
+    reasons.sort_by_key(|(_, _, samples)| std::cmp::Reverse(samples.len()));
+    if !reasons.is_empty() {
+        writeln!(out, "\n  {BOLD}without a verdict{BOLD:#}")?;
+    }
+    for (outcome, reason, samples) in reasons.iter().take(LISTED) {
+        writeln!(
+            out,
+            "  {} {outcome} in {}: {}\n    lapwing show {run} {}",
+            mark(*outcome),
+            count(samples.len(), "sample"),
+            harmless(reason),
+            samples[0],
+        )?;
+    }
+    Ok(())
+}
+
+/// The instrument check: what each policy planted, what was found, and every difference.
+pub(crate) fn check(
+    out: &mut dyn Write,
+    run: &str,
+    check: &Check,
+    samples: &[SampleRow],
+) -> io::Result<()> {
+    writeln!(out, "\n  {BOLD}planted and found, by behaviour{BOLD:#}")?;
+    let mut grid =
+        Grid::new(&["behaviour", "stage", "planted", "found as planted", "found otherwise"]);
+    for confusion in &check.confusion {
+        for (planted, found) in &confusion.counts {
+            let all: u64 = found.values().sum();
+            let exact = found.get(planted).copied().unwrap_or_default();
+            grid.row([
+                confusion.behaviour.clone(),
+                confusion.stage.to_string(),
+                format!("{} {planted}", mark(*planted)),
+                format!("{exact}/{all}"),
+                otherwise(confusion, *planted),
+            ]);
+        }
+    }
+    grid.write(out)?;
+    writeln!(out, "\n  {BOLD}by policy{BOLD:#}")?;
+    policies(check, samples).write(out)?;
+    for mismatch in check.mismatches.iter().take(LISTED) {
+        let found = mismatch.found.map_or("nothing", Outcome::as_str);
+        let reason = mismatch
+            .reason
+            .as_ref()
+            .map(|reason| format!(" ({})", harmless(reason)))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "  {ERROR}differs:{ERROR:#} {} {} {}: planted {}, found {found}{reason}\n           lapwing show {run} {}",
+            mismatch.policy, mismatch.behaviour, mismatch.stage, mismatch.planted, mismatch.sample,
+        )?;
+    }
+    if check.mismatches.len() > LISTED {
+        writeln!(out, "  and {} more differences", check.mismatches.len() - LISTED)?;
+    }
+    if !check.unfinished.is_empty() {
+        writeln!(
+            out,
+            "  {ERROR}not run to the end:{ERROR:#} {}",
+            count(check.unfinished.len(), "sample")
+        )?;
+    }
+    let verdict = if check.passes() { "exact" } else { "NOT exact" };
+    writeln!(
+        out,
+        "\n  {BOLD}The instrument is {verdict}{BOLD:#} on {}.",
+        count(check.samples, "sample")
+    )
+}
+
+fn otherwise(confusion: &Confusion, planted: Outcome) -> String {
+    let found = confusion.counts.get(&planted).into_iter().flatten();
+    let others: Vec<String> = found
+        .filter(|(found, _)| **found != planted)
+        .map(|(found, n)| format!("{found} {n}"))
+        .collect();
+    if others.is_empty() { "–".to_owned() } else { others.join(", ") }
+}
+
+fn policies(check: &Check, samples: &[SampleRow]) -> Grid {
+    let mut names: Vec<&str> = Vec::new();
+    for sample in samples.iter().filter(|sample| sample.planted.is_some()) {
+        if !names.contains(&sample.key.model.as_str()) {
+            names.push(&sample.key.model);
+        }
+    }
+    let mut grid = Grid::new(&["policy", "samples", "as planted", "plants, in the base condition"]);
+    for name in names {
+        let of_policy: Vec<&SampleRow> =
+            samples.iter().filter(|sample| sample.key.model == name).collect();
+        let differs = |sample: &&&SampleRow| {
+            check.unfinished.contains(&sample.number)
+                || check.mismatches.iter().any(|mismatch| mismatch.sample == sample.number)
+        };
+        let planted = of_policy.first().and_then(|sample| sample.planted.as_ref());
+        let acts: Vec<String> = planted
+            .into_iter()
+            .flatten()
+            .filter(|planted| planted.outcome != Outcome::Absent)
+            .map(|planted| match planted.outcome {
+                Outcome::Present => format!("{} {}", planted.behaviour, planted.stage),
+                other => format!("{} {} {other}", planted.behaviour, planted.stage),
+            })
+            .collect();
+        let n_exact = of_policy.len() - of_policy.iter().filter(differs).count();
+        grid.row([
+            name.to_owned(),
+            of_policy.len().to_string(),
+            n_exact.to_string(),
+            if acts.is_empty() { "nothing".to_owned() } else { acts.join(", ") },
+        ]);
+    }
+    grid
+}
