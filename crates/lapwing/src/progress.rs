@@ -74,20 +74,17 @@ impl Seen {
     }
 
     fn describe(&self) -> String {
-        let Self { planned, done, present, .. } = self;
-        let mut line = format!(
+        let Self { begun, planned, done, present, errors } = self;
+        let so_far = format!(
             "{done}/{planned} samples, {present} with a finding, {}",
-            count(self.errors, "error")
+            count(*errors, "error")
         );
-        if self.done >= ENOUGH {
-            let elapsed = self.begun.elapsed();
-            let rate = self.done as f64 / elapsed.as_secs_f64();
-            line += &format!(", {rate:.1}/s");
-            if done < planned {
-                let left = elapsed.mul_f64((planned - done) as f64 / self.done as f64);
-                line += &format!(", {} left", HumanDuration(left));
-            }
+        if *done < ENOUGH {
+            return so_far;
         }
-        line
+        let elapsed = begun.elapsed();
+        let rate = *done as f64 / elapsed.as_secs_f64();
+        let left = elapsed.mul_f64((planned - done) as f64 / *done as f64);
+        format!("{so_far}, {rate:.1}/s, {} left", HumanDuration(left))
     }
 }
