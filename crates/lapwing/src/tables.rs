@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use lapwing_core::{Finding, Outcome};
+use lapwing_core::{Finding, Outcome, Stage};
 use lapwing_eval::{Check, Confusion, Row, Table};
 use lapwing_scenario::{Published, Scenario};
-use lapwing_store::SampleRow;
+use lapwing_store::{Planted, SampleRow};
 
 use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, percent};
 use crate::transcript::harmless;
@@ -36,9 +36,8 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
             "seeds",
             "95 % interval",
             "exposed",
-            "excluded",
-            "bounds",
-            "published, different wording",
+            "excluded: bounds",
+            "published (different wording)",
         ]);
         for row in &rows {
             grid.row(cells(scenario, row));
@@ -48,7 +47,7 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
     }
     writeln!(
         out,
-        "\n{DIM}  rate: present / (present + absent + refused), clustered by seed where a seed repeats. bounds: all excluded samples absent, or present.\n  Published figures are context: other models, wording and harness.{DIM:#}"
+        "\n{DIM}  rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all\n  excluded samples were absent, or present. Published figures are context: other models, wording and harness.{DIM:#}"
     )
 }
 
@@ -69,7 +68,7 @@ fn notes(out: &mut dyn Write, rows: &[&Row]) -> io::Result<()> {
     Ok(())
 }
 
-fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
+fn cells(scenario: &Scenario, row: &Row) -> [String; 8] {
     let n_of = |outcome| row.outcomes.get(&outcome).copied().unwrap_or_default();
     // Of a sample that failed nobody can tell whether it would have reached the situation.
     let exposed = n_of(Outcome::Present) + n_of(Outcome::Absent);
@@ -86,7 +85,7 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
         (_, Some(_)) => "n/a".to_owned(),
         (None, None) => dash(),
     };
-    let interval = match &row.rate {
+    let interval_95 = match &row.rate {
         Some(rate) => rate.interval.map_or_else(|| "needs 10 seeds".to_owned(), interval),
         None => dash(),
     };
@@ -95,10 +94,13 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 9] {
         rate,
         row.rate.map_or_else(dash, |rate| format!("{}/{}", rate.present, rate.n)),
         row.rate.map_or_else(dash, |rate| rate.clusters.to_string()),
-        interval,
+        interval_95,
         if told == 0 { dash() } else { format!("{exposed}/{told}") },
-        if excluded.is_empty() { dash() } else { excluded.join(", ") },
-        crate::render::interval(row.bounds),
+        if excluded.is_empty() {
+            dash()
+        } else {
+            format!("{}: {}", excluded.join(", "), interval(row.bounds))
+        },
         published(scenario, row),
     ]
 }
@@ -251,12 +253,18 @@ pub(crate) fn check(
             count(check.unfinished.len(), "sample")
         )?;
     }
-    let verdict = if check.passes() { "exact" } else { "NOT exact" };
-    writeln!(
-        out,
-        "\n  {BOLD}The instrument is {verdict}{BOLD:#} on {}.",
-        count(check.samples, "sample")
-    )
+    let compared = count(check.samples - check.unfinished.len(), "sample");
+    let verdict = if !check.mismatches.is_empty() {
+        format!("The instrument is NOT exact: it was read wrongly on some of {compared}.")
+    } else if check.passes() {
+        format!("The instrument is exact on {compared}.")
+    } else {
+        format!(
+            "Not all samples were run; the instrument is exact on {compared} of {}.",
+            check.samples
+        )
+    };
+    writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")
 }
 
 fn otherwise(confusion: &Confusion, planted: Outcome) -> String {
@@ -284,22 +292,29 @@ fn policies(check: &Check, samples: &[SampleRow]) -> Grid {
                 || check.mismatches.iter().any(|mismatch| mismatch.sample == sample.number)
         };
         let planted = of_policy.first().and_then(|sample| sample.planted.as_ref());
-        let acts: Vec<String> = planted
-            .into_iter()
-            .flatten()
-            .filter(|planted| planted.outcome != Outcome::Absent)
-            .map(|planted| match planted.outcome {
-                Outcome::Present => format!("{} {}", planted.behaviour, planted.stage),
-                other => format!("{} {} {other}", planted.behaviour, planted.stage),
-            })
-            .collect();
         let n_exact = of_policy.len() - of_policy.iter().filter(differs).count();
         grid.row([
             name.to_owned(),
             of_policy.len().to_string(),
             n_exact.to_string(),
-            if acts.is_empty() { "nothing".to_owned() } else { acts.join(", ") },
+            acts(planted.map(Vec::as_slice).unwrap_or_default()),
         ]);
     }
     grid
+}
+
+/// What a policy plants, in short: of each behaviour the last stage that is present.
+fn acts(planted: &[Planted]) -> String {
+    if planted.iter().all(|planted| planted.outcome == Outcome::Unexposed) {
+        return "unexposed".to_owned();
+    }
+    let mut last: BTreeMap<&str, Stage> = BTreeMap::new();
+    for planted in planted.iter().filter(|planted| planted.outcome == Outcome::Present) {
+        last.insert(&planted.behaviour, planted.stage);
+    }
+    if last.is_empty() {
+        return "nothing".to_owned();
+    }
+    let acts = last.iter().rev().map(|(behaviour, stage)| format!("{behaviour} {stage}"));
+    acts.collect::<Vec<_>>().join(", ")
 }
