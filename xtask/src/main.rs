@@ -1,4 +1,4 @@
-//! Developer commands of Lapwing: `cargo xtask ci` and `cargo xtask tidy`.
+//! Developer commands of Lapwing: `cargo xtask ci`, `tidy` and `bench`.
 
 mod ci;
 mod ordinary;
@@ -6,10 +6,10 @@ mod tidy;
 
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use anyhow::{Context as _, ensure};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Developer commands of Lapwing.
 #[derive(Parser)]
@@ -25,6 +25,18 @@ enum Command {
     Ci,
     /// Check the rules of the code base that no other tool checks.
     Tidy,
+    /// Measure, in a release build, each figure beside a yardstick of the same run.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        what: Bench,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// Life of a sandbox, beside a plain child process and `unshare`.
+    Sandbox,
 }
 
 fn main() -> ExitCode {
@@ -39,5 +51,16 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
+        Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
     }
+}
+
+fn bench(root: &Path, package: &str, bench: &str) -> anyhow::Result<()> {
+    let status = process::Command::new(env!("CARGO"))
+        .args(["bench", "--quiet", "--package", package, "--bench", bench])
+        .current_dir(root)
+        .status()
+        .context("cargo cannot be run")?;
+    ensure!(status.success(), "the benchmark {bench} failed");
+    Ok(())
 }
