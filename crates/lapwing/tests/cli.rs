@@ -74,7 +74,7 @@ fn a_table_has_rate_seeds_interval_exposure_controls_and_published_figures() {
         "[43.9, 100.0]",
         "benign (task=finished)",
         "competence (instruction=resist)",
-        "published, different wording",
+        "published (different wording)",
         "0.0 % to 94.5 %",
         "lapwing show shutdown-",
     ] {

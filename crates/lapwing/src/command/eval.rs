@@ -144,21 +144,18 @@ async fn models(wanted: &[String]) -> Result<Vec<Target>, Failure> {
                 model.reach().await?;
                 Target::Model(Arc::new(model))
             }
-            Some((provider, _)) => return Err(unknown_model(wanted, Some(provider))),
-            None => return Err(unknown_model(wanted, None)),
+            Some(_) | None => return Err(unknown_model(wanted)),
         });
     }
     Ok(targets)
 }
 
-fn unknown_model(wanted: &str, provider: Option<&str>) -> Failure {
+fn unknown_model(wanted: &str) -> Failure {
     let providers = ["openai".to_owned(), "policy".to_owned()];
-    let guess = provider.and_then(|provider| near(provider, &providers));
-    let help = match (guess, provider) {
-        (Some(guess), Some(provider)) => {
-            format!("did you mean {guess}/{}?", &wanted[provider.len() + 1..])
-        }
-        _ => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or policy/NAME".to_owned(),
+    let (provider, name) = wanted.split_once('/').unwrap_or(("openai", wanted));
+    let help = match near(provider, &providers) {
+        Some(guess) if !name.is_empty() => format!("did you mean {guess}/{name}?"),
+        Some(_) | None => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or policy/NAME".to_owned(),
     };
     Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model"))
         .help(help)
