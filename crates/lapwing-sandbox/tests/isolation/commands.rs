@@ -1,9 +1,11 @@
 //! Commands, sessions and services.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lapwing_core::{Command, ExitStatus, Limits, SandboxError};
 use lapwing_sandbox::Native;
+use tokio::time::timeout;
 
 use crate::{Suite, bash, limited, output, run, sandbox};
 
@@ -25,6 +27,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("processes_lists_commands_and_services_only", processes);
     suite.test("a_fork_bomb_is_held_and_the_sandbox_survives", fork_bomb);
     suite.test("one_process_cannot_take_more_memory_than_the_limit", memory);
+    suite.test("the_time_limit_holds_where_something_stops_every_new_process", stopped);
     suite.test("killing_everything_leaves_pid_1_and_the_status_exact", kill_all);
 }
 
@@ -263,4 +266,16 @@ async fn kill_all(native: Native) {
         Some(ExitStatus::Signal { signal: 9 })
     );
     assert_eq!(output(&*sandbox, "echo alive").await, "alive");
+}
+
+async fn stopped(native: Native) {
+    let sandbox = sandbox(&native).await;
+    let stopper = Command::new(["perl", "-e", "while (1) { kill STOP => -1 }"]);
+    sandbox.start("stopper", stopper).await.unwrap();
+    let limited = || sandbox.exec(Command { limit_ms: 50, ..bash("sleep 1000") });
+    for _ in 0..20 {
+        // Were the limit lost, this would wait for ever.
+        let captured = timeout(Duration::from_mins(1), limited()).await.unwrap().unwrap();
+        assert_eq!(captured.status, ExitStatus::TimeLimit);
+    }
 }
