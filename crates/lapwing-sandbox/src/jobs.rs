@@ -48,13 +48,9 @@ impl Jobs {
         &mut self,
         id: u64,
         run: &Run,
-        input: Option<OwnedFd>,
+        input: OwnedFd,
         confinement: &Confinement,
     ) -> io::Result<[OwnedFd; 2]> {
-        let input = match input {
-            Some(input) => input,
-            None => File::open("/dev/null")?.into(),
-        };
         let (output_end, output) = socket::pipe()?;
         let (error_end, error) = socket::pipe()?;
         self.start(id, run, &Stdio { input, output, error }, confinement)?;

@@ -28,6 +28,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("a_fork_bomb_is_held_and_the_sandbox_survives", fork_bomb);
     suite.test("one_process_cannot_take_more_memory_than_the_limit", memory);
     suite.test("the_time_limit_holds_where_something_stops_every_new_process", stopped);
+    suite.test("nothing_inside_can_lay_out_the_standard_input_of_others", without_dev);
     suite.test("killing_everything_leaves_pid_1_and_the_status_exact", kill_all);
 }
 
@@ -278,4 +279,17 @@ async fn stopped(native: Native) {
         let captured = timeout(Duration::from_mins(1), limited()).await.unwrap().unwrap();
         assert_eq!(captured.status, ExitStatus::TimeLimit);
     }
+}
+
+async fn without_dev(native: Native) {
+    let sandbox = sandbox(&native).await;
+    output(&*sandbox, "mv /dev /tmp/dev && mkdir /dev && echo mine > /dev/null").await;
+    let captured = sandbox.exec(Command::new(["cat"])).await.unwrap();
+    assert_eq!(
+        (captured.status, captured.stdout.as_slice()),
+        (ExitStatus::Exit { code: 0 }, &[][..])
+    );
+    sandbox.start("worker", bash("echo said; exit 3")).await.unwrap();
+    assert_eq!(sandbox.wait("worker", 60_000).await.unwrap(), Some(ExitStatus::Exit { code: 3 }));
+    assert_eq!(output(&*sandbox, "cat /dev/null").await, "mine");
 }
