@@ -35,7 +35,10 @@ struct Complaint {
 /// The fault of an exchange with `url`, if it can be told without reading a completion.
 pub(crate) fn of_exchange(url: &str, exchange: &Exchange) -> Option<Fault> {
     if let Some(error) = &exchange.broken {
-        return Some(Fault { error: error.clone(), retry: Retry::After(None) });
+        // Too long, and as long the next time.
+        let lasting = error.kind == ModelErrorKind::Malformed;
+        let retry = if lasting { Retry::Never } else { Retry::After(None) };
+        return Some(Fault { error: error.clone(), retry });
     }
     let status = exchange.status.unwrap_or_default();
     let body = serde_json::from_slice(&exchange.body).unwrap_or(Value::Null);

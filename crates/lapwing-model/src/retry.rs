@@ -59,7 +59,7 @@ impl RetryConfig {
         let doubled = self.first_pause.saturating_mul(1 << (failed - 1).min(20));
         let pause = doubled.min(self.longest_pause).mul_f64(0.5 + 0.5 * jitter(body, failed));
         let pause = pause.max(asked.unwrap_or_default());
-        (elapsed + pause < self.total_limit).then_some(pause)
+        (elapsed.saturating_add(pause) < self.total_limit).then_some(pause)
     }
 }
 
@@ -109,6 +109,7 @@ mod tests {
         assert_eq!(config.pause(AT_ONCE, 8, Duration::ZERO, b""), None);
         assert_eq!(config.pause(AT_ONCE, 1, seconds(1800), b""), None);
         assert_eq!(config.pause(Retry::After(Some(seconds(3600))), 1, seconds(0), b""), None);
+        assert_eq!(config.pause(Retry::After(Some(Duration::MAX)), 1, seconds(1), b""), None);
         assert_eq!(config.pause(Retry::Never, 1, Duration::ZERO, b""), None);
     }
 }

@@ -14,6 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// would damage them.
 const SHORTEST_SECRET: usize = 8;
 
+/// Longest answer that is kept. A completion with log-probabilities of every token stays far below it.
+const LONGEST_ANSWER: usize = 64 << 20;
+
 /// An answer, as far as it came.
 pub(crate) struct Exchange {
     pub(crate) status: Option<u16>,
@@ -90,8 +93,17 @@ impl Transport {
             broken: None,
             millis: 0,
         };
-        if let Err(error) = receive(request.timeout(limit), &mut exchange).await {
-            exchange.broken = Some(self.explain(url, &error, limit, exchange.body.len()));
+        match receive(request.timeout(limit), &mut exchange).await {
+            Ok(Received::Whole) => (),
+            Ok(Received::TooLong) => {
+                let message = format!(
+                    "the answer of {url} is longer than {LONGEST_ANSWER} bytes; is it an OpenAI-compatible API?"
+                );
+                exchange.broken = Some(ModelError { kind: ModelErrorKind::Malformed, message });
+            }
+            Err(error) => {
+                exchange.broken = Some(self.explain(url, &error, limit, exchange.body.len()));
+            }
         }
         self.scrub(&mut exchange.body);
         exchange.millis = started.elapsed().as_millis() as u64;
@@ -144,15 +156,28 @@ impl Transport {
     }
 }
 
-async fn receive(request: RequestBuilder, exchange: &mut Exchange) -> Result<(), reqwest::Error> {
+/// Whether an answer was read to its end.
+enum Received {
+    Whole,
+    TooLong,
+}
+
+async fn receive(
+    request: RequestBuilder,
+    exchange: &mut Exchange,
+) -> Result<Received, reqwest::Error> {
     let mut response = request.send().await?;
     exchange.status = Some(response.status().as_u16());
     text(response.headers(), CONTENT_TYPE.as_str()).clone_into(&mut exchange.content_type);
     exchange.retry_after = retry_after(response.headers());
     while let Some(chunk) = response.chunk().await? {
-        exchange.body.extend_from_slice(&chunk);
+        let room = LONGEST_ANSWER - exchange.body.len();
+        exchange.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok(Received::TooLong);
+        }
     }
-    Ok(())
+    Ok(Received::Whole)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

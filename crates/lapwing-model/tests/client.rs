@@ -157,6 +157,24 @@ async fn tool_arguments_and_reasoning_are_kept_exactly_as_sent() {
 }
 
 #[tokio::test]
+async fn odd_tool_calls_do_not_cost_the_answer() {
+    let rows = [
+        ("null", 0),
+        ("{}", 0),
+        (r#""""#, 0),
+        ("[null]", 1),
+        (r#"[{"id": "x", "type": "custom"}, {"function": null}]"#, 2),
+    ];
+    for (calls, count) in rows {
+        let message = format!(r#"{{"content": "text", "tool_calls": {calls}}}"#);
+        let output = output(&format!(r#"{{"choices": [{{"message": {message}}}]}}"#)).await;
+        assert_eq!(output.message.text(), "text", "{calls}");
+        assert_eq!(output.message.tool_calls().count(), count, "{calls}");
+        assert!(output.message.tool_calls().all(|call| call.name.is_empty()), "{calls}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_a_filtered_answer_with_its_text() {
     let output = output(include_str!("wire/refusal.json")).await;
     assert_eq!(output.message, Message::assistant("I cannot help with that."));
@@ -296,6 +314,17 @@ async fn a_cut_answer_is_kept_as_far_as_it_came_and_repeated() {
     let error = reply.attempts[0].error.as_ref().unwrap();
     assert!(error.contains("broke off after 5 bytes"), "{error}");
     assert!(reply.result.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_and_not_asked_for_again() {
+    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat((64 << 20) + 1));
+    let (reply, requests) = ask(vec![endless]).await;
+    assert_eq!((requests.len(), reply.attempts.len()), (1, 1));
+    assert_eq!(reply.attempts[0].response.len(), 64 << 20);
+    let error = reply.result.unwrap_err();
+    assert_eq!(error.kind, ModelErrorKind::Malformed);
+    assert!(error.message.contains("is longer than"), "{error}");
 }
 
 #[tokio::test]

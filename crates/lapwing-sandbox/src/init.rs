@@ -26,12 +26,13 @@ const PIDS_MIN: u64 = 4096;
 /// Serves until the sandbox ends.
 pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
     match set_up(creation) {
-        Ok((children, programs)) => {
+        Ok(Prepared { children, null, programs }) => {
             let confinement =
                 Confinement { limits: creation.limits.clone(), filter: seccomp::filter() };
             let supervisor = Supervisor {
                 socket,
                 children,
+                null,
                 programs,
                 jobs: Jobs::default(),
                 helpers: Helpers::new(creation.limits.disk_bytes),
@@ -46,7 +47,14 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
     }
 }
 
-fn set_up(creation: &Creation) -> Result<(File, Programs), (Step, io::Error)> {
+/// What pid 1 opens while nothing else runs inside.
+struct Prepared {
+    children: File,
+    null: File,
+    programs: Programs,
+}
+
+fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let at = |step: Step| move |error| (step, error);
     process::set_umask(0o022);
     process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
@@ -65,14 +73,17 @@ fn set_up(creation: &Creation) -> Result<(File, Programs), (Step, io::Error)> {
     let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
     root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
     let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
-    let children = process::child_events().map_err(at(Step::Supervisor))?;
-    Ok((File::from(children), programs))
+    let children = process::child_events().map_err(at(Step::Supervisor))?.into();
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs })
 }
 
 struct Supervisor {
     socket: OwnedFd,
     /// Readable when a child has ended.
     children: File,
+    /// `/dev/null`, opened before a command could lay out something else at that path.
+    null: File,
     programs: Programs,
     jobs: Jobs,
     helpers: Helpers,
@@ -178,7 +189,9 @@ impl Supervisor {
         let failed = |error: io::Error| Reply::Failed { cause: error.to_string() };
         match body {
             Body::Exec(run) => {
-                let started = self.jobs.exec(id, &run, fds.into_iter().next(), &self.confinement);
+                let input = fds.into_iter().next().map_or_else(|| self.null(), Ok);
+                let started =
+                    input.and_then(|input| self.jobs.exec(id, &run, input, &self.confinement));
                 self.started(id, started)
             }
             Body::Open(run) => {
@@ -231,10 +244,13 @@ impl Supervisor {
         }
     }
 
+    fn null(&self) -> io::Result<OwnedFd> {
+        self.null.try_clone().map(OwnedFd::from)
+    }
+
     /// A service is a child of pid 1 itself, so that its status is exact whatever is done to it.
     fn start_service(&mut self, name: String, run: &Run) -> io::Result<()> {
-        let null = || fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-        let stdio = Stdio { input: null()?.into(), output: null()?.into(), error: null()?.into() };
+        let stdio = Stdio { input: self.null()?, output: self.null()?, error: self.null()? };
         match process::fork()? {
             Fork::Child => command::serve(run, &stdio, &self.confinement),
             Fork::Parent(pid) => {

@@ -48,13 +48,9 @@ impl Jobs {
         &mut self,
         id: u64,
         run: &Run,
-        input: Option<OwnedFd>,
+        input: OwnedFd,
         confinement: &Confinement,
     ) -> io::Result<[OwnedFd; 2]> {
-        let input = match input {
-            Some(input) => input,
-            None => File::open("/dev/null")?.into(),
-        };
         let (output_end, output) = socket::pipe()?;
         let (error_end, error) = socket::pipe()?;
         self.start(id, run, &Stdio { input, output, error }, confinement)?;
@@ -211,21 +207,21 @@ impl Job {
         self.state = State::Killing;
         self.deadline = now + KILL_PAUSE;
         let table = processes::table();
-        let mut family = processes::descendants(&table, self.shim);
-        if self.shim_gone
-            && self.end.is_none()
-            && let Some(command) = self.command
-        {
-            family = processes::descendants(&table, command);
-            family.push(command);
-        }
+        let family = match self.command {
+            _ if !self.shim_gone => processes::descendants(&table, self.shim),
+            Some(command) if self.end.is_none() => {
+                [processes::descendants(&table, command), vec![command]].concat()
+            }
+            // The ids of what has been reaped may be others' by now.
+            Some(_) | None => Vec::new(),
+        };
         if !family.is_empty() {
             family.into_iter().for_each(process::kill);
             return None;
         }
         if self.command.is_none() && self.end.is_none() {
-            // The shim has not come so far yet: its command is still to be forked.
-            self.read_reports();
+            // The shim was too slow, or something stopped it. A command that it forked meanwhile tells its id or ends.
+            process::kill(self.shim);
             return None;
         }
         self.finish();

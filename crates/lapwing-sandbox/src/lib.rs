@@ -16,9 +16,13 @@
 //! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host.
 //! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
 //!
-//! Limits on processes, disk, files and the memory of *one* process hold by the kernel. The memory of all processes of
-//! a sandbox together is not limited: that takes a cgroup, which an ordinary user does not have. All sandboxes share
-//! the host's kernel, so code that breaks the kernel breaks out.
+//! Limits on processes, disk, files and the address space of *one* process hold by the kernel. The memory of all
+//! processes of a sandbox together is not limited, nor is what lies in no address space, as memory files and shared
+//! segments do: that takes a cgroup, which an ordinary user does not have. All sandboxes share the host's kernel, so code
+//! that breaks the kernel breaks out.
+//!
+//! Commands have the uid of shims and helpers, so they can stop or kill them. Requests for commands end all the same: one
+//! whose shim was stopped at its time limit, as if it had run past it. A manifest can be delayed so, and made to fail.
 
 mod capture;
 mod channel;

@@ -18,7 +18,7 @@ use crate::files::{self, Outcome};
 const ROOTS: [&str; 2] = ["/", "/usr/local"];
 /// Longest path. Nested directories could otherwise make a manifest of any size.
 const PATH_BYTES: usize = 16 * 1024;
-/// All paths together.
+/// All paths together, those that links point to included.
 const PATHS_BYTES: usize = 64 << 20;
 /// Longest path that the kernel takes at once, with room for what stands before it.
 const REACH_BYTES: usize = 3000;
@@ -83,14 +83,7 @@ impl Walk {
             return Ok(());
         }
         let bytes = path.as_os_str().as_bytes();
-        self.paths_bytes += bytes.len();
-        if bytes.len() > PATH_BYTES || self.paths_bytes > PATHS_BYTES {
-            return Err(format!(
-                "the paths of the tree are too long to list: one has {} bytes, all so far {}",
-                bytes.len(),
-                self.paths_bytes,
-            ));
-        }
+        self.count(bytes)?;
         let mut entry = Entry {
             kind: EntryKind::Special,
             mode: metadata.mode() & 0o7777,
@@ -104,13 +97,28 @@ impl Walk {
         } else if metadata.is_symlink() {
             let Ok(target) = fs::read_link(reachable) else { return Ok(()) };
             entry.kind = EntryKind::Symlink;
-            entry.target = Some(escape::to_text(target.as_os_str().as_bytes()));
+            let target = target.as_os_str().as_bytes();
+            self.count(target)?;
+            entry.target = Some(escape::to_text(target));
         } else if metadata.is_file() {
             entry.kind = EntryKind::File;
             entry.size = metadata.len();
             entry.digest = self.digest(reachable, metadata.len());
         }
         self.entries.insert(escape::to_text(bytes), entry);
+        Ok(())
+    }
+
+    /// Counts a path that becomes part of the manifest.
+    fn count(&mut self, path: &[u8]) -> Result<(), String> {
+        self.paths_bytes += path.len();
+        if path.len() > PATH_BYTES || self.paths_bytes > PATHS_BYTES {
+            return Err(format!(
+                "the paths of the tree are too long to list: one has {} bytes, all so far {}",
+                path.len(),
+                self.paths_bytes,
+            ));
+        }
         Ok(())
     }
 

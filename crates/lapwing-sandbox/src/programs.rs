@@ -1,6 +1,7 @@
 //! The inside end of programs: their clients connect to pid 1, say what was called, and wait for the answer.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -70,7 +71,10 @@ impl Programs {
                 events.extend(call.advance(&self.names));
             }
         }
-        self.calls.retain(|call| !matches!(call.state, State::Over));
+        for over in self.calls.extract_if(.., |call| matches!(call.state, State::Over)) {
+            // Closing alone does not tell the client while a helper, which was forked before, holds a copy.
+            let _ = over.stream.shutdown(Shutdown::Both);
+        }
         if *accept && self.calls.len() < CALLS {
             self.accept();
         }

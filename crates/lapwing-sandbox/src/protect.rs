@@ -7,7 +7,8 @@ use std::path::{Component, Path};
 
 use crate::sys::mount::{self, Access, Tree};
 
-/// Makes `paths` read-only. Fails with the path and the reason.
+/// Makes `paths` read-only. What is open for writing already stays so, as does a protected directory to a process that
+/// works in it: protect before commands run. Fails with the path and the reason.
 pub(crate) fn protect(paths: &[String]) -> Result<(), String> {
     paths.iter().try_for_each(|path| {
         protect_path(Path::new(path)).map_err(|error| format!("{path}: {error}"))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lapwing_core::SampleKey;
@@ -51,9 +52,13 @@ impl Runs {
         fs::create_dir_all(&self.dir).map_err(|error| StoreError::io(&self.dir, &error))?;
         let id = format!("{}-{tag}", spec.scenario);
         let path = self.path(&id);
-        if path.exists() {
-            return Err(StoreError::io(&path, &"there is a run of this name already"));
-        }
+        // Whoever makes the file owns it, and may remove it: another process may want the same name now.
+        fs::File::create_new(&path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                StoreError::io(&path, &"there is a run of this name already")
+            }
+            _ => StoreError::io(&path, &error),
+        })?;
         RunWriter::create(id, &path, spec, folder, samples)
     }
 
@@ -122,7 +127,7 @@ impl Runs {
     fn ids(&self) -> Result<Vec<String>, StoreError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(StoreError::io(&self.dir, &error)),
         };
         let mut ids = Vec::new();

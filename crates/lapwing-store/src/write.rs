@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use lapwing_core::{BoxFuture, Digest, Event, Finding, RecordError, Recorder, SampleKey};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
 use crate::spec::{Ending, Planted, RunSpec};
@@ -39,7 +39,7 @@ enum Write {
 }
 
 impl RunWriter {
-    /// Creates the run file at `path` with its settings, scenario folder and planned samples, in one transaction.
+    /// Fills the new, empty run file at `path` with its settings, scenario folder and planned samples, in one transaction.
     pub(crate) fn create(
         id: String,
         path: &Path,
@@ -47,14 +47,14 @@ impl RunWriter {
         folder: &BTreeMap<String, Vec<u8>>,
         samples: &[(SampleKey, Option<Vec<Planted>>)],
     ) -> Result<Self, StoreError> {
-        let connection =
-            Connection::open(path).map_err(|error| StoreError::sqlite(path, &error))?;
-        let begun = begin(&connection, spec, folder, samples);
-        if let Err(error) = begun {
-            drop(connection);
+        let begun = Connection::open(path).and_then(|connection| {
+            begin(&connection, spec, folder, samples)?;
+            Ok(connection)
+        });
+        let connection = begun.map_err(|error| {
             runs::remove(path);
-            return Err(StoreError::sqlite(path, &error));
-        }
+            StoreError::sqlite(path, &error)
+        })?;
         let (jobs, queue) = channel();
         let path = path.to_owned();
         let thread = std::thread::Builder::new()
@@ -77,7 +77,7 @@ impl RunWriter {
         self.ask(Write::Finish { sample, findings }).await
     }
 
-    /// Ends the run and leaves a plain read-only file.
+    /// Ends the run and leaves a plain read-only file, unless someone reads it just now.
     pub async fn seal(mut self, ending: Ending, at_ms: u64) -> Result<(), RecordError> {
         let sealed = self.ask(Write::End { ending, at_ms }).await;
         if let Some(thread) = self.thread.take() {
@@ -220,12 +220,23 @@ impl Write {
     }
 }
 
+/// Leaves one plain read-only file. While someone reads it SQLite keeps its log: everything is in the file all the same,
+/// and the next scoring makes it plain.
 fn close(connection: Connection, path: &Path) -> Result<(), StoreError> {
-    connection
+    let plain = connection
         .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;")
-        .and_then(|()| connection.close().map_err(|(_, error)| error))
+        .map_or_else(
+            |error| match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy) => Ok(false),
+                _ => Err(error),
+            },
+            |()| Ok(true),
+        );
+    let closed = connection.close().map_err(|(_, error)| error);
+    let plain = plain
+        .and_then(|plain| closed.map(|()| plain))
         .map_err(|error| StoreError::sqlite(path, &error))?;
-    runs::set_read_only(path, true)
+    if plain { runs::set_read_only(path, true) } else { Ok(()) }
 }
 
 pub(crate) fn insert_findings(
@@ -271,9 +282,13 @@ pub(crate) fn add_scoring(
     findings: &[(u64, Vec<Finding>)],
 ) -> Result<i64, StoreError> {
     runs::set_read_only(path, false)?;
-    let added = append(path, at_ms, scenario, findings);
-    runs::set_read_only(path, true)?;
-    added.map_err(|error| StoreError::sqlite(path, &error))
+    match append(path, at_ms, scenario, findings) {
+        Ok((connection, scoring)) => close(connection, path).map(|()| scoring),
+        Err(error) => {
+            runs::set_read_only(path, true)?;
+            Err(StoreError::sqlite(path, &error))
+        }
+    }
 }
 
 fn append(
@@ -281,7 +296,7 @@ fn append(
     at_ms: u64,
     scenario: Digest,
     findings: &[(u64, Vec<Finding>)],
-) -> rusqlite::Result<i64> {
+) -> rusqlite::Result<(Connection, i64)> {
     let mut connection = Connection::open(path)?;
     let transaction = connection.transaction()?;
     transaction.execute(
@@ -293,5 +308,5 @@ fn append(
         insert_findings(&transaction, scoring, *sample, findings)?;
     }
     transaction.commit()?;
-    Ok(scoring)
+    Ok((connection, scoring))
 }

@@ -171,3 +171,45 @@ fn a_run_that_cannot_be_begun_leaves_no_file() {
     assert!(error.to_string().contains("file"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_run_is_sealed_while_someone_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = create(dir.path(), "a");
+    let reader = Runs::new(dir.path()).find("tea-a").unwrap();
+    wait(async {
+        writer.record(1, vec![event(1)]).await.unwrap();
+        writer.seal(Ending::Finished, 5).await.unwrap();
+    });
+    assert_eq!(reader.state().unwrap(), RunState::Ended(Ending::Finished));
+    drop(reader);
+
+    let copy = dir.path().join("copy.lapwing");
+    fs::copy(dir.path().join("tea-a.lapwing"), &copy).unwrap();
+    assert_eq!(Run::open(&copy).unwrap().events(1).unwrap(), [event(1)]);
+}
+
+#[test]
+fn a_scoring_leaves_one_plain_file_of_a_run_that_was_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = create(dir.path(), "a");
+    let reader = Runs::new(dir.path()).find("tea-a").unwrap();
+    wait(writer.seal(Ending::Stopped, 5)).unwrap();
+    reader.add_scoring(9, Digest::of(b"folder"), &[]).unwrap();
+
+    let bytes = fs::read(dir.path().join("tea-a.lapwing")).unwrap();
+    // Versions of the file format for writing and reading: 1 is without a write-ahead log.
+    assert_eq!(bytes[18..20], [1, 1]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tea-a.lapwing");
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    let error = Runs::new(dir.path()).create("a", &spec(), &BTreeMap::new(), &[]).err().unwrap();
+    assert!(error.to_string().contains("there is a run of this name already"), "{error}");
+    assert!(!path.exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}

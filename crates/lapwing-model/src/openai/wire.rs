@@ -36,17 +36,18 @@ struct WireMessage {
     #[serde(default)]
     refusal: Value,
     #[serde(default)]
-    tool_calls: Option<Vec<WireCall>>,
+    tool_calls: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct WireCall {
     #[serde(default)]
     id: Value,
+    #[serde(default)]
     function: WireFunction,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct WireFunction {
     #[serde(default)]
     name: Value,
@@ -110,13 +111,7 @@ pub(super) fn read(body: &[u8]) -> Result<Output, String> {
     let message: WireMessage = serde_json::from_str(raw).map_err(|error| error.to_string())?;
     let usage = usage(&completion.usage);
     let refusal = message.refusal.as_str().filter(|text| !text.is_empty());
-    let calls: Vec<_> = message
-        .tool_calls
-        .iter()
-        .flatten()
-        .enumerate()
-        .map(|(i, call)| tool_call(i, call))
-        .collect();
+    let calls = tool_calls(message.tool_calls.as_deref());
     let stop = match refusal {
         Some(_) => StopReason::ContentFilter,
         None => stop_reason(&choice.finish_reason, !calls.is_empty()),
@@ -154,6 +149,17 @@ fn content(content: &Value) -> Option<String> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
     };
     (!text.is_empty()).then_some(text)
+}
+
+/// The calls in a list; one that is odd is a call without a name, so that it is answered and not lost.
+fn tool_calls(list: Option<&RawValue>) -> Vec<ToolCall> {
+    let list: Vec<&RawValue> =
+        list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default();
+    list.into_iter()
+        .map(|call| serde_json::from_str(call.get()).unwrap_or_default())
+        .enumerate()
+        .map(|(index, call)| tool_call(index, &call))
+        .collect()
 }
 
 fn tool_call(index: usize, call: &WireCall) -> ToolCall {

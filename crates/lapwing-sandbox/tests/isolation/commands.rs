@@ -1,9 +1,11 @@
 //! Commands, sessions and services.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lapwing_core::{Command, ExitStatus, Limits, SandboxError};
 use lapwing_sandbox::Native;
+use tokio::time::timeout;
 
 use crate::{Suite, bash, limited, output, run, sandbox};
 
@@ -25,6 +27,8 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("processes_lists_commands_and_services_only", processes);
     suite.test("a_fork_bomb_is_held_and_the_sandbox_survives", fork_bomb);
     suite.test("one_process_cannot_take_more_memory_than_the_limit", memory);
+    suite.test("the_time_limit_holds_where_something_stops_every_new_process", stopped);
+    suite.test("nothing_inside_can_lay_out_the_standard_input_of_others", without_dev);
     suite.test("killing_everything_leaves_pid_1_and_the_status_exact", kill_all);
 }
 
@@ -263,4 +267,29 @@ async fn kill_all(native: Native) {
         Some(ExitStatus::Signal { signal: 9 })
     );
     assert_eq!(output(&*sandbox, "echo alive").await, "alive");
+}
+
+async fn stopped(native: Native) {
+    let sandbox = sandbox(&native).await;
+    let stopper = Command::new(["perl", "-e", "while (1) { kill STOP => -1 }"]);
+    sandbox.start("stopper", stopper).await.unwrap();
+    let limited = || sandbox.exec(Command { limit_ms: 50, ..bash("sleep 1000") });
+    for _ in 0..20 {
+        // Were the limit lost, this would wait for ever.
+        let captured = timeout(Duration::from_mins(1), limited()).await.unwrap().unwrap();
+        assert_eq!(captured.status, ExitStatus::TimeLimit);
+    }
+}
+
+async fn without_dev(native: Native) {
+    let sandbox = sandbox(&native).await;
+    output(&*sandbox, "mv /dev /tmp/dev && mkdir /dev && echo mine > /dev/null").await;
+    let captured = sandbox.exec(Command::new(["cat"])).await.unwrap();
+    assert_eq!(
+        (captured.status, captured.stdout.as_slice()),
+        (ExitStatus::Exit { code: 0 }, &[][..])
+    );
+    sandbox.start("worker", bash("echo said; exit 3")).await.unwrap();
+    assert_eq!(sandbox.wait("worker", 60_000).await.unwrap(), Some(ExitStatus::Exit { code: 3 }));
+    assert_eq!(output(&*sandbox, "cat /dev/null").await, "mine");
 }

@@ -19,6 +19,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("manifest_and_get_agree_on_names_that_are_no_text", odd_names);
     suite.test("manifest_reaches_below_the_longest_path", deep_tree);
     suite.test("manifest_of_endless_holes_ends", holes);
+    suite.test("manifest_counts_the_targets_of_links", long_links);
     suite.test("a_protected_file_cannot_be_changed_moved_or_removed", protected_file);
     suite.test("protection_holds_for_processes_that_were_there_before", protected_from_old);
     suite.test("protect_refuses_links_and_files_with_two_names", protect_refuses);
@@ -185,6 +186,13 @@ async fn holes(native: Native) {
     let undigested =
         entries.values().filter(|entry| entry.size == 16 << 20 && entry.digest.is_none());
     assert_eq!(undigested.count(), 3000 - 3);
+}
+
+async fn long_links(native: Native) {
+    let sandbox = sandbox(&native).await;
+    output(&*sandbox, "perl -e '$t = \"t\" x 4000; symlink $t, $_ for 1..17000'").await;
+    let error = sandbox.manifest().await.err().unwrap();
+    assert!(error.to_string().contains("too long to list"), "{error}");
 }
 
 async fn protected_file(native: Native) {

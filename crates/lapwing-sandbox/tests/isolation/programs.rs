@@ -10,6 +10,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("concurrent_calls_get_their_own_answers", concurrent);
     suite.test("an_answer_larger_than_any_buffer_arrives_whole", large_answer);
     suite.test("a_caller_killed_while_waiting_does_no_harm", killed_caller);
+    suite.test("an_answer_ends_while_a_helper_is_at_work", answered_beside_helper);
     suite.test("waiting_for_a_call_can_be_given_up_without_losing_one", cancelled);
     suite.test("a_call_that_is_no_program_or_too_long_fails_inside", refused);
     suite.test("a_program_needs_nothing_beside_itself", bare_environment);
@@ -82,6 +83,27 @@ async fn killed_caller(native: Native) {
         }
     });
     assert_eq!((said.as_str(), program.as_str()), ("heard", "ask"));
+}
+
+async fn answered_beside_helper(native: Native) {
+    let sandbox = with_programs(&native).await;
+    // While the first call waits, a helper is forked, which has much to read. It is stopped, and the second call tells.
+    let script = "truncate -s 500M a b c d; ask first & while :; do for p in /proc/[0-9]*; do \
+                  case \"$(cat $p/comm) $(readlink $p/exe) ${p#/proc/}\" in 'init  1' | \"init  $PPID\") ;; \
+                  'init  '*) kill -STOP ${p#/proc/} && break 2;; esac; done; done; \
+                  ask second; wait; kill -CONT -1";
+    let (said, manifest) = tokio::join!(output(&*sandbox, script), async {
+        let first = sandbox.checkpoint().await.unwrap();
+        let answers = async {
+            let second = sandbox.checkpoint().await.unwrap();
+            for call in [second, first] {
+                sandbox.answer(call.id, answer(&call.arguments[0], 0)).await.unwrap();
+            }
+        };
+        tokio::join!(sandbox.manifest(), answers).0
+    });
+    assert!(manifest.is_ok());
+    assert_eq!(said, "secondfirst");
 }
 
 async fn cancelled(native: Native) {
