@@ -4,9 +4,12 @@
 //! backstage sandbox with one line on its standard input: `{"program", "arguments", "call", "values"}`. Every line that the program
 //! prints is one action (see [`Action`]); `exec` and `await` are answered with one line.
 
+use std::time::Duration;
+
 use lapwing_core::{Act, Answer, Checkpoint, Command, Executor, ExitStatus, Session};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use crate::sample::{Halt, Runner};
 
@@ -50,7 +53,13 @@ impl Runner<'_, '_> {
         });
         let (log, machine) = self.machine(caller).await?;
         machine.checkpoint(log).await?;
-        let answer = self.answer(caller, &call).await?;
+        // A process that the program left behind may hold its streams open for ever.
+        let limit = Duration::from_millis(CALL_MS);
+        let answer = timeout(limit, self.answer(caller, &call)).await.unwrap_or_else(|_| {
+            let message =
+                format!("program `{}` did not answer in {} s", call.program, CALL_MS / 1000);
+            Err(Halt::scenario(message))
+        })?;
         self.log.push(Act::ProgramAnswered { program: call.program, answer: answer.clone() });
         self.log.commit().await?;
         Ok(self.machine(caller).await?.1.sandbox.answer(call.id, answer).await?)

@@ -1,10 +1,14 @@
 //! What a sandbox costs, beside a plain child process and `unshare` in the same run.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and fails by panicking"
+)]
 
 use std::process::{Command as HostCommand, Stdio};
 use std::time::{Duration, Instant};
 
-use lapwing_core::{Command, NewFile, Provider as _, Sandbox, SandboxSpec};
+use lapwing_core::{Command, NewFile, Provider as _, SandboxSpec};
 use lapwing_sandbox::Native;
 
 const ROUNDS: usize = 200;
@@ -21,7 +25,9 @@ fn main() {
     let plain = median(&floor);
     let rows = steps.iter().map(|(name, times)| (*name, times));
     let beside = [("plain child: true", Some(&floor)), ("unshare: true", unshare.as_ref())];
-    for (name, times) in rows.chain(beside.into_iter().filter_map(|(name, times)| Some((name, times?)))) {
+    for (name, times) in
+        rows.chain(beside.into_iter().filter_map(|(name, times)| Some((name, times?))))
+    {
         let ratio = median(times).as_secs_f64() / plain.as_secs_f64();
         println!(
             "{name:28}{:8.2} {:8.2} {ratio:15.1}",
@@ -33,7 +39,8 @@ fn main() {
 
 /// Times of every step of a sandbox's life, each sorted.
 async fn rounds(native: &Native) -> Vec<(&'static str, Vec<Duration>)> {
-    let names = ["create", "put 1 KiB", "exec true", "manifest", "destroy", "create, exec, destroy"];
+    let names =
+        ["create", "put 1 KiB", "exec true", "manifest", "destroy", "create, exec, destroy"];
     let mut times: Vec<(&str, Vec<Duration>)> =
         names.into_iter().map(|name| (name, Vec::with_capacity(ROUNDS))).collect();
     for _ in 0..ROUNDS {

@@ -55,7 +55,8 @@ impl Failure {
         match self {
             Self::Step { step, errno, cause } => match mend(step, errno, Settings::read()) {
                 Some(mend) => {
-                    SandboxError::Unavailable { reason: format!("{step}: {cause}"), mend }
+                    let reason = format!("this machine refuses the {step} ({cause})");
+                    SandboxError::Unavailable { reason, mend }
                 }
                 None => SandboxError::Failed { step: format!("{create}: {step}"), cause },
             },
