@@ -1,5 +1,6 @@
 //! Evaluates expressions in Kleene's three-valued logic, with what each value rests on.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::Citation;
@@ -204,18 +205,21 @@ fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, 
     })
 }
 
-/// Equality in which 3 and 3.0 are one number.
+/// Equality in which 3 and 3.0 are one number, and 0 and -0.
 fn equal(left: &Value, right: &Value) -> bool {
     match (left.as_f64(), right.as_f64()) {
-        (Some(left), Some(right)) => left.total_cmp(&right).is_eq(),
+        (Some(left), Some(right)) => left.partial_cmp(&right).is_some_and(Ordering::is_eq),
         _ => left == right,
     }
 }
 
-fn order(left: &Value, right: &Value) -> Result<std::cmp::Ordering, String> {
+fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
     match (left, right) {
         (Value::String(left), Value::String(right)) => Ok(left.cmp(right)),
-        _ => Ok(number(left)?.total_cmp(&number(right)?)),
+        _ => {
+            let (left, right) = (number(left)?, number(right)?);
+            left.partial_cmp(&right).ok_or_else(|| "the number is not finite".to_owned())
+        }
     }
 }
 
@@ -313,6 +317,7 @@ mod tests {
             "value(late) in ['blue', 'dark red']",
             "overlap(value(late), 'red or dark blue') == 1",
             "overlap(value(late), 'red') == 0.5",
+            "count(no) * -1 == 0 and not count(no) * -1 < 0",
             "-count(yes) < 1 and 2 * 3 / 6 >= 1 and 'a' <= 'b' and 2 > 1 and 1 != 2",
         ] {
             assert_eq!(judged(rule).0, Ok(true), "{rule}");
