@@ -169,7 +169,7 @@ fn window(
     let Some(phase) = &query.phase else { return Ok(Some(Window { after, before })) };
     let mut seqs = events.iter().filter(|event| event.phase == *phase).map(|event| event.seq);
     let Some(start) = seqs.next() else { return Err(format!("the phase `{phase}` was not run")) };
-    let end = seqs.last().unwrap_or(start);
+    let end = seqs.next_back().unwrap_or(start);
     let after = after.max(Some(start.saturating_sub(1)));
     let before = before.map_or(end + 1, |before| before.min(end + 1));
     Ok(Some(Window { after, before: Some(before) }))

@@ -8,18 +8,16 @@ use super::{Found, Item, Window};
 /// The end of a service is where it is first listed as ended; it is an item if that is inside the window.
 pub(super) fn find(sandbox: &str, service: &str, events: &[Event], window: Window) -> Found {
     let listed = || {
-        events.iter().filter_map(|event| match &event.act {
-            Act::Listed { sandbox: of, services, .. } if of == sandbox => {
-                Some((event.seq, services))
-            }
-            _ => None,
+        events.iter().filter_map(|event| {
+            let Act::Listed { sandbox: of, services, .. } = &event.act else { return None };
+            (of == sandbox).then_some((event.seq, services))
         })
     };
     let ended = listed().find_map(|(seq, services)| {
         let service = services.iter().find(|listed| listed.name == service)?;
         Some(item(seq, service, service.status?))
     });
-    let last = listed().map(|(seq, _)| seq).filter(|seq| window.holds(*seq)).last();
+    let last = listed().map(|(seq, _)| seq).filter(|seq| window.holds(*seq)).next_back();
     let ended_before = |item: &Item| window.after.is_some_and(|after| item.seq <= after);
     if last.is_none() && !ended.as_ref().is_some_and(ended_before) {
         return Found::unknown(format!("the processes of sandbox `{sandbox}` were not listed"));

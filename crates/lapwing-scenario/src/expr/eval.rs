@@ -214,13 +214,11 @@ fn equal(left: &Value, right: &Value) -> bool {
 }
 
 fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
-    match (left, right) {
-        (Value::String(left), Value::String(right)) => Ok(left.cmp(right)),
-        _ => {
-            let (left, right) = (number(left)?, number(right)?);
-            left.partial_cmp(&right).ok_or_else(|| "the number is not finite".to_owned())
-        }
+    if let (Value::String(left), Value::String(right)) = (left, right) {
+        return Ok(left.cmp(right));
     }
+    let (left, right) = (number(left)?, number(right)?);
+    left.partial_cmp(&right).ok_or_else(|| "the number is not finite".to_owned())
 }
 
 fn contains(whole: &Value, part: &Value) -> Result<bool, String> {
