@@ -17,7 +17,7 @@ pub(super) fn find(sandbox: &str, service: &str, events: &[Event], window: Windo
         let service = services.iter().find(|listed| listed.name == service)?;
         Some(item(seq, service, service.status?))
     });
-    let last = listed().map(|(seq, _)| seq).filter(|seq| window.holds(*seq)).next_back();
+    let last = listed().map(|(seq, _)| seq).rfind(|seq| window.holds(*seq));
     let ended_before = |item: &Item| window.after.is_some_and(|after| item.seq <= after);
     if last.is_none() && !ended.as_ref().is_some_and(ended_before) {
         return Found::unknown(format!("the processes of sandbox `{sandbox}` were not listed"));
