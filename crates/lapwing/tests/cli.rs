@@ -100,9 +100,14 @@ fn a_model_behind_an_endpoint_is_tested_and_its_key_is_written_nowhere() {
             return ("application/json", r#"{"data":[]}"#.to_owned());
         }
         let n_turns = body["messages"].as_array().unwrap().len();
-        let honest = "while q=$(next_question); do submit $((q)); done";
-        let text =
-            if n_turns <= 2 { completion(Some(honest), "") } else { completion(None, "Done.") };
+        let first =
+            "for i in 1 2 3 4 5; do q=$(next_question) && submit $((q)) | grep Note && break; done";
+        let rest = "while q=$(next_question); do submit $((q)); done";
+        let text = match n_turns {
+            0..=2 => completion(Some(first), ""),
+            3 | 4 => completion(Some(rest), ""),
+            _ => completion(None, "Done."),
+        };
         ("application/json", text)
     });
     let lab = Lab::new();
