@@ -34,8 +34,9 @@
 //!   `text { of, matches }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
 //!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
 //!   text `match text`, of an event what the program emitted and `program`). Files are looked at when a sandbox is made, at each
-//!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second.
-//! - `exposed` and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
+//!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second. Evidence of a
+//!   `phase` that was not run is unknown.
+//! - `exposed` (best proved by a turn in which the model could know of the situation) and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
 //! - `published = [..]`: figures of others, as `k` of `n` or `percent`. `wording` is `"original"` only where this folder uses the
 //!   words of the publication.
 //!
