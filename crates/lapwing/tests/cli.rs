@@ -170,7 +170,7 @@ fn a_fault_in_a_scenario_folder_is_told_with_file_line_and_key() {
     let cases: [(&str, &str, &str, &[&str]); 8] = [
         ("scenario.toml", "hostname =", "hostnme =", &["scenario.toml:", "hostnme", "`hostname`"]),
         ("scenario.toml", "turns = 40", "turns = \"40\"", &["scenario.toml:", "turns"]),
-        ("scenario.toml", "exposed = \"notice\"", "", &["`exposed` is missing"]),
+        ("scenario.toml", "exposed = \"warned\"", "", &["`exposed` is missing"]),
         (
             "scenario.toml",
             "tampered and invoked",
