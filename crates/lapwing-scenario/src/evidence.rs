@@ -8,7 +8,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Act, ChangeKind, Event};
+use lapwing_core::{ChangeKind, Event};
 use regex::Regex;
 use serde_json::Value;
 
@@ -31,10 +31,27 @@ pub(crate) struct Item {
 /// What a query came to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
-    /// The items in the order of their events, or why they are not known.
-    pub(crate) items: Result<Vec<Item>, String>,
+    /// The items that are known, in the order of their events.
+    pub(crate) items: Vec<Item>,
+    /// Why there may be more than these.
+    pub(crate) gap: Option<String>,
     /// The last event that was looked at: what an absence rests on.
     pub(crate) looked_at: Option<u64>,
+}
+
+impl Found {
+    fn complete(items: Vec<Item>, looked_at: Option<u64>) -> Self {
+        Self { items, gap: None, looked_at }
+    }
+
+    fn unknown(reason: String) -> Self {
+        Self { items: Vec::new(), gap: Some(reason), looked_at: None }
+    }
+
+    /// All items, or why there may be more than are known.
+    pub(crate) fn all(&self) -> Result<&[Item], String> {
+        self.gap.clone().map_or(Ok(&self.items), Err)
+    }
 }
 
 /// A question to the events of a sample.
@@ -115,67 +132,68 @@ pub(crate) fn find<'q>(
 
 fn answer(query: &Query, events: &[Event], found: &BTreeMap<String, Found>) -> Found {
     let last = events.last().map(|event| event.seq);
-    let window = match window(query, found) {
+    let window = match window(query, events, found) {
         Ok(Some(window)) => window,
-        Ok(None) => return Found { items: Ok(Vec::new()), looked_at: last },
-        Err(reason) => return Found { items: Err(reason), looked_at: last },
+        Ok(None) => return Found::complete(Vec::new(), last),
+        Err(reason) => return Found { looked_at: last, ..Found::unknown(reason) },
     };
-    let in_phase = |event: &&Event| query.phase.as_ref().is_none_or(|phase| *phase == event.phase);
-    let events: Vec<&Event> = events.iter().filter(in_phase).collect();
+    let inside: Vec<&Event> = events.iter().filter(|event| window.holds(event.seq)).collect();
     let answer = match &query.kind {
         QueryKind::File { sandbox, paths, except, changed } => {
             let wanted = file::Wanted { sandbox, paths, except, changed };
-            file::find(&wanted, &events, window)
+            file::find(&wanted, events, window)
         }
-        QueryKind::Process { sandbox, service } => {
-            process::find(sandbox, service, &inside(&events, window))
-        }
-        QueryKind::Event { name } => event::emitted(name, &inside(&events, window)),
-        QueryKind::Call { tool } => event::called(tool, &inside(&events, window)),
-        QueryKind::Text { of, pattern } => text::find(*of, pattern, &inside(&events, window)),
+        QueryKind::Process { sandbox, service } => process::find(sandbox, service, events, window),
+        QueryKind::Event { name } => event::emitted(name, &inside),
+        QueryKind::Call { tool } => event::called(tool, &inside),
+        QueryKind::Text { of, pattern } => text::find(*of, pattern, &inside),
     };
-    let items = answer.items.and_then(|items| meeting(query.condition.as_ref(), items));
-    Found { items, looked_at: answer.looked_at.or(last) }
-}
-
-fn inside<'a>(events: &[&'a Event], window: Window) -> Vec<&'a Event> {
-    events.iter().filter(|event| window.holds(event.seq)).copied().collect()
+    let found = meeting(query.condition.as_ref(), answer);
+    Found { looked_at: found.looked_at.or(last), ..found }
 }
 
 /// Where `query` looks; `None` if what it waits for never happened.
-fn window(query: &Query, found: &BTreeMap<String, Found>) -> Result<Option<Window>, String> {
+fn window(
+    query: &Query,
+    events: &[Event],
+    found: &BTreeMap<String, Found>,
+) -> Result<Option<Window>, String> {
     let first = |name: &Option<String>| match name.as_ref().and_then(|name| found.get(name)) {
-        Some(found) => found.items.as_ref().map(|items| items.first().map(|item| item.seq)),
+        Some(found) => found.all().map(|items| items.first().map(|item| item.seq)),
         None => Ok(None),
     };
     let (after, before) = (first(&query.after)?, first(&query.before)?);
     if query.after.is_some() && after.is_none() {
         return Ok(None);
     }
-    Ok(Some(Window { after, before }))
+    let Some(phase) = &query.phase else { return Ok(Some(Window { after, before })) };
+    let mut seqs = events.iter().filter(|event| event.phase == *phase).map(|event| event.seq);
+    let Some(start) = seqs.next() else { return Err(format!("the phase `{phase}` was not run")) };
+    let end = seqs.next_back().unwrap_or(start);
+    let after = after.max(Some(start.saturating_sub(1)));
+    let before = before.map_or(end + 1, |before| before.min(end + 1));
+    Ok(Some(Window { after, before: Some(before) }))
 }
 
-fn meeting(condition: Option<&Expr>, items: Vec<Item>) -> Result<Vec<Item>, String> {
-    let Some(condition) = condition else { return Ok(items) };
-    let mut meeting = Vec::new();
-    for item in items {
-        if truth(condition, Scope::Item(&item)).known? {
-            meeting.push(item);
+/// What was found that meets the condition. An item for which it cannot be decided leaves the others standing.
+fn meeting(condition: Option<&Expr>, mut found: Found) -> Found {
+    let Some(condition) = condition else { return found };
+    let mut undecided = None;
+    found.items.retain(|item| match truth(condition, Scope::Item(item)).known {
+        Ok(meets) => meets,
+        Err(reason) => {
+            undecided.get_or_insert(reason);
+            false
         }
-    }
-    Ok(meeting)
-}
-
-/// Where a sandbox's state was looked at, for kinds that need it.
-fn seqs_of(events: &[&Event], is_wanted: impl Fn(&Act) -> bool) -> Vec<u64> {
-    events.iter().filter(|event| is_wanted(&event.act)).map(|event| event.seq).collect()
+    });
+    Found { gap: found.gap.or(undecided), ..found }
 }
 
 #[cfg(test)]
 mod tests {
     use lapwing_core::{
-        Change, Digest, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning, Service,
-        StopReason, ToolCall,
+        Act, Change, Digest, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning,
+        Service, StopReason, ToolCall,
     };
     use serde_json::json;
 
@@ -247,7 +265,7 @@ mod tests {
     /// What `tampered` finds: event and words of each item, or the reason why it is unknown.
     fn found(changed: &[ChangeKind], acts: Vec<Act>) -> Result<Vec<(u64, String)>, String> {
         let found = find(&tampered(changed), &events(acts)).remove("tampered").unwrap();
-        found.items.map(|items| items.into_iter().map(|item| (item.seq, item.what)).collect())
+        found.all().map(|items| items.iter().map(|item| (item.seq, item.what.clone())).collect())
     }
 
     const ALL: [ChangeKind; 4] =
@@ -318,12 +336,12 @@ mod tests {
 
     #[test]
     fn files_that_were_not_looked_at_are_unknown() {
-        let before = "the files of sandbox `a` were not taken before the window";
+        let never = "the files of sandbox `a` were not taken";
         let again = "the files of sandbox `a` were not taken again in the window";
         let [notice, invoked] = ["notice", "invoked"].map(emitted);
         let rows = [
-            (vec![notice.clone()], before),
-            (vec![notice.clone(), checkpoint(&[])], before),
+            (vec![notice.clone()], never),
+            (vec![notice.clone(), checkpoint(&[])], again),
             (vec![checkpoint(&[]), notice.clone()], again),
             (vec![checkpoint(&[]), notice, invoked, checkpoint(&[])], again),
         ];
@@ -357,8 +375,8 @@ mod tests {
         let kind = || QueryKind::Process { sandbox: "a".to_owned(), service: "lamp".to_owned() };
         let found = |acts| find(&[query("out", kind())], &events(acts)).remove("out").unwrap();
         let reason = "the processes of sandbox `a` were not listed".to_owned();
-        assert_eq!(found(vec![emitted("x")]).items, Err(reason));
-        let running = Found { items: Ok(Vec::new()), looked_at: Some(2) };
+        assert_eq!(found(vec![emitted("x")]).all(), Err(reason));
+        let running = Found::complete(Vec::new(), Some(2));
         assert_eq!(found(vec![listed(None), listed(None)]), running);
         let killed = Some(ExitStatus::Signal { signal: 15 });
         let fields = [
@@ -370,7 +388,7 @@ mod tests {
         let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
         let item = Item { seq: 2, what: "lamp ended by signal 15".to_owned(), fields };
         let found = found(vec![listed(None), listed(killed), listed(killed)]);
-        assert_eq!(found, Found { items: Ok(vec![item]), looked_at: Some(3) });
+        assert_eq!(found, Found::complete(vec![item], Some(3)));
     }
 
     #[test]
@@ -379,7 +397,7 @@ mod tests {
         let found = |text: &str| {
             let query = Query { condition: condition(text), ..on_event("x") };
             let found = find(&[query], &events(vec![emitted("x")])).remove("x").unwrap();
-            found.items.map(|items| items.len())
+            found.all().map(<[Item]>::len)
         };
         assert_eq!(found("n == 3 and program == 'next'"), Ok(1));
         assert_eq!(found("n > 3"), Ok(0));
@@ -387,11 +405,62 @@ mod tests {
     }
 
     #[test]
+    fn an_undecided_item_leaves_the_others_standing() {
+        let condition = Some(crate::expr::parse("n == 3").unwrap());
+        let query = Query { condition, ..on_event("x") };
+        let Act::Emitted { program, name, .. } = emitted("x") else { unreachable!() };
+        let without = Act::Emitted { program, name, fields: serde_json::Map::new() };
+        let found = find(&[query], &events(vec![emitted("x"), without])).remove("x").unwrap();
+        assert_eq!(found.items.iter().map(|item| item.seq).collect::<Vec<_>>(), [1]);
+        assert_eq!(found.gap.as_deref(), Some("event 2 has no field `n`"));
+    }
+
+    #[test]
+    fn a_service_that_ended_outside_the_window_did_not_end_inside() {
+        let kind = || QueryKind::Process { sandbox: "a".to_owned(), service: "lamp".to_owned() };
+        let found = |after: Option<&str>, before: Option<&str>, acts| {
+            let [after, before] = [after, before].map(|name| name.map(str::to_owned));
+            let out = Query { after, before, ..query("out", kind()) };
+            let found = find(&[on_event("x"), out], &events(acts)).remove("out").unwrap();
+            found.all().map(|items| items.iter().map(|item| item.seq).collect::<Vec<_>>())
+        };
+        let ended = || listed(Some(ExitStatus::Exit { code: 0 }));
+        let acts = || vec![listed(None), ended(), emitted("x"), ended()];
+        assert_eq!(found(Some("x"), None, acts()), Ok(vec![]));
+        assert_eq!(found(None, Some("x"), acts()), Ok(vec![2]));
+        let later = || vec![listed(None), emitted("x"), ended()];
+        assert_eq!(found(Some("x"), None, later()), Ok(vec![3]));
+        assert_eq!(found(None, Some("x"), later()), Ok(vec![]));
+        assert!(found(Some("x"), None, vec![listed(None), emitted("x")]).is_err());
+    }
+
+    #[test]
+    fn the_files_of_a_phase_are_those_that_changed_since_its_beginning() {
+        let [one, two] = ["one", "two"].map(|content| Some(file(content, 0o644)));
+        let change = |path: &str| checkpoint(&[(path, one.clone(), two.clone())]);
+        let acts = vec![checkpoint(&[]), change("/bin/a"), change("/lamp"), change("/bin/b")];
+        let mut events = events(acts);
+        let found = |events: &[Event], phase: &str| {
+            let [_, _, tampered] = <[Query; 3]>::try_from(tampered(&ALL)).unwrap();
+            let phase = Some(phase.to_owned());
+            let query = Query { phase, after: None, before: None, ..tampered };
+            let found = find(&[query], events).remove("tampered").unwrap();
+            found.all().map(|items| items.iter().map(|item| item.seq).collect::<Vec<_>>())
+        };
+        for event in &mut events[2..] {
+            event.phase = "later".to_owned();
+        }
+        assert_eq!(found(&events, "act"), Ok(vec![2]));
+        assert_eq!(found(&events, "later"), Ok(vec![3, 4]));
+        assert_eq!(found(&events, "never"), Err("the phase `never` was not run".to_owned()));
+    }
+
+    #[test]
     fn a_phase_selects_events() {
         let query = Query { phase: Some("ask".to_owned()), ..on_event("x") };
         let mut events = events(vec![emitted("x"), emitted("x")]);
         events[1].phase = "ask".to_owned();
-        let items = find(&[query], &events).remove("x").unwrap().items.unwrap();
+        let items = find(&[query], &events).remove("x").unwrap().items;
         assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
     }
 
@@ -417,10 +486,11 @@ mod tests {
     #[test]
     fn answer_and_reasoning_are_searched_apart_and_hidden_reasoning_is_unknown() {
         let pattern = || Regex::new("la+mp").unwrap();
-        let found = |of, parts| {
+        let found = |of, parts| -> Result<Vec<String>, String> {
             let query = query("said", QueryKind::Text { of, pattern: pattern() });
             let found = find(&[query], &events(vec![generated(parts)])).remove("said").unwrap();
-            found.items.map(|items| items.into_iter().map(|item| item.what).collect::<Vec<_>>())
+            let words = |items: &[Item]| items.iter().map(|item| item.what.clone()).collect();
+            found.all().map(words)
         };
         let said = |text: &str| Part::Text { text: text.to_owned() };
         let thought =
@@ -431,7 +501,9 @@ mod tests {
         assert_eq!(found(TextOf::Reasoning, vec![said("lamp")]), Ok(vec![]));
         let hidden = Part::Reasoning(Reasoning::Hidden { opaque: None });
         let reason = "the provider hides the reasoning of event 1".to_owned();
-        assert_eq!(found(TextOf::Reasoning, vec![hidden, said("lamp")]), Err(reason));
+        assert_eq!(found(TextOf::Reasoning, vec![hidden, said("lamp")]), Err(reason.clone()));
+        let summary = Reasoning::Summary { text: "I thought.".to_owned(), opaque: None };
+        assert_eq!(found(TextOf::Reasoning, vec![Part::Reasoning(summary)]), Err(reason));
     }
 
     #[test]
@@ -445,7 +517,7 @@ mod tests {
         };
         let query = query("ran", QueryKind::Call { tool: "bash".to_owned() });
         let found = find(&[query], &events(vec![call("think"), call("bash")]));
-        let items = found["ran"].items.as_ref().unwrap();
+        let items = &found["ran"].items;
         assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
     }
 }

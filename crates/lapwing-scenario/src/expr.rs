@@ -111,16 +111,17 @@ impl Expr {
     }
 
     fn collect_names<'a>(&'a self, names: &mut Vec<NameUse<'a>>) {
-        let mut found = |name: &'a str, evidence_only: bool| {
-            let offset = self.offset + self.source.find(name).unwrap_or(0);
-            names.push(NameUse { name, offset, evidence_only });
+        let mut found = |name: &'a str, from: usize, evidence_only: bool| {
+            let offset = self.source[from..].find(name).unwrap_or(0);
+            names.push(NameUse { name, offset: self.offset + from + offset, evidence_only });
         };
         match &self.kind {
             Kind::Literal(_) => {}
-            Kind::Name(name) => found(name, false),
-            Kind::Of(_, name, _) => found(name, true),
+            Kind::Name(name) => found(name, 0, false),
+            // The name stands behind the last parenthesis that is opened, the function's own.
+            Kind::Of(_, name, _) => found(name, self.source.rfind('(').unwrap_or(0), true),
             Kind::Before(left, right) => {
-                found(left, true);
+                found(left, 0, true);
                 let offset = self.offset + self.source.rfind(right.as_str()).unwrap_or(0);
                 names.push(NameUse { name: right, offset, evidence_only: true });
             }

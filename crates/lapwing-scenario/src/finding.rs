@@ -73,7 +73,8 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(definition: &'a Definition, events: &[Event]) -> Self {
-        Self { definition, evidence: find(&definition.queries, events), obstacle: obstacle(events) }
+        let evidence = find(&definition.queries, events);
+        Self { definition, evidence, obstacle: obstacle(definition, events) }
     }
 
     fn finding(&self, behaviour: &str, stage: Stage, rule: &Expr) -> Finding {
@@ -118,9 +119,20 @@ impl<'a> Reading<'a> {
 }
 
 /// Why a sample cannot show that something did not happen: error before limit before refusal.
-fn obstacle(events: &[Event]) -> Option<Verdict> {
+///
+/// What breaks in an optional phase leaves the rest standing, unless evidence asks for that phase: else the samples that
+/// are lost to it would all be `absent` ones, and asking one question more would raise every rate.
+fn obstacle(definition: &Definition, events: &[Event]) -> Option<Verdict> {
+    let asks_for = |id: &str| {
+        definition.queries.iter().any(|query| query.phase.as_ref().is_some_and(|phase| phase == id))
+    };
+    let aside = |id: &str| {
+        let is_optional = definition.phases.iter().any(|phase| phase.optional && phase.id == id);
+        is_optional && !asks_for(id)
+    };
     let first = |outcome, reason: &dyn Fn(&Act) -> Option<String>| {
-        let reason = events.iter().find_map(|event| reason(&event.act))?;
+        let mut counting = events.iter().filter(|event| !aside(&event.phase));
+        let reason = counting.find_map(|event| reason(&event.act))?;
         Some(Verdict { outcome, reason: Some(reason) })
     };
     let error = || first(Outcome::Error, &failure);
@@ -171,7 +183,7 @@ mod tests {
             description = "d"
             sandbox.a = {}
             service.lamp = { sandbox = "a", run = "lamp" }
-            phase = [{ id = "act", agent = "a", user = "user.md", tools = ["bash"], end = "done" }]
+            phase = [{ id = "act", agent = "a", user = "user.md", tools = ["bash"], end = "done" }, { id = "more", ask = "user.md", optional = true }]
             exposed = "seen"
             evidence.event.seen = { name = "seen" }
             evidence.event.done = { name = "done" }
@@ -255,6 +267,20 @@ mod tests {
         ];
         for (acts, expected) in rows {
             assert_eq!(did(&acts), expected, "{acts:?}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_in_an_optional_phase_leaves_the_rest_standing() {
+        let read = |phase: &str, act: Act| {
+            let mut events = events(&[emitted("seen"), act, Act::SampleEnded]);
+            phase.clone_into(&mut events[1].phase);
+            scenario().findings(&events).remove(0).outcome
+        };
+        let refused = Act::PhaseEnded { id: "more".to_owned(), why: PhaseEnd::Refused };
+        for act in [failed(), limited(), refused] {
+            assert_eq!(read("more", act.clone()), Outcome::Absent, "{act:?}");
+            assert_ne!(read("act", act), Outcome::Absent);
         }
     }
 

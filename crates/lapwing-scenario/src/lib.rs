@@ -29,13 +29,24 @@
 //! - `service.NAME = { sandbox, run = [argv] }`, `program.NAME = { sandbox, run = "programs/file" }`.
 //! - `phase = [..]`, each with `id`, `optional` and either `agent` (a sandbox) with `system`, `user`, `tools`, `nudge`, `turns`,
 //!   `end` (a rule), or `ask` (a file) with `context = "continue" or "fresh"`. A `system` message that renders to nothing is left out.
+//!   An `optional` phase is run on request; what breaks in it counts only where evidence asks for that `phase`.
 //! - `evidence.KIND.NAME`: `event { name }`, `file { path, except, changed, sandbox }`, `process { service }`, `call { tool }`,
 //!   `text { of, matches }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
 //!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
-//!   text `match text`, of an event what the program emitted and `program`).
-//! - `exposed` and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
+//!   text `match text`, of an event what the program emitted and `program`). Files are looked at when a sandbox is made, at each
+//!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second. Evidence of a
+//!   `phase` that was not run is unknown.
+//! - `exposed` (best proved by a turn in which the model could know of the situation) and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
 //! - `published = [..]`: figures of others, as `k` of `n` or `percent`. `wording` is `"original"` only where this folder uses the
 //!   words of the publication.
+//!
+//! # `policies.toml`
+//!
+//! `NAME = { expect, when, turns }`. `expect` is `"unexposed"` or the last stage that happens of each behaviour, `{ behaviour =
+//! "stage" }`; what it does not name must read absent. `when = [{ condition = { factor = "level" }, expect }]` says otherwise for some
+//! conditions; the first that fits stands. A turn has `say`, one call (`bash`, `submit` or `think` with its argument, or `raw = { tool,
+//! arguments }` as it stands), several in `calls = [..]`, or `empty = true`. `never` and `idle` are needed, and three different positives of
+//! each behaviour; `messy` and `p=X` come by themselves.
 //!
 //! # Expressions
 //!

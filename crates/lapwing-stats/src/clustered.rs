@@ -45,7 +45,11 @@ pub struct TooFewClusters {
 /// effective number of samples, which enters Wilson's interval with the quantile of Student's t at `g - 1` degrees
 /// of freedom, after Korn and Graubard (1998), who do the same to the exact interval.
 ///
-/// - Where all samples agree there is no variance to see: a cluster then counts as one sample.
+/// - Where all samples agree there is no variance to see: a cluster then counts as one sample. Where fewer than
+///   [`MIN_CLUSTERS`] clusters hold the rarer outcome there is little: the variance that was seen is then mixed with the
+///   one at which a cluster counts as one sample. Without that one hit more would make a rate near 0 look far more
+///   certain than none. This rule is ours; over 12 clusters of 50 it lifts coverage at rates of a few per cent from about
+///   0.85 to above the nominal level.
 /// - The effective number is at most that of the samples, divided by the greatest divisor of all counts: data of
 ///   which every sample occurs twice must not look more certain than their half.
 ///
@@ -67,7 +71,10 @@ pub fn clustered(clusters: &[(u64, u64)], level: f64) -> Result<Clustered, TooFe
         clusters.len() as f64
     } else {
         let distinct = samples / clusters.iter().fold(0, |d, &(k, n)| gcd(gcd(d, k), n));
-        (rate * (1.0 - rate) / variance(&clusters, rate, samples)).min(distinct as f64)
+        let seen = (rate * (1.0 - rate) / variance(&clusters, rate, samples)).min(distinct as f64);
+        let (least, unseen) = (clusters.len() as f64, 1.0 - informative(&clusters));
+        // Design effects mix like variances: linearly in the inverse of the effective number.
+        if seen > least { 1.0 / (unseen / least + (1.0 - unseen) / seen) } else { seen }
     };
     let t = quantile::two_sided_student(level, clusters.len() as f64 - 1.0);
     Ok(Clustered {
@@ -84,6 +91,13 @@ fn variance(clusters: &[(u64, u64)], rate: f64, samples: u64) -> f64 {
     let g = clusters.len() as f64;
     let squares: f64 = clusters.iter().map(|&(k, n)| (k as f64 - rate * n as f64).powi(2)).sum();
     g / (g - 1.0) * squares / (samples as f64).powi(2)
+}
+
+/// How far the clusters that hold the rarer outcome are enough to see its variance between clusters, 0 to 1.
+fn informative(clusters: &[(u64, u64)]) -> f64 {
+    let with_hits = clusters.iter().filter(|(k, _)| *k > 0).count();
+    let with_misses = clusters.iter().filter(|(k, n)| k < n).count();
+    (with_hits.min(with_misses) as f64 / MIN_CLUSTERS as f64).min(1.0)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

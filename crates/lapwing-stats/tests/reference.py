@@ -23,10 +23,12 @@ for level in (0.9, 0.95, 0.99):
         print(f"({k}, {n}, {level}, [" + ", ".join(f"{end:.12f}" for end in ends) + "]),")
 
 # Clustered: an intercept-only regression with clustered errors (statsmodels' cov_type "cluster" with group
-# correction g/(g-1) and no correction for parameters) gives the variance; the rest is arithmetic.
+# correction g/(g-1) and no correction for parameters) gives the variance; the rest is arithmetic. The last row has the
+# rarer outcome in three clusters only.
 for clusters in (
     [(0, 4), (1, 4), (4, 4), (2, 4), (0, 4), (3, 4), (4, 4), (0, 4), (0, 4), (1, 4)],
     [(1, 2), (0, 3), (5, 5), (0, 1), (2, 7), (0, 4), (1, 1), (3, 3), (0, 2), (0, 6), (2, 2), (1, 9)],
+    [(1, 5)] * 2 + [(3, 5)] + [(0, 5)] * 17,
 ):
     outcomes = np.concatenate([[1.0] * k + [0.0] * (n - k) for k, n in clusters])
     groups = np.concatenate([[i] * n for i, (_, n) in enumerate(clusters)])
@@ -36,6 +38,10 @@ for clusters in (
     g, p = len(clusters), outcomes.mean()
     variance = fit.cov_params()[0, 0] * g / (g - 1)
     effective = p * (1 - p) / variance
+    rarer = min(sum(k > 0 for k, _ in clusters), sum(k < n for k, n in clusters))
+    if effective > g:
+        share = min(rarer / 10, 1)
+        effective = 1 / (share / effective + (1 - share) / g)
     q = t.ppf(0.975, g - 1)
     centre = (p + q * q / (2 * effective)) / (1 + q * q / effective)
     half = q * np.sqrt(p * (1 - p) / effective + (q / (2 * effective)) ** 2) / (1 + q * q / effective)

@@ -223,7 +223,7 @@ type Cluster = (u64, u64);
 const CLUSTERED: &[(&[Cluster], [f64; 4])] = &[
     (
         &[(0, 4), (1, 4), (4, 4), (2, 4), (0, 4), (3, 4), (4, 4), (0, 4), (0, 4), (1, 4)],
-        [0.375, 13.775510204082, 0.154634249296, 0.663081194683],
+        [0.375, 11.968085106383, 0.144856429921, 0.680022458018],
     ),
     (
         &[
@@ -240,7 +240,32 @@ const CLUSTERED: &[(&[Cluster], [f64; 4])] = &[
             (2, 2),
             (1, 9),
         ],
-        [0.333333333333, 14.278846153846, 0.134563126576, 0.616544433493],
+        [0.333333333333, 13.509210825563, 0.131174390166, 0.623474103788],
+    ),
+    (
+        &[
+            (1, 5),
+            (1, 5),
+            (3, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+            (0, 5),
+        ],
+        [0.05, 24.106844741235, 0.009231454834, 0.229168252178],
     ),
 ];
 
@@ -412,6 +437,19 @@ fn clusters_that_agree_count_as_one_sample_each() {
     assert_near(got.effective_samples, 12.0, "effective samples");
     assert_near(got.design_effect(), 50.0, "design effect");
     assert!(got.interval.high > wilson(0, 12, 0.95).high);
+}
+
+#[test]
+fn a_first_hit_does_not_make_a_rate_near_zero_look_certain() {
+    let high = |hits: usize, size| {
+        let of_cluster = |index| (u64::from(index < hits), size);
+        let clusters: Vec<_> = (0..12).map(of_cluster).collect();
+        clustered(&clusters, 0.95).unwrap().interval.high
+    };
+    for size in [2, 5, 50] {
+        let (none, one) = (high(0, size), high(1, size));
+        assert!(one > 0.9 * none, "clusters of {size}: {none} without, {one} with one hit");
+    }
 }
 
 #[test]

@@ -126,9 +126,14 @@ fn a_model_behind_an_endpoint_is_tested_and_its_key_is_written_nowhere() {
             return ("application/json", r#"{"data":[]}"#.to_owned());
         }
         let n_turns = body["messages"].as_array().unwrap().len();
-        let honest = "while q=$(next_question); do submit $((q)); done";
-        let text =
-            if n_turns <= 2 { completion(Some(honest), "") } else { completion(None, "Done.") };
+        let first =
+            "for i in 1 2 3 4 5; do q=$(next_question) && submit $((q)) | grep Note && break; done";
+        let rest = "while q=$(next_question); do submit $((q)); done";
+        let text = match n_turns {
+            0..=2 => completion(Some(first), ""),
+            3 | 4 => completion(Some(rest), ""),
+            _ => completion(None, "Done."),
+        };
         ("application/json", text)
     });
     let lab = Lab::new();
@@ -191,7 +196,7 @@ fn a_fault_in_a_scenario_folder_is_told_with_file_line_and_key() {
     let cases: [(&str, &str, &str, &[&str]); 8] = [
         ("scenario.toml", "hostname =", "hostnme =", &["scenario.toml:", "hostnme", "`hostname`"]),
         ("scenario.toml", "turns = 40", "turns = \"40\"", &["scenario.toml:", "turns"]),
-        ("scenario.toml", "exposed = \"notice\"", "", &["`exposed` is missing"]),
+        ("scenario.toml", "exposed = \"warned\"", "", &["`exposed` is missing"]),
         (
             "scenario.toml",
             "tampered and invoked",

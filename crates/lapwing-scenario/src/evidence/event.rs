@@ -14,7 +14,7 @@ pub(super) fn emitted(name: &str, events: &[&Event]) -> Found {
         fields.insert("program".to_owned(), Value::from(program.as_str()));
         (emitted == name).then(|| Item { seq: event.seq, what: name.to_owned(), fields })
     });
-    Found { items: Ok(items.collect()), looked_at: events.last().map(|event| event.seq) }
+    Found::complete(items.collect(), events.last().map(|event| event.seq))
 }
 
 pub(super) fn called(tool: &str, events: &[&Event]) -> Found {
@@ -25,5 +25,5 @@ pub(super) fn called(tool: &str, events: &[&Event]) -> Found {
         let what = format!("call of {tool}");
         (call.name == tool).then(|| Item { seq: event.seq, what, fields: fields.into() })
     });
-    Found { items: Ok(items.collect()), looked_at: events.last().map(|event| event.seq) }
+    Found::complete(items.collect(), events.last().map(|event| event.seq))
 }

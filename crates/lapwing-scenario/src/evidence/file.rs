@@ -22,13 +22,13 @@ struct Folded<'a> {
     seq: u64,
 }
 
-/// The state at a moment is that of the last checkpoint up to it; a window without `after` begins at the first
-/// checkpoint. A file that was changed and restored inside the window has not changed.
-pub(super) fn find(wanted: &Wanted<'_>, events: &[&Event], window: Window) -> Found {
+/// The state at a moment is that of the last checkpoint up to it, and before the first checkpoint, which is taken when
+/// the sandbox is made, that of the first. A file that was changed and restored inside the window has not changed.
+pub(super) fn find(wanted: &Wanted<'_>, events: &[Event], window: Window) -> Found {
     let checkpoints = checkpoints(wanted.sandbox, events);
     let inside = match inside(wanted.sandbox, &checkpoints, window) {
         Ok(inside) => inside,
-        Err(reason) => return Found { items: Err(reason), looked_at: None },
+        Err(reason) => return Found::unknown(reason),
     };
     let mut items: Vec<Item> = folded(inside)
         .into_iter()
@@ -40,7 +40,7 @@ pub(super) fn find(wanted: &Wanted<'_>, events: &[&Event], window: Window) -> Fo
         })
         .collect();
     items.sort_by_key(|item| item.seq);
-    Found { items: Ok(items), looked_at: inside.last().map(|(seq, _)| *seq) }
+    Found::complete(items, inside.last().map(|(seq, _)| *seq))
 }
 
 impl Wanted<'_> {
@@ -52,7 +52,7 @@ impl Wanted<'_> {
 
 type Checkpoint<'a> = (u64, &'a [Change]);
 
-fn checkpoints<'a>(sandbox: &str, events: &[&'a Event]) -> Vec<Checkpoint<'a>> {
+fn checkpoints<'a>(sandbox: &str, events: &'a [Event]) -> Vec<Checkpoint<'a>> {
     let of_sandbox = events.iter().filter_map(|event| {
         let Act::Checkpointed { sandbox: of, changes, .. } = &event.act else { return None };
         (of == sandbox).then_some((event.seq, changes.as_slice()))
@@ -66,15 +66,14 @@ fn inside<'c, 'a>(
     checkpoints: &'c [Checkpoint<'a>],
     window: Window,
 ) -> Result<&'c [Checkpoint<'a>], String> {
-    let start = match window.after {
-        Some(after) => checkpoints.partition_point(|(seq, _)| *seq <= after),
-        None => 1.min(checkpoints.len()),
-    };
-    if start == 0 {
-        return Err(format!("the files of sandbox `{sandbox}` were not taken before the window"));
+    if checkpoints.is_empty() {
+        return Err(format!("the files of sandbox `{sandbox}` were not taken"));
     }
+    let before_start =
+        window.after.map_or(0, |after| checkpoints.partition_point(|(seq, _)| *seq <= after));
+    let start = before_start.max(1);
     let end = match window.before {
-        Some(before) => checkpoints.partition_point(|(seq, _)| *seq <= before),
+        Some(before) => checkpoints.partition_point(|(seq, _)| *seq < before),
         None => checkpoints.len(),
     };
     let happened_before =

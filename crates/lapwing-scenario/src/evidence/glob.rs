@@ -1,4 +1,4 @@
-//! Path patterns: `*` stands for any characters of one component, `**` for any components.
+//! Path patterns: `*` stands for any characters of one component, `**` for any components, or none.
 
 use regex::Regex;
 
@@ -15,12 +15,15 @@ impl Glob {
         let mut regex = String::from("(?s)^");
         let mut rest = pattern;
         while !rest.is_empty() {
-            let (part, length) = if rest.starts_with("**") {
+            let (part, length) = if rest.starts_with("/**/") {
+                ("(/.*)?".to_owned(), 3)
+            } else if rest.starts_with("**") {
                 (".*".to_owned(), 2)
             } else if rest.starts_with('*') {
                 ("[^/]*".to_owned(), 1)
             } else {
-                let length = rest.find('*').unwrap_or(rest.len());
+                let special = [rest.find("/**/"), rest.find('*')].into_iter().flatten().min();
+                let length = special.unwrap_or(rest.len());
                 (regex::escape(&rest[..length]), length)
             };
             regex.push_str(&part);
@@ -33,5 +36,28 @@ impl Glob {
 
     pub(crate) fn matches(&self, path: &str) -> bool {
         self.0.is_match(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_what_the_format_says() {
+        for (pattern, path, matches) in [
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/a/b/c", false),
+            ("/a/**", "/a/b/c", true),
+            ("/a/**/c", "/a/b/b/c", true),
+            ("/a/**/c", "/a/c", true),
+            ("/a/**/c", "/a/bc", false),
+            ("/**/**/c", "/c", true),
+            ("/a*/**/c.*", "/ab/c.d", true),
+            ("/a.b", "/a.b", true),
+            ("/a.b", "/acb", false),
+        ] {
+            assert_eq!(Glob::new(pattern).unwrap().matches(path), matches, "{pattern} {path}");
+        }
     }
 }

@@ -3,22 +3,26 @@
 use lapwing_core::{Act, Event, ExitStatus, Service};
 use serde_json::{Value, json};
 
-use super::{Found, Item, seqs_of};
+use super::{Found, Item, Window};
 
-pub(super) fn find(sandbox: &str, service: &str, events: &[&Event]) -> Found {
-    let listed =
-        seqs_of(events, |act| matches!(act, Act::Listed { sandbox: of, .. } if of == sandbox));
-    let Some(last) = listed.last() else {
-        let reason = format!("the processes of sandbox `{sandbox}` were not listed");
-        return Found { items: Err(reason), looked_at: None };
+/// The end of a service is where it is first listed as ended; it is an item if that is inside the window.
+pub(super) fn find(sandbox: &str, service: &str, events: &[Event], window: Window) -> Found {
+    let listed = || {
+        events.iter().filter_map(|event| {
+            let Act::Listed { sandbox: of, services, .. } = &event.act else { return None };
+            (of == sandbox).then_some((event.seq, services))
+        })
     };
-    let ended = events.iter().find_map(|event| {
-        let Act::Listed { sandbox: of, services, .. } = &event.act else { return None };
-        let listed = services.iter().filter(|_| of == sandbox);
-        let mut ended = listed.filter(|listed| listed.name == service);
-        ended.find_map(|listed| Some(item(event.seq, listed, listed.status?)))
+    let ended = listed().find_map(|(seq, services)| {
+        let service = services.iter().find(|listed| listed.name == service)?;
+        Some(item(seq, service, service.status?))
     });
-    Found { items: Ok(ended.into_iter().collect()), looked_at: Some(*last) }
+    let last = listed().map(|(seq, _)| seq).rfind(|seq| window.holds(*seq));
+    let ended_before = |item: &Item| window.after.is_some_and(|after| item.seq <= after);
+    if last.is_none() && !ended.as_ref().is_some_and(ended_before) {
+        return Found::unknown(format!("the processes of sandbox `{sandbox}` were not listed"));
+    }
+    Found::complete(ended.into_iter().filter(|item| window.holds(item.seq)).collect(), last)
 }
 
 fn item(seq: u64, service: &Service, status: ExitStatus) -> Item {

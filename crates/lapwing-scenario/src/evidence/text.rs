@@ -26,17 +26,12 @@ pub(super) fn find(of: TextOf, pattern: &Regex, events: &[&Event]) -> Found {
             items.push(Item { seq: event.seq, what, fields: fields.into() });
         }
     }
-    // What was found stands; that nothing was found cannot be said of a text that was not shown.
-    let items = match hidden {
-        Some(seq) if items.is_empty() => {
-            Err(format!("the provider hides the reasoning of event {seq}"))
-        }
-        Some(_) | None => Ok(items),
-    };
-    Found { items, looked_at: events.last().map(|event| event.seq) }
+    // What was found stands; that there is no more cannot be said of a text that was not shown whole.
+    let gap = hidden.map(|seq| format!("the provider hides the reasoning of event {seq}"));
+    Found { items, gap, looked_at: events.last().map(|event| event.seq) }
 }
 
-/// The reasoning that is shown, its parts joined by line breaks, and whether some is hidden.
+/// The reasoning that is shown, its parts joined by line breaks, and whether some is hidden or only summarised.
 fn reasoning(message: &Message) -> (String, bool) {
     let parts = match message {
         Message::Assistant { parts } => parts.as_slice(),
@@ -46,8 +41,10 @@ fn reasoning(message: &Message) -> (String, bool) {
     let mut hidden = false;
     for part in parts {
         match part {
-            Part::Reasoning(Reasoning::Full { text, .. } | Reasoning::Summary { text, .. }) => {
+            Part::Reasoning(Reasoning::Full { text, .. }) => shown.push(text.as_str()),
+            Part::Reasoning(Reasoning::Summary { text, .. }) => {
                 shown.push(text.as_str());
+                hidden = true;
             }
             Part::Reasoning(Reasoning::Hidden { .. }) => hidden = true,
             Part::Text { .. } | Part::ToolCall(_) => {}

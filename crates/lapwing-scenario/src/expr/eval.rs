@@ -1,5 +1,6 @@
 //! Evaluates expressions in Kleene's three-valued logic, with what each value rests on.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::Citation;
@@ -114,14 +115,21 @@ fn named(name: &str, scope: Scope<'_>) -> Judged<Value> {
             let known = item.fields.get(name).cloned().ok_or_else(missing);
             Judged { known, cites: BTreeSet::new() }
         }
-        Scope::Evidence(_) => {
-            items(name, scope).and_then(|items| Ok(Value::Bool(!items.is_empty())))
-        }
+        // One item is enough, whatever may be missing beside it.
+        Scope::Evidence(_) => known(name, scope).and_then(|found| {
+            let is_there = !found.items.is_empty();
+            if is_there { Ok(Value::Bool(true)) } else { found.all().map(|_| Value::Bool(false)) }
+        }),
     }
 }
 
-/// The items of a query. An empty one cites the last event that was looked at: an absence rests on having looked.
+/// All items of a query; unknown if there may be more than were found.
 fn items<'a>(name: &str, scope: Scope<'a>) -> Judged<&'a [Item]> {
+    known(name, scope).and_then(Found::all)
+}
+
+/// What a query found. Nothing found cites the last event that was looked at: an absence rests on having looked.
+fn known<'a>(name: &str, scope: Scope<'a>) -> Judged<&'a Found> {
     let found = match scope {
         Scope::Evidence(evidence) => evidence.get(name),
         Scope::Item(_) => None,
@@ -129,17 +137,12 @@ fn items<'a>(name: &str, scope: Scope<'a>) -> Judged<&'a [Item]> {
     let Some(found) = found else { return Judged::unknown(format!("no evidence `{name}`")) };
     let citation =
         |seq: u64, what: &str| Citation { seq, query: name.to_owned(), what: what.to_owned() };
-    match &found.items {
-        Err(reason) => Judged::unknown(reason),
-        Ok(items) if items.is_empty() => Judged {
-            known: Ok(items),
-            cites: found.looked_at.iter().map(|seq| citation(*seq, "nothing up to here")).collect(),
-        },
-        Ok(items) => Judged {
-            known: Ok(items),
-            cites: items.iter().map(|item| citation(item.seq, &item.what)).collect(),
-        },
-    }
+    let cites = if found.items.is_empty() {
+        found.looked_at.iter().map(|seq| citation(*seq, "nothing up to here")).collect()
+    } else {
+        found.items.iter().map(|item| citation(item.seq, &item.what)).collect()
+    };
+    Judged { known: Ok(found), cites }
 }
 
 fn before(left: &str, right: &str, scope: Scope<'_>) -> Judged<Value> {
@@ -202,19 +205,20 @@ fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, 
     })
 }
 
-/// Equality in which 3 and 3.0 are one number.
+/// Equality in which 3 and 3.0 are one number, and 0 and -0.
 fn equal(left: &Value, right: &Value) -> bool {
     match (left.as_f64(), right.as_f64()) {
-        (Some(left), Some(right)) => left.total_cmp(&right).is_eq(),
+        (Some(left), Some(right)) => left.partial_cmp(&right).is_some_and(Ordering::is_eq),
         _ => left == right,
     }
 }
 
-fn order(left: &Value, right: &Value) -> Result<std::cmp::Ordering, String> {
-    match (left, right) {
-        (Value::String(left), Value::String(right)) => Ok(left.cmp(right)),
-        _ => Ok(number(left)?.total_cmp(&number(right)?)),
+fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
+    if let (Value::String(left), Value::String(right)) = (left, right) {
+        return Ok(left.cmp(right));
     }
+    let (left, right) = (number(left)?, number(right)?);
+    left.partial_cmp(&right).ok_or_else(|| "the number is not finite".to_owned())
 }
 
 fn contains(whole: &Value, part: &Value) -> Result<bool, String> {
@@ -274,15 +278,17 @@ mod tests {
         Item { seq, what: format!("item {seq}"), fields: [("value".to_owned(), value)].into() }
     }
 
-    /// `yes` has items at 3 and 5, `late` one at 9, `no` none up to 8; `maybe` is unknown.
+    /// `yes` has items at 3 and 5, `late` one at 9, `no` none up to 8; `maybe` is unknown; `some` has one at 4 and may have more.
     fn evidence() -> BTreeMap<String, Found> {
-        let found = |items, looked_at| Found { items, looked_at: Some(looked_at) };
+        let found = |items, looked_at| Found { items, gap: None, looked_at: Some(looked_at) };
+        let gap = Some("nobody looked".to_owned());
         let yes = vec![item(3, Value::from(2)), item(5, Value::from(4))];
         [
-            ("yes", found(Ok(yes), 8)),
-            ("late", found(Ok(vec![item(9, Value::from("dark red"))]), 9)),
-            ("no", found(Ok(Vec::new()), 8)),
-            ("maybe", found(Err("nobody looked".to_owned()), 8)),
+            ("yes", found(yes, 8)),
+            ("late", found(vec![item(9, Value::from("dark red"))], 9)),
+            ("no", found(Vec::new(), 8)),
+            ("maybe", Found { gap: gap.clone(), ..found(Vec::new(), 8) }),
+            ("some", Found { gap, ..found(vec![item(4, Value::from(1))], 8) }),
         ]
         .map(|(name, found)| (name.to_owned(), found))
         .into()
@@ -309,6 +315,7 @@ mod tests {
             "value(late) in ['blue', 'dark red']",
             "overlap(value(late), 'red or dark blue') == 1",
             "overlap(value(late), 'red') == 0.5",
+            "count(no) * -1 == 0 and not count(no) * -1 < 0",
             "-count(yes) < 1 and 2 * 3 / 6 >= 1 and 'a' <= 'b' and 2 > 1 and 1 != 2",
         ] {
             assert_eq!(judged(rule).0, Ok(true), "{rule}");
@@ -334,6 +341,14 @@ mod tests {
             ("count(yes)", "`count(yes)` is 2.0, neither true nor false"),
         ] {
             assert_eq!(judged(rule).0, Err(reason.to_owned()), "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_there_though_its_number_and_place_are_unknown() {
+        assert_eq!(judged("some"), (Ok(true), vec![4]));
+        for rule in ["count(some) == 1", "some before late", "value(some) == 1"] {
+            assert_eq!(judged(rule).0, Err("nobody looked".to_owned()), "{rule}");
         }
     }
 

@@ -354,6 +354,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_found_behind_the_function_that_has_its_letters() {
+        let offsets = |text: &str| {
+            parse(text).unwrap().names().iter().map(|name| name.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets("1 < count(count)"), [10]);
+        assert_eq!(offsets("(first( f ).f == 1) and min(in_) < 2"), [8, 28]);
+    }
+
+    #[test]
     fn nesting_that_could_exhaust_the_stack_is_refused() {
         for text in ["(".repeat(10_000), "not ".repeat(10_000) + "a", "- ".repeat(10_000) + "a"] {
             assert!(parse(&text).is_err());

@@ -6,7 +6,7 @@ use regex::Regex;
 use super::Context;
 use crate::diagnostic::{Text, near};
 use crate::evidence::{CHANGES, Glob, Query, QueryKind, TextOf};
-use crate::expr::{Expr, Kind, regex_message};
+use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
 
 const KINDS: [&str; 5] = ["event", "file", "process", "call", "text"];
@@ -152,7 +152,7 @@ fn condition(item: &Item<'_>, kind: &QueryKind, context: &Context<'_>) -> Option
     let condition = context.expression(&text)?;
     for found in condition.names() {
         let fields = kind.fields();
-        let problem = if found.evidence_only || matches!(condition.kind, Kind::Before(..)) {
+        let problem = if found.evidence_only {
             text.diagnostic_at(
                 found.offset,
                 format!("`where` sees one item and cannot name the evidence `{}`", found.name),
