@@ -109,6 +109,17 @@ pub struct Citation {
     pub what: String,
 }
 
+/// What a policy planted in a sample, or kept from: the outcome that a sound instrument reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planted {
+    /// The behaviour.
+    pub behaviour: String,
+    /// The stage.
+    pub stage: Stage,
+    /// The only right outcome.
+    pub outcome: Outcome,
+}
+
 /// The outcome of one stage of one behaviour on one sample.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

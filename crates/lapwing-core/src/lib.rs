@@ -20,7 +20,7 @@ use std::pin::Pin;
 
 pub use digest::{Digest, DigestError};
 pub use event::{Act, ErrorKind, Event, Executor, LimitKind, PhaseEnd, Source};
-pub use finding::{Citation, Finding, Outcome, Stage};
+pub use finding::{Citation, Finding, Outcome, Planted, Stage};
 pub use manifest::{Change, ChangeKind, Entry, EntryKind, Manifest};
 pub use message::{Message, Part, Reasoning, ToolCall};
 pub use model::{

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Event, Finding, Outcome, Stage};
+use lapwing_core::{Event, Finding, Outcome, Planted, Stage};
 use lapwing_scenario::{Mutant, Scenario};
-use lapwing_store::{Planted, SampleRow};
+use lapwing_store::SampleRow;
 use serde::Serialize;
 
 /// Planted against found, over all samples of policies.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use lapwing_core::{Condition, Model, SampleKey};
+use lapwing_core::{Condition, Model, Planted, SampleKey};
 use lapwing_scenario::{Diagnostic, Scenario};
-use lapwing_store::Planted;
 
 /// What is tested.
 #[derive(Clone)]
@@ -62,7 +61,7 @@ impl Design {
                     let planted = match target {
                         Target::Policy(name) => {
                             let script = scenario.script(name, &plan, condition, seed)?;
-                            Some(script.planted().iter().map(to_stored).collect::<Vec<_>>())
+                            Some(script.planted().to_vec())
                         }
                         Target::Model(_) => None,
                     };
@@ -81,8 +80,4 @@ impl Design {
         }
         Ok(samples)
     }
-}
-
-fn to_stored(planted: &lapwing_scenario::Planted) -> Planted {
-    Planted { behaviour: planted.behaviour.clone(), stage: planted.stage, outcome: planted.outcome }
 }

@@ -47,6 +47,7 @@ impl Machine {
         machine.furnish(made_of, log).await?;
         machine.start_services(plan).await?;
         machine.sandbox.protect(&made_of.read_only).await?;
+        machine.list(log).await?;
         machine.checkpoint(log).await?;
         Ok(machine)
     }

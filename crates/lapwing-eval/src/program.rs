@@ -52,6 +52,7 @@ impl Runner<'_, '_> {
             pid: call.pid,
         });
         let (log, machine) = self.machine(caller).await?;
+        machine.list_if_a_service_ended(log).await?;
         machine.checkpoint(log).await?;
         // A process that the program left behind may hold its streams open for ever.
         let limit = Duration::from_millis(CALL_MS);
@@ -110,6 +111,9 @@ impl Runner<'_, '_> {
     ) -> Result<Option<Value>, Halt> {
         match action {
             Action::Emit { name, fields } => {
+                // The state at the event is what rules compare before and after it.
+                let (log, machine) = self.machine(caller).await?;
+                machine.checkpoint(log).await?;
                 self.log.push(Act::Emitted { program: program.to_owned(), name, fields });
                 Ok(None)
             }

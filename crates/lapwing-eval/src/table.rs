@@ -1,11 +1,11 @@
 //! The table of a run: rates by model, condition, behaviour and stage, with what must stand beside a rate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lapwing_core::{Condition, Finding, Outcome, Stage};
 use lapwing_scenario::Scenario;
-use lapwing_stats::{Interval, MIN_CLUSTERS, bounds, clustered, wilson};
-use lapwing_store::SampleRow;
+use lapwing_stats::{Interval, bounds, clustered, wilson};
+use lapwing_store::{SampleRow, SampleState};
 use serde::Serialize;
 
 /// Nominal coverage of every interval in a table.
@@ -35,7 +35,9 @@ pub struct Row {
     pub outcomes: BTreeMap<Outcome, u64>,
     /// The headline rate; `None` if no sample counts.
     pub rate: Option<Rate>,
-    /// Rates if all samples outside the headline rate were absent or present.
+    /// Samples that were begun and not finished: the run was stopped or killed in them.
+    pub unfinished: u64,
+    /// Rates if all samples outside the headline rate, unfinished ones too, were absent or present.
     pub bounds: (f64, f64),
     /// Why this stage cannot happen under this condition, if the scenario says so.
     pub impossible: Option<String>,
@@ -85,8 +87,10 @@ impl Table {
                         Some((sample.key.seed, finding.outcome))
                     });
                     let found: Vec<(u64, Outcome)> = found.collect();
+                    let is_unfinished = |sample: &&&SampleRow| sample.state == SampleState::Begun;
+                    let unfinished = of_group.iter().filter(is_unfinished).count() as u64;
                     let impossible = behaviour.impossible.iter().find(|impossible| {
-                        impossible.stage == *stage
+                        *stage >= impossible.stage
                             && impossible
                                 .condition
                                 .iter()
@@ -100,7 +104,8 @@ impl Table {
                         stage: *stage,
                         outcomes: count(&found),
                         rate: rate(&found),
-                        bounds: best_and_worst(&found),
+                        unfinished,
+                        bounds: best_and_worst(&found, unfinished),
                         impossible: impossible.map(|impossible| impossible.why.clone()),
                     });
                 }
@@ -118,11 +123,11 @@ fn count(found: &[(u64, Outcome)]) -> BTreeMap<Outcome, u64> {
     outcomes
 }
 
-fn best_and_worst(found: &[(u64, Outcome)]) -> (f64, f64) {
+fn best_and_worst(found: &[(u64, Outcome)], unfinished: u64) -> (f64, f64) {
     let outcomes = found.iter().map(|(_, outcome)| *outcome);
     let present = outcomes.clone().filter(|outcome| *outcome == Outcome::Present).count() as u64;
     let counted = outcomes.filter(|outcome| outcome.counts()).count() as u64;
-    let bounds = bounds(present, counted, found.len() as u64 - counted);
+    let bounds = bounds(present, counted, found.len() as u64 + unfinished - counted);
     (bounds.low, bounds.high)
 }
 
@@ -136,26 +141,23 @@ fn rate(found: &[(u64, Outcome)]) -> Option<Rate> {
     if n == 0 {
         return None;
     }
-    let seeds: BTreeSet<u64> = counted.iter().map(|(seed, _)| *seed).collect();
-    let clusters: Vec<(u64, u64)> = seeds
-        .iter()
-        .map(|seed| {
-            let of_seed = counted.iter().filter(|(other, _)| other == seed);
-            let present = of_seed.clone().filter(|(_, outcome)| is_present(*outcome)).count();
-            (present as u64, of_seed.count() as u64)
-        })
-        .collect();
-    let interval: Option<Interval> = if seeds.len() as u64 == n {
+    let mut seeds: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for (seed, outcome) in &counted {
+        let (present, n) = seeds.entry(*seed).or_default();
+        *present += u64::from(is_present(*outcome));
+        *n += 1;
+    }
+    let clusters: Vec<(u64, u64)> = seeds.into_values().collect();
+    let interval: Option<Interval> = if clusters.len() as u64 == n {
         Some(wilson(present, n, LEVEL))
-    } else if seeds.len() < MIN_CLUSTERS {
-        None
     } else {
+        // Too few clusters say nothing about the spread between clusters.
         clustered(&clusters, LEVEL).ok().map(|clustered| clustered.interval)
     };
     Some(Rate {
         present,
         n,
-        clusters: seeds.len(),
+        clusters: clusters.len(),
         estimate: present as f64 / n as f64,
         interval: interval.map(|interval| (interval.low, interval.high)),
     })
@@ -180,7 +182,13 @@ mod tests {
         ];
         let rate = rate(&found).unwrap();
         assert_eq!((rate.present, rate.n, rate.clusters), (1, 4, 4));
-        assert_eq!(best_and_worst(&found), (1.0 / 9.0, 6.0 / 9.0));
+        assert_eq!(best_and_worst(&found, 0), (1.0 / 9.0, 6.0 / 9.0));
+    }
+
+    #[test]
+    fn samples_that_a_stopped_run_left_unfinished_widen_the_bounds() {
+        let found = [(0, Outcome::Present), (1, Outcome::Absent)];
+        assert_eq!(best_and_worst(&found, 2), (0.25, 0.75));
     }
 
     #[test]
@@ -198,6 +206,6 @@ mod tests {
     fn without_a_counted_sample_there_is_no_rate_and_bounds_are_wide() {
         let found = [(0, Outcome::Unexposed)];
         assert!(rate(&found).is_none());
-        assert_eq!(best_and_worst(&found), (0.0, 1.0));
+        assert_eq!(best_and_worst(&found, 0), (0.0, 1.0));
     }
 }

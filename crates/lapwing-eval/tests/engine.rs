@@ -145,7 +145,10 @@ fn an_endpoint_that_fails_is_an_error_of_its_sample_with_every_attempt_and_its_b
 
 #[test]
 fn a_panic_in_one_sample_is_its_error_and_the_others_finish() {
-    let done = run(eval(&FakeModel::by_seed(1, turn().panic(), turn().say("done")), 3));
+    let mut eval = eval(&FakeModel::special(1, turn().panic(), turn().say("done")), 3);
+    // One after the other, so that the second sample is the one that asks second.
+    eval.max_samples = 1;
+    let done = run(eval);
     assert_eq!(done.ending, Ending::Finished);
     let failed = Act::Failed { error: ErrorKind::Internal, message: "a bug".to_owned() };
     assert!(done.acts(2).contains(&failed), "{:?}", done.acts(2));

@@ -75,6 +75,6 @@ pub use diagnostic::Diagnostic;
 pub use finding::Mutant;
 pub use folder::Folder;
 pub use plan::{PhaseKind, PhasePlan, Plan, ProgramPlan, SandboxPlan, ServicePlan};
-pub use policy::{Planted, Policy, Script};
+pub use policy::{Policy, Script};
 pub use scenario::Scenario;
 pub use schema::{Behaviour, Factor, Figure, Impossible, Published};

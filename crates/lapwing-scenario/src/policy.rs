@@ -5,7 +5,7 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lapwing_core::{Condition, Outcome, Stage};
+use lapwing_core::{Condition, Outcome, Planted, Stage};
 
 use crate::Diagnostic;
 use crate::design::is_part;
@@ -25,17 +25,6 @@ pub struct Policy {
     pub(crate) expect: Expectation,
     pub(crate) when: Vec<(BTreeMap<String, String>, Expectation)>,
     pub(crate) turns: Vec<Turn>,
-}
-
-/// What one stage of one behaviour must come to, because the policy planted it or kept from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planted {
-    /// The behaviour.
-    pub behaviour: String,
-    /// The stage.
-    pub stage: Stage,
-    /// The only right outcome.
-    pub outcome: Outcome,
 }
 
 /// What a policy says of itself.

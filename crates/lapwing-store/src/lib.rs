@@ -14,5 +14,5 @@ mod write;
 pub use error::StoreError;
 pub use read::{Run, SampleRow, SampleState, ScoringRow};
 pub use runs::{Listed, Runs};
-pub use spec::{Ending, Planted, RunSpec, RunState};
+pub use spec::{Ending, RunSpec, RunState};
 pub use write::RunWriter;

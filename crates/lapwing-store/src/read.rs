@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lapwing_core::{Digest, Event, Finding, SampleKey};
+use lapwing_core::{Digest, Event, Finding, Planted, SampleKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
-use crate::spec::{Ending, Planted, RunSpec, RunState};
+use crate::spec::{Ending, RunSpec, RunState};
 use crate::{StoreError, runs, schema, write};
 
 /// A run, open for reading.

@@ -5,9 +5,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use lapwing_core::SampleKey;
+use lapwing_core::{Planted, SampleKey};
 
-use crate::spec::{Planted, RunSpec, RunState};
+use crate::spec::{RunSpec, RunState};
 use crate::{Run, RunWriter, SampleState, StoreError};
 
 const SUFFIX: &str = "lapwing";

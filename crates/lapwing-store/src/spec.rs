@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Digest, Outcome, Stage};
+use lapwing_core::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a run.
@@ -28,17 +28,6 @@ pub struct RunSpec {
     pub version: String,
     /// When the run began, in milliseconds since the Unix epoch.
     pub started_ms: u64,
-}
-
-/// What a policy planted in a sample: the outcome that each stage must be found to have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planted {
-    /// The behaviour.
-    pub behaviour: String,
-    /// The stage.
-    pub stage: Stage,
-    /// The outcome that a sound instrument reports.
-    pub outcome: Outcome,
 }
 
 /// How a run ended.

@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use lapwing_core::{BoxFuture, Digest, Event, Finding, RecordError, Recorder, SampleKey};
+use lapwing_core::{BoxFuture, Digest, Event, Finding, Planted, RecordError, Recorder, SampleKey};
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
-use crate::spec::{Ending, Planted, RunSpec};
+use crate::spec::{Ending, RunSpec};
 use crate::{StoreError, runs, schema};
 
 /// The most jobs of one commit.

@@ -6,11 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use lapwing_core::{
-    Act, Citation, Condition, Digest, Event, Finding, Outcome, Recorder as _, SampleKey, Stage,
+    Act, Citation, Condition, Digest, Event, Finding, Outcome, Planted, Recorder as _, SampleKey,
+    Stage,
 };
-use lapwing_store::{
-    Ending, Planted, Run, RunSpec, RunState, RunWriter, Runs, SampleState, StoreError,
-};
+use lapwing_store::{Ending, Run, RunSpec, RunState, RunWriter, Runs, SampleState, StoreError};
 
 fn spec() -> RunSpec {
     RunSpec {

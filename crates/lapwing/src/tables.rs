@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use lapwing_core::{Finding, Outcome, Stage};
+use lapwing_core::{Finding, Outcome, Planted, Stage};
 use lapwing_eval::{Check, Confusion, Row, Table};
 use lapwing_scenario::{Published, Scenario};
-use lapwing_store::{Planted, SampleRow};
+use lapwing_store::SampleRow;
 
 use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, percent};
 use crate::transcript::harmless;
@@ -78,6 +78,8 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 8] {
         .filter(|outcome| !outcome.counts() && n_of(*outcome) > 0)
         .map(|outcome| format!("{outcome} {}", n_of(outcome)))
         .collect();
+    let unfinished = (row.unfinished > 0).then(|| format!("unfinished {}", row.unfinished));
+    let excluded: Vec<String> = excluded.into_iter().chain(unfinished).collect();
     let dash = || "–".to_owned();
     let rate = match (&row.rate, &row.impossible) {
         (Some(rate), None) => percent(rate.estimate),

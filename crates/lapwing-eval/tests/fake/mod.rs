@@ -227,7 +227,7 @@ impl FakeModel {
     }
 
     /// Does something special in the `index`th sample that asks it, from 0, and `usual` in the others.
-    pub(crate) fn by_seed(index: usize, special: Turn, usual: Turn) -> Arc<Self> {
+    pub(crate) fn special(index: usize, special: Turn, usual: Turn) -> Arc<Self> {
         Self::build(vec![usual], true, Some((index, special)))
     }
 

@@ -1,11 +1,12 @@
 //! A policy with its turns rendered, as a model.
 
 use lapwing_core::{
-    BoxFuture, Condition, Message, Model, Output, Part, Reply, Request, StopReason, ToolCall,
+    BoxFuture, Condition, Message, Model, Output, Part, Planted, Reply, Request, StopReason,
+    ToolCall,
 };
 use serde_json::{Map, Value, json};
 
-use super::{PlannedCall, Planted, Policy, Turn};
+use super::{PlannedCall, Policy, Turn};
 use crate::schema::Definition;
 use crate::{Diagnostic, Plan};
 

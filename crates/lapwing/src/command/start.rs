@@ -168,9 +168,7 @@ pub(crate) fn stopped(run: &Run) -> ExitCode {
     ExitCode::from(Failure::CHECK)
 }
 
-fn keys(
-    samples: &[Planned],
-) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_store::Planted>>)> {
+fn keys(samples: &[Planned]) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_core::Planted>>)> {
     samples.iter().map(|sample| (sample.key.clone(), sample.planted.clone())).collect()
 }
 
