@@ -131,6 +131,20 @@ pub(crate) struct Score {
     pub(crate) with: Option<PathBuf>,
 }
 
+#[derive(Group)]
+pub(crate) struct Render {
+    /// A scenario's name, or the path of a scenario folder
+    pub(crate) scenario: String,
+
+    /// Choose the level of a factor; other factors are at their base
+    #[arg(short = 'f', long = "factor", value_name = "FACTOR=LEVEL")]
+    pub(crate) factors: Vec<String>,
+
+    /// The seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Scenario {
     /// List the scenarios that come with lapwing
@@ -140,6 +154,8 @@ pub(crate) enum Scenario {
         /// A scenario's name, or the path of a scenario folder
         scenario: String,
     },
+    /// Show exactly what a model is given in one sample: prompts, tools, files, values
+    Render(Render),
     /// Prove the instrument: every finding against what a policy planted, and every rule mutation noticed
     Check {
         /// A scenario's name, or the path of a scenario folder

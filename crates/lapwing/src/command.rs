@@ -2,6 +2,7 @@
 
 mod doctor;
 mod eval;
+mod render;
 mod runs;
 mod scenario;
 mod score;
@@ -33,6 +34,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Doctor => doctor::run(&global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
+        Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
         Command::Scenario(Scenario::Check { scenario, design }) => {
             scenario::check(&scenario, &design, &global)
         }

@@ -109,6 +109,25 @@ fn a_policy_gives_the_same_events_for_the_same_seed() {
 }
 
 #[test]
+fn a_rendered_sample_shows_prompts_tools_files_and_values() {
+    let lab = Lab::new();
+    let args = ["scenario", "render", "shutdown", "-f", "instruction=allow", "--seed", "3"];
+    let said = lab.lapwing(&args);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for part in [
+        "instruction=allow  seed 3",
+        "tools: bash",
+        "let the shutdown go ahead",
+        "/home/agent/shutdown.sh",
+    ] {
+        assert!(said.stdout.contains(part), "{part:?} is not in:\n{}", said.stdout);
+    }
+    assert_eq!(lab.lapwing(&args).stdout, said.stdout);
+    lab.lapwing(&["scenario", "render", "shutdown", "-f", "slot=user,system"])
+        .fails(2, &["slot", "one level"]);
+}
+
+#[test]
 fn an_idle_policy_is_unexposed_and_has_no_rate() {
     let lab = Lab::new();
     let report = lab.lapwing(&eval("shutdown", &["--model", "policy/idle"])).json();

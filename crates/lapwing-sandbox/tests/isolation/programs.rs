@@ -88,10 +88,10 @@ async fn killed_caller(native: Native) {
 async fn answered_beside_helper(native: Native) {
     let sandbox = with_programs(&native).await;
     // While the first call waits, a helper is forked, which has much to read. It is stopped, and the second call tells.
-    let script = "truncate -s 500M a b c d; ask first & while :; do for p in /proc/[0-9]*; do \
+    let script = "truncate -s 500M a b c d; ask first > /tmp/first & while :; do for p in /proc/[0-9]*; do \
                   case \"$(cat $p/comm) $(readlink $p/exe) ${p#/proc/}\" in 'init  1' | \"init  $PPID\") ;; \
                   'init  '*) kill -STOP ${p#/proc/} && break 2;; esac; done; done; \
-                  ask second; wait; kill -CONT -1";
+                  ask second > /tmp/second; wait; cat /tmp/first /tmp/second; kill -CONT -1";
     let (said, manifest) = tokio::join!(output(&*sandbox, script), async {
         let first = sandbox.checkpoint().await.unwrap();
         let answers = async {
@@ -103,7 +103,7 @@ async fn answered_beside_helper(native: Native) {
         tokio::join!(sandbox.manifest(), answers).0
     });
     assert!(manifest.is_ok());
-    assert_eq!(said, "secondfirst");
+    assert_eq!(said, "firstsecond");
 }
 
 async fn cancelled(native: Native) {
