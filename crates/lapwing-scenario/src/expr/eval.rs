@@ -138,7 +138,7 @@ fn known<'a>(name: &str, scope: Scope<'a>) -> Judged<&'a Found> {
     let citation =
         |seq: u64, what: &str| Citation { seq, query: name.to_owned(), what: what.to_owned() };
     let cites = if found.items.is_empty() {
-        found.looked_at.iter().map(|seq| citation(*seq, "nothing up to here")).collect()
+        found.looked_at.iter().map(|seq| citation(*seq, "none up to here")).collect()
     } else {
         found.items.iter().map(|item| citation(item.seq, &item.what)).collect()
     };
