@@ -76,7 +76,7 @@ pub struct Attempt {
     /// The response body exactly as it came, as far as it came.
     pub response: Vec<u8>,
     /// Why this attempt did not yield an output.
-    pub error: Option<String>,
+    pub error: Option<ModelError>,
     /// Wall time of the attempt in milliseconds.
     pub millis: u64,
 }

@@ -264,8 +264,8 @@ impl<'a, 'r> Runner<'a, 'r> {
         let Reply { mut attempts, result } = reply;
         let last = attempts.pop().unwrap_or_default();
         for attempt in attempts {
-            let error = attempt.error.clone().unwrap_or_default();
-            self.log_attempt(attempt, None, Some((ModelErrorKind::Transport, error)));
+            let error = attempt.error.clone().map(|error| (error.kind, error.message));
+            self.log_attempt(attempt, None, error);
         }
         match result {
             Ok(output) => {

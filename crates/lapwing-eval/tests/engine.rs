@@ -98,6 +98,18 @@ fn the_token_limit_ends_the_sample_before_the_next_call() {
 }
 
 #[test]
+fn the_limit_of_tool_time_ends_the_sample_after_the_call_that_used_it_up() {
+    let model = FakeModel::repeating(turn().bash("again"));
+    let mut eval = eval(&model, 1);
+    // Every command of the fake sandbox takes one millisecond.
+    eval.limits.tool_ms = 2;
+    let done = run(eval);
+    assert_eq!(model.requests().len(), 2);
+    assert!(done.acts(1).contains(&Act::LimitReached { limit: LimitKind::ToolTime, value: 2 }));
+    assert_eq!(done.outcomes(1), [Outcome::Limit]);
+}
+
+#[test]
 fn the_wall_limit_ends_a_sample_whose_model_never_answers() {
     let model = FakeModel::new([turn().bash("a"), turn().hang()]);
     let mut eval = eval(&model, 1);
@@ -134,6 +146,7 @@ fn an_endpoint_that_fails_is_an_error_of_its_sample_with_every_attempt_and_its_b
         })
         .collect();
     assert_eq!(attempts.len(), 2);
+    assert_eq!(*attempts[0].2, Some((ModelErrorKind::RateLimit, "wait".to_owned())));
     let (request, response, error) = attempts[1];
     let sent: Vec<u8> =
         request.iter().flat_map(|segment| done.run.blob(*segment).unwrap().unwrap()).collect();

@@ -119,7 +119,7 @@ impl OpenAi {
             request: segments.to_vec(),
             status: exchange.status,
             response: exchange.body,
-            error: result.as_ref().err().map(|fault| fault.error.message.clone()),
+            error: result.as_ref().err().map(|fault| fault.error.clone()),
             millis: exchange.millis,
         };
         (attempt, result)

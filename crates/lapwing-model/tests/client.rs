@@ -220,7 +220,9 @@ async fn every_try_of_a_repeated_call_is_an_attempt() {
     let statuses: Vec<_> = reply.attempts.iter().map(|attempt| attempt.status).collect();
     assert_eq!(statuses, [Some(429), Some(500), Some(200)]);
     assert_eq!(requests.len(), 3);
-    assert!(reply.attempts[0].error.as_ref().unwrap().contains("slow down"));
+    let first = reply.attempts[0].error.as_ref().unwrap();
+    assert_eq!(first.kind, ModelErrorKind::RateLimit);
+    assert!(first.message.contains("slow down"));
     assert_eq!(reply.result.unwrap().message, Message::assistant("Hello."));
 }
 
@@ -311,7 +313,7 @@ async fn a_cut_answer_is_kept_as_far_as_it_came_and_repeated() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"cho".to_owned();
     let (reply, _) = ask(vec![cut, json(include_str!("wire/plain.json"))]).await;
     assert_eq!(reply.attempts[0].response, b"{\"cho");
-    let error = reply.attempts[0].error.as_ref().unwrap();
+    let error = &reply.attempts[0].error.as_ref().unwrap().message;
     assert!(error.contains("broke off after 5 bytes"), "{error}");
     assert!(reply.result.is_ok());
 }

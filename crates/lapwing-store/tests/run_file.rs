@@ -212,3 +212,43 @@ fn a_name_that_is_taken_is_left_as_it_is() {
     assert!(!path.exists());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+/// Runs this test again where its folder is a disk of 400 KiB, which any user may mount in namespaces of its own.
+fn on_a_small_disk(test: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=400k none \"$SMALL_DISK\" && exec \"$0\" --exact \"$1\"";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env("SMALL_DISK", dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_acknowledged_is_kept() {
+    let Some(disk) = std::env::var_os("SMALL_DISK") else {
+        return on_a_small_disk("a_full_disk_is_told_and_what_was_acknowledged_is_kept");
+    };
+    let disk = Path::new(&disk);
+    wait(async {
+        let writer = create(disk, "a");
+        writer.record(1, vec![event(1)]).await.unwrap();
+        // Bytes that do not compress, and more of them than the disk holds.
+        let mut digest = Digest::of(b"seed");
+        let noise = std::iter::repeat_with(|| {
+            digest = Digest::of(digest.as_bytes());
+            *digest.as_bytes()
+        });
+        writer.keep(noise.take(20_000).flatten().collect());
+        let full = writer.record(1, vec![event(2)]).await.unwrap_err();
+        assert!(full.to_string().contains("the disk is full"), "{full}");
+        // A later event must not be kept behind the hole, even if there were room for it.
+        assert!(writer.record(1, vec![event(3)]).await.is_err());
+    });
+    let run = Runs::new(disk).find("tea-a").unwrap();
+    assert_eq!(run.events(1).unwrap(), [event(1)]);
+}

@@ -6,11 +6,13 @@ use anstyle::{AnsiColor, Style};
 use lapwing_core::Outcome;
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::transcript::harmless;
+
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 
-/// Columns that are as wide as their widest cell. Cells hold no control characters.
+/// Columns that are as wide as their widest cell. Cells may quote anybody: they are made harmless.
 pub(crate) struct Grid {
     rows: Vec<Vec<String>>,
 }
@@ -22,7 +24,7 @@ impl Grid {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
     }
 
     /// Writes the grid, its header dimmed, cells that begin like a number to the right.

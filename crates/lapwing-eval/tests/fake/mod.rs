@@ -290,7 +290,7 @@ fn failed(message: &str) -> Reply {
         request: vec![b"{\"head\":1,".to_vec(), b"\"tail\":2}".to_vec()],
         status: Some(500),
         response: response.to_vec(),
-        error: Some(message.to_owned()),
+        error: Some(ModelError { kind: ModelErrorKind::RateLimit, message: "wait".to_owned() }),
         millis: 1,
     };
     let kind = ModelErrorKind::Overloaded;

@@ -16,7 +16,8 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::render::{BOLD, DIM, Grid, mark};
-use crate::{tables, transcript};
+use crate::tables;
+use crate::transcript::{self, harmless};
 
 pub(crate) fn run(args: &args::Show, global: &Global) -> Result<ExitCode, Failure> {
     let run = global.runs.find(&args.run)?;
@@ -53,7 +54,7 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
         out,
         "{BOLD}{} sample {number}{BOLD:#}  {}  {label}  seed {}  epoch {}",
         run.id(),
-        key.model,
+        harmless(&key.model),
         key.seed,
         key.epoch
     )?;
@@ -98,7 +99,7 @@ fn overview(run: &Run, global: &Global) -> Result<ExitCode, Failure> {
         spec.version
     )?;
     for (name, value) in &spec.settings {
-        writeln!(out, "{DIM}  {name}: {value}{DIM:#}")?;
+        writeln!(out, "{DIM}  {}: {}{DIM:#}", harmless(name), harmless(value))?;
     }
     writeln!(out)?;
     samples_grid(&scenario, &samples, &findings).write(&mut out)?;
