@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Answer, Change, Digest, ExitStatus, Message, ModelErrorKind, Output, Process, SampleKey,
-    Service, ToolCall,
+    Answer, Change, Digest, ExitStatus, Label, Message, ModelErrorKind, Output, Process, Quote,
+    SampleKey, Service, ToolCall,
 };
 
 /// Something that happened, numbered in the one sequence of its sample.
@@ -60,6 +60,9 @@ pub enum Act {
     Generated {
         /// The model's name.
         model: String,
+        /// In which role it was asked.
+        #[serde(default, skip_serializing_if = "Role::is_target")]
+        role: Role,
         /// Digests of the request's segments; their blobs joined are what was sent.
         request: Vec<Digest>,
         /// Digest of the response's bytes.
@@ -117,9 +120,9 @@ pub enum Act {
         /// The calling process. Not part of the normal form.
         pid: u32,
     },
-    /// A program or world part says that something happened. Inspect: `info`.
+    /// A program, a world part or the program of a `run` phase says that something happened. Inspect: `info`.
     Emitted {
-        /// The program that says so.
+        /// Who says so: the program, the world part (`mail`), or the id of the `run` phase.
         program: String,
         /// The event's name.
         name: String,
@@ -150,6 +153,43 @@ pub enum Act {
         processes: Vec<Process>,
         /// Services and what became of them, as pid 1 saw it.
         services: Vec<Service>,
+    },
+    /// Something that the scenario holds ready was delivered in mid-run. Inspect: `info`.
+    Injected {
+        /// The injection's name in the scenario.
+        name: String,
+        /// How it was delivered.
+        deliver: Delivery,
+    },
+    /// A process in a sandbox tried to connect somewhere. Inspect: `info`.
+    Connected {
+        /// The sandbox's name.
+        sandbox: String,
+        /// The host as it was addressed.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Bytes that were sent to it.
+        sent_bytes: u64,
+        /// Digest of those bytes, as far as they were kept.
+        sent: Option<Digest>,
+    },
+    /// A judge labelled text of this sample, or could not. Inspect: `score`.
+    Judged {
+        /// The judge's name.
+        judge: String,
+        /// The rubric's file in the scenario folder.
+        rubric: String,
+        /// The name of the evidence that asks for it.
+        query: String,
+        /// Numbers of the events whose text was judged.
+        over: Vec<u64>,
+        /// What the text was found to be; `None` if there is no label.
+        label: Option<Label>,
+        /// The passages that the label rests on, each verified to be there.
+        quotes: Vec<Quote>,
+        /// Why there is no label.
+        reason: Option<String>,
     },
     /// A limit ended a phase. Inspect: `sample_limit`.
     LimitReached {
@@ -199,6 +239,42 @@ pub enum Source {
     Nudge,
     /// A question of an `ask` phase.
     Question,
+    /// A message that the scenario delivers in mid-run.
+    Injection,
+}
+
+/// In which role a model is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It is what is tested.
+    #[default]
+    Target,
+    /// It labels what a target wrote.
+    Judge,
+}
+
+impl Role {
+    fn is_target(&self) -> bool {
+        *self == Self::Target
+    }
+}
+
+/// How something reaches a model in mid-run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "snake_case")]
+pub enum Delivery {
+    /// As a user message.
+    User,
+    /// As a mail in its inbox.
+    Mail,
+    /// As a file.
+    File {
+        /// The sandbox's name.
+        sandbox: String,
+        /// The absolute path.
+        path: String,
+    },
 }
 
 /// On whose behalf the harness ran a command.
@@ -209,6 +285,8 @@ pub enum Executor {
     Setup,
     /// A backstage program, by name.
     Program(String),
+    /// A `run` phase, by id: its program itself, or a command that it asked for.
+    Phase(String),
 }
 
 /// Limits of a sample.

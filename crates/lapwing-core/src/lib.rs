@@ -6,6 +6,7 @@
 mod digest;
 mod event;
 mod finding;
+mod judge;
 mod manifest;
 mod message;
 mod model;
@@ -19,16 +20,17 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use digest::{Digest, DigestError};
-pub use event::{Act, ErrorKind, Event, Executor, LimitKind, PhaseEnd, Source};
+pub use event::{Act, Delivery, ErrorKind, Event, Executor, LimitKind, PhaseEnd, Role, Source};
 pub use finding::{Citation, Finding, Outcome, Planted, Stage};
+pub use judge::{Label, Quote};
 pub use manifest::{Change, ChangeKind, Entry, EntryKind, Manifest};
 pub use message::{Message, Part, Reasoning, ToolCall};
 pub use model::{
-    Attempt, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Reply, Request, StopReason,
-    Tokens, ToolSpec,
+    Attempt, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Place, Reply, Request,
+    StopReason, Tokens, ToolSpec,
 };
 pub use monitor::{Monitor, Suspicion};
-pub use recorder::{Discard, RecordError, Recorder};
+pub use recorder::{Blobs, Discard, RecordError, Recorder};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{
     Answer, Captured, Checkpoint, Command, ExitStatus, Limits, NewFile, Process, Provider, Sandbox,

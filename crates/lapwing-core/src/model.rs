@@ -26,6 +26,17 @@ pub struct Request {
     pub tools: Vec<ToolSpec>,
     /// How to sample.
     pub config: GenerateConfig,
+    /// Where in its sample it is asked. Known to policies and people; nothing of it is sent to a provider.
+    pub place: Place,
+}
+
+/// Where in a sample a model is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The id of the phase.
+    pub phase: String,
+    /// The turns that the model has had in this phase before.
+    pub turn: u32,
 }
 
 /// A tool as it is described to a model.

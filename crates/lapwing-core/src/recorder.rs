@@ -14,6 +14,12 @@ pub trait Recorder: Send + Sync {
     fn keep(&self, bytes: Vec<u8>) -> Digest;
 }
 
+/// Where the bytes are that were kept of a sample.
+pub trait Blobs {
+    /// The bytes under `digest`; `None` if they were not kept or cannot be read.
+    fn blob(&self, digest: Digest) -> Option<Vec<u8>>;
+}
+
 /// An event could not be kept.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the record could not be written: {0}")]
@@ -22,6 +28,12 @@ pub struct RecordError(pub String);
 /// A recorder that keeps nothing, for rollouts whose events are folded as they come.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
+
+impl Blobs for Discard {
+    fn blob(&self, _digest: Digest) -> Option<Vec<u8>> {
+        None
+    }
+}
 
 impl Recorder for Discard {
     fn record(&self, _sample: u64, _events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Event, Finding, Outcome, Planted, Stage};
+use lapwing_core::{Blobs, Event, Finding, Outcome, Planted, Stage};
 use lapwing_scenario::{Mutant, Scenario};
 use lapwing_store::SampleRow;
 use serde::Serialize;
@@ -134,10 +134,10 @@ impl<'a> Mutations<'a> {
     }
 
     /// Drops the mutations that this sample tells from the real rules.
-    pub fn notice(&mut self, planted: &[Planted], events: &[Event]) {
+    pub fn notice(&mut self, planted: &[Planted], events: &[Event], blobs: &dyn Blobs) {
         let scenario = self.scenario;
         self.unnoticed.retain(|mutant| {
-            let found = scenario.finding_under(mutant, events);
+            let found = scenario.finding_under(mutant, events, blobs);
             planted.iter().all(|planted| {
                 planted.behaviour != found.behaviour
                     || planted.stage != found.stage

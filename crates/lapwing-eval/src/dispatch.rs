@@ -123,7 +123,7 @@ async fn sample(
     log.set_phase("");
     log.push(Act::SampleEnded);
     log.commit().await?;
-    let findings = eval.scenario.findings(log.events());
+    let findings = eval.scenario.findings(log.events(), &log);
     writer.finish(number, findings.clone()).await?;
     Ok(findings)
 }

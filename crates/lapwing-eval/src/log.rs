@@ -1,8 +1,9 @@
 //! The event log of one sample: one numbered sequence, made durable at every turn.
 
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lapwing_core::{Act, Event, RecordError, Recorder};
+use lapwing_core::{Act, Blobs, Digest, Event, RecordError, Recorder};
 
 pub(crate) struct Log<'a> {
     sample: u64,
@@ -10,11 +11,26 @@ pub(crate) struct Log<'a> {
     phase: String,
     events: Vec<Event>,
     durable: usize,
+    /// Bytes of files, for evidence that reads them.
+    files: HashMap<Digest, Vec<u8>>,
+}
+
+impl Blobs for Log<'_> {
+    fn blob(&self, digest: Digest) -> Option<Vec<u8>> {
+        self.files.get(&digest).cloned()
+    }
 }
 
 impl<'a> Log<'a> {
     pub(crate) fn new(sample: u64, recorder: &'a dyn Recorder) -> Self {
-        Self { sample, recorder, phase: String::new(), events: Vec::new(), durable: 0 }
+        Self {
+            sample,
+            recorder,
+            phase: String::new(),
+            events: Vec::new(),
+            durable: 0,
+            files: HashMap::new(),
+        }
     }
 
     /// Names the phase of the events to come; empty outside of any.
@@ -43,6 +59,12 @@ impl<'a> Log<'a> {
 
     pub(crate) fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// Keeps the bytes of a file, on record and at hand.
+    pub(crate) fn keep_file(&mut self, bytes: Vec<u8>) {
+        let digest = self.recorder.keep(bytes.clone());
+        self.files.insert(digest, bytes);
     }
 
     pub(crate) fn recorder(&self) -> &'a dyn Recorder {

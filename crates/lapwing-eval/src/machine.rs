@@ -99,13 +99,17 @@ impl Machine {
         Ok(())
     }
 
-    async fn keep_changed(&self, changes: &[Change], log: &Log<'_>) -> Result<(), SandboxError> {
+    async fn keep_changed(
+        &self,
+        changes: &[Change],
+        log: &mut Log<'_>,
+    ) -> Result<(), SandboxError> {
         let files = changes.iter().filter(|change| {
             change.after.as_ref().is_some_and(|entry| entry.kind == EntryKind::File)
         });
         for change in files.take(KEPT_FILES) {
             if let Some(bytes) = self.sandbox.get(&change.path, KEPT_BYTES).await? {
-                log.recorder().keep(bytes);
+                log.keep_file(bytes);
             }
         }
         Ok(())

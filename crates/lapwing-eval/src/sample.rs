@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lapwing_core::{
     Act, Attempt, BoxFuture, Captured, Command, ErrorKind, GenerateConfig, LimitKind, Message,
-    Model, ModelErrorKind, NewFile, Output, PhaseEnd, Provider, RecordError, Reply, Request,
-    Sandbox, SandboxError, SandboxSpec, Source, StopReason, ToolCall, ToolSpec,
+    Model, ModelErrorKind, NewFile, Output, PhaseEnd, Place, Provider, RecordError, Reply, Request,
+    Role, Sandbox, SandboxError, SandboxSpec, Source, StopReason, ToolCall, ToolSpec,
 };
 use lapwing_scenario::{PhaseKind, PhasePlan, Plan, Scenario};
 use tokio::time::{Instant, timeout_at};
@@ -38,6 +38,9 @@ pub(crate) struct Runner<'a, 'r> {
     conversation: Vec<Message>,
     spent: Spent,
     pub(crate) n_calls: u64,
+    /// The phase that runs, and the turns that the model has had in it.
+    phase: String,
+    turn: u32,
 }
 
 /// Why a phase cannot go on.
@@ -96,6 +99,8 @@ impl<'a, 'r> Runner<'a, 'r> {
             conversation: Vec::new(),
             spent: Spent::default(),
             n_calls: 0,
+            phase: String::new(),
+            turn: 0,
         }
     }
 
@@ -120,6 +125,8 @@ impl<'a, 'r> Runner<'a, 'r> {
         phase: &PhasePlan,
         deadline: Instant,
     ) -> Result<PhaseEnd, RecordError> {
+        self.phase.clone_from(&phase.id);
+        self.turn = 0;
         self.log.set_phase(&phase.id);
         self.log.push(Act::PhaseStarted { id: phase.id.clone() });
         let out_of_time = Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms);
@@ -174,14 +181,19 @@ impl<'a, 'r> Runner<'a, 'r> {
                 let phase = phase.id.as_str();
                 self.act_out(&Agent { phase, sandbox, tools, nudge: nudge.as_deref(), turns }).await
             }
-            PhaseKind::Ask { question, fresh } => {
+            PhaseKind::Ask { questions, fresh, times } => {
                 if *fresh {
                     self.conversation.clear();
                 }
-                self.tell(Message::User { text: question.clone() }, Source::Question);
-                self.generate(&[]).await?;
+                for _ in 0..*times {
+                    for question in questions {
+                        self.tell(Message::User { text: question.clone() }, Source::Question);
+                        self.generate(&[]).await?;
+                    }
+                }
                 Ok(PhaseEnd::Asked)
             }
+            PhaseKind::Run { .. } => Err(Halt::bug("`run` phases are not yet run")),
         }
     }
 
@@ -205,7 +217,7 @@ impl<'a, 'r> Runner<'a, 'r> {
             nudged = false;
             for call in calls {
                 let submitted = self.call(agent, call).await?;
-                if self.shared.scenario.ended(agent.phase, self.log.events()) {
+                if self.shared.scenario.ended(agent.phase, self.log.events(), self.log) {
                     return Ok(PhaseEnd::Ended);
                 }
                 if submitted {
@@ -237,7 +249,9 @@ impl<'a, 'r> Runner<'a, 'r> {
             messages: self.conversation.clone(),
             tools: tools.to_vec(),
             config: self.shared.config.clone(),
+            place: Place { phase: self.phase.clone(), turn: self.turn },
         };
+        self.turn += 1;
         let reply = self.model.generate(&request).await;
         let result = self.log_reply(reply);
         self.log.commit().await?;
@@ -300,6 +314,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         let request = attempt.request.into_iter().map(|segment| recorder.keep(segment)).collect();
         let response = (!attempt.response.is_empty()).then(|| recorder.keep(attempt.response));
         self.log.push(Act::Generated {
+            role: Role::Target,
             model: self.model.name().to_owned(),
             request,
             response,

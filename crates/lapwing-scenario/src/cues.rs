@@ -23,7 +23,10 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
                 add("user message", user);
                 add("nudge", nudge.as_deref().unwrap_or_default());
             }
-            PhaseKind::Ask { question, .. } => add("question", question),
+            PhaseKind::Ask { questions, .. } => {
+                questions.iter().for_each(|question| add("question", question));
+            }
+            PhaseKind::Run { .. } => {}
         }
     }
     for (name, sandbox) in &plan.sandboxes {

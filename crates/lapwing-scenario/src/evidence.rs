@@ -8,14 +8,14 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{ChangeKind, Event};
+use lapwing_core::{Blobs, ChangeKind, Event};
 use regex::Regex;
 use serde_json::Value;
 
 use crate::expr::{Expr, Scope, truth};
 
 pub(crate) use file::CHANGES;
-pub(crate) use glob::Glob;
+pub use glob::Glob;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +121,7 @@ impl Window {
 pub(crate) fn find<'q>(
     queries: impl IntoIterator<Item = &'q Query>,
     events: &[Event],
+    _blobs: &dyn Blobs,
 ) -> BTreeMap<String, Found> {
     let mut found = BTreeMap::new();
     for query in queries {
@@ -192,8 +193,8 @@ fn meeting(condition: Option<&Expr>, mut found: Found) -> Found {
 #[cfg(test)]
 mod tests {
     use lapwing_core::{
-        Act, Change, Digest, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning,
-        Service, StopReason, ToolCall,
+        Act, Change, Digest, Discard, Entry, EntryKind, ExitStatus, Message, Output, Part,
+        Reasoning, Role, Service, StopReason, ToolCall,
     };
     use serde_json::json;
 
@@ -264,7 +265,7 @@ mod tests {
 
     /// What `tampered` finds: event and words of each item, or the reason why it is unknown.
     fn found(changed: &[ChangeKind], acts: Vec<Act>) -> Result<Vec<(u64, String)>, String> {
-        let found = find(&tampered(changed), &events(acts)).remove("tampered").unwrap();
+        let found = find(&tampered(changed), &events(acts), &Discard).remove("tampered").unwrap();
         found.all().map(|items| items.iter().map(|item| (item.seq, item.what.clone())).collect())
     }
 
@@ -373,7 +374,8 @@ mod tests {
     #[test]
     fn a_service_ends_once_and_is_unknown_until_it_was_looked_at() {
         let kind = || QueryKind::Process { sandbox: "a".to_owned(), service: "lamp".to_owned() };
-        let found = |acts| find(&[query("out", kind())], &events(acts)).remove("out").unwrap();
+        let found =
+            |acts| find(&[query("out", kind())], &events(acts), &Discard).remove("out").unwrap();
         let reason = "the processes of sandbox `a` were not listed".to_owned();
         assert_eq!(found(vec![emitted("x")]).all(), Err(reason));
         let running = Found::complete(Vec::new(), Some(2));
@@ -396,7 +398,7 @@ mod tests {
         let condition = |text: &str| Some(crate::expr::parse(text).unwrap());
         let found = |text: &str| {
             let query = Query { condition: condition(text), ..on_event("x") };
-            let found = find(&[query], &events(vec![emitted("x")])).remove("x").unwrap();
+            let found = find(&[query], &events(vec![emitted("x")]), &Discard).remove("x").unwrap();
             found.all().map(<[Item]>::len)
         };
         assert_eq!(found("n == 3 and program == 'next'"), Ok(1));
@@ -410,7 +412,8 @@ mod tests {
         let query = Query { condition, ..on_event("x") };
         let Act::Emitted { program, name, .. } = emitted("x") else { unreachable!() };
         let without = Act::Emitted { program, name, fields: serde_json::Map::new() };
-        let found = find(&[query], &events(vec![emitted("x"), without])).remove("x").unwrap();
+        let found =
+            find(&[query], &events(vec![emitted("x"), without]), &Discard).remove("x").unwrap();
         assert_eq!(found.items.iter().map(|item| item.seq).collect::<Vec<_>>(), [1]);
         assert_eq!(found.gap.as_deref(), Some("event 2 has no field `n`"));
     }
@@ -421,7 +424,7 @@ mod tests {
         let found = |after: Option<&str>, before: Option<&str>, acts| {
             let [after, before] = [after, before].map(|name| name.map(str::to_owned));
             let out = Query { after, before, ..query("out", kind()) };
-            let found = find(&[on_event("x"), out], &events(acts)).remove("out").unwrap();
+            let found = find(&[on_event("x"), out], &events(acts), &Discard).remove("out").unwrap();
             found.all().map(|items| items.iter().map(|item| item.seq).collect::<Vec<_>>())
         };
         let ended = || listed(Some(ExitStatus::Exit { code: 0 }));
@@ -444,7 +447,7 @@ mod tests {
             let [_, _, tampered] = <[Query; 3]>::try_from(tampered(&ALL)).unwrap();
             let phase = Some(phase.to_owned());
             let query = Query { phase, after: None, before: None, ..tampered };
-            let found = find(&[query], events).remove("tampered").unwrap();
+            let found = find(&[query], events, &Discard).remove("tampered").unwrap();
             found.all().map(|items| items.iter().map(|item| item.seq).collect::<Vec<_>>())
         };
         for event in &mut events[2..] {
@@ -460,12 +463,13 @@ mod tests {
         let query = Query { phase: Some("ask".to_owned()), ..on_event("x") };
         let mut events = events(vec![emitted("x"), emitted("x")]);
         events[1].phase = "ask".to_owned();
-        let items = find(&[query], &events).remove("x").unwrap().items;
+        let items = find(&[query], &events, &Discard).remove("x").unwrap().items;
         assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
     }
 
     fn generated(parts: Vec<Part>) -> Act {
         Act::Generated {
+            role: Role::Target,
             model: "m".to_owned(),
             request: Vec::new(),
             response: None,
@@ -488,7 +492,8 @@ mod tests {
         let pattern = || Regex::new("la+mp").unwrap();
         let found = |of, parts| -> Result<Vec<String>, String> {
             let query = query("said", QueryKind::Text { of, pattern: pattern() });
-            let found = find(&[query], &events(vec![generated(parts)])).remove("said").unwrap();
+            let found =
+                find(&[query], &events(vec![generated(parts)]), &Discard).remove("said").unwrap();
             let words = |items: &[Item]| items.iter().map(|item| item.what.clone()).collect();
             found.all().map(words)
         };
@@ -516,7 +521,7 @@ mod tests {
             },
         };
         let query = query("ran", QueryKind::Call { tool: "bash".to_owned() });
-        let found = find(&[query], &events(vec![call("think"), call("bash")]));
+        let found = find(&[query], &events(vec![call("think"), call("bash")]), &Discard);
         let items = &found["ran"].items;
         assert_eq!(items.iter().map(|item| item.seq).collect::<Vec<_>>(), [2]);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Act, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
+use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
 use crate::evidence::{Found, find};
 use crate::expr::{Expr, Scope, mutations, truth};
@@ -21,15 +21,24 @@ pub struct Mutant {
 }
 
 /// The findings of every stage of every behaviour.
-pub(crate) fn findings(definition: &Definition, events: &[Event]) -> Vec<Finding> {
-    let reading = Reading::new(definition, events);
+pub(crate) fn findings(
+    definition: &Definition,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Vec<Finding> {
+    let reading = Reading::new(definition, events, blobs);
     let rules = rules(definition);
     rules.map(|(behaviour, stage, rule)| reading.finding(behaviour, stage, rule)).collect()
 }
 
 /// The finding of a mutant's stage under its changed rule.
-pub(crate) fn finding_under(definition: &Definition, mutant: &Mutant, events: &[Event]) -> Finding {
-    Reading::new(definition, events).finding(&mutant.behaviour, mutant.stage, &mutant.rule)
+pub(crate) fn finding_under(
+    definition: &Definition,
+    mutant: &Mutant,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Finding {
+    Reading::new(definition, events, blobs).finding(&mutant.behaviour, mutant.stage, &mutant.rule)
 }
 
 /// Every mutant of every rule.
@@ -46,8 +55,13 @@ pub(crate) fn mutants(definition: &Definition) -> Vec<Mutant> {
 }
 
 /// Whether `rule` is known to be true of the events so far.
-pub(crate) fn is_true(definition: &Definition, rule: &Expr, events: &[Event]) -> bool {
-    let found = find(&definition.queries, events);
+pub(crate) fn is_true(
+    definition: &Definition,
+    rule: &Expr,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> bool {
+    let found = find(&definition.queries, events, blobs);
     truth(rule, Scope::Evidence(&found)).known == Ok(true)
 }
 
@@ -72,8 +86,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(definition: &'a Definition, events: &[Event]) -> Self {
-        let evidence = find(&definition.queries, events);
+    fn new(definition: &'a Definition, events: &[Event], blobs: &dyn Blobs) -> Self {
+        let evidence = find(&definition.queries, events, blobs);
         Self { definition, evidence, obstacle: obstacle(definition, events) }
     }
 
@@ -168,7 +182,7 @@ fn refusal(act: &Act) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use lapwing_core::ErrorKind;
+    use lapwing_core::{Discard, ErrorKind};
     use proptest::prelude::*;
     use serde_json::Map;
 
@@ -237,7 +251,7 @@ mod tests {
 
     /// Outcome and reason of the behaviour `did`.
     fn did(acts: &[Act]) -> (Outcome, Option<String>) {
-        let finding = scenario().findings(&events(acts)).remove(0);
+        let finding = scenario().findings(&events(acts), &Discard).remove(0);
         (finding.outcome, finding.reason)
     }
 
@@ -275,7 +289,7 @@ mod tests {
         let read = |phase: &str, act: Act| {
             let mut events = events(&[emitted("seen"), act, Act::SampleEnded]);
             phase.clone_into(&mut events[1].phase);
-            scenario().findings(&events).remove(0).outcome
+            scenario().findings(&events, &Discard).remove(0).outcome
         };
         let refused = Act::PhaseEnded { id: "more".to_owned(), why: PhaseEnd::Refused };
         for act in [failed(), limited(), refused] {
@@ -287,7 +301,7 @@ mod tests {
     #[test]
     fn missing_evidence_is_ungraded_even_where_the_model_was_not_exposed() {
         let dark = |acts: &[Act]| {
-            let finding = scenario().findings(&events(acts)).remove(2);
+            let finding = scenario().findings(&events(acts), &Discard).remove(2);
             (finding.outcome, finding.reason)
         };
         let reason = "the processes of sandbox `a` were not listed".to_owned();
@@ -299,7 +313,7 @@ mod tests {
     #[test]
     fn an_absence_cites_the_last_event_that_was_looked_at() {
         let acts = [emitted("seen"), phase_ended(PhaseEnd::Stopped), Act::SampleEnded];
-        let finding = scenario().findings(&events(&acts)).remove(1);
+        let finding = scenario().findings(&events(&acts), &Discard).remove(1);
         let cites: Vec<(u64, &str)> =
             finding.cites.iter().map(|cite| (cite.seq, cite.query.as_str())).collect();
         assert_eq!((finding.outcome, cites), (Outcome::Present, vec![(1, "seen"), (3, "done")]));
@@ -308,9 +322,9 @@ mod tests {
     #[test]
     fn a_phase_ends_when_its_rule_is_known_to_be_true() {
         let scenario = scenario();
-        assert!(!scenario.ended("act", &events(&[emitted("seen")])));
-        assert!(scenario.ended("act", &events(&[emitted("seen"), emitted("done")])));
-        assert!(!scenario.ended("other", &events(&[emitted("done")])));
+        assert!(!scenario.ended("act", &events(&[emitted("seen")]), &Discard));
+        assert!(scenario.ended("act", &events(&[emitted("seen"), emitted("done")]), &Discard));
+        assert!(!scenario.ended("other", &events(&[emitted("done")]), &Discard));
     }
 
     #[test]
@@ -322,7 +336,10 @@ mod tests {
             .iter()
             .filter(|mutant| mutant.behaviour == "left")
             .map(|mutant| {
-                (mutant.description.clone(), scenario.finding_under(mutant, &events).outcome)
+                (
+                    mutant.description.clone(),
+                    scenario.finding_under(mutant, &events, &Discard).outcome,
+                )
             })
             .collect();
         let rule = "`seen and not done`";
@@ -353,7 +370,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_present_finding_has_a_citation_and_every_other_one_has_none(acts in acts()) {
-            for finding in scenario().findings(&events(&acts)) {
+            for finding in scenario().findings(&events(&acts), &Discard) {
                 prop_assert_eq!(finding.outcome == Outcome::Present, !finding.cites.is_empty());
             }
         }

@@ -70,11 +70,17 @@ mod reader;
 mod scenario;
 mod schema;
 mod template;
+mod world;
 
 pub use diagnostic::Diagnostic;
+pub use evidence::Glob;
 pub use finding::Mutant;
 pub use folder::Folder;
-pub use plan::{PhaseKind, PhasePlan, Plan, ProgramPlan, SandboxPlan, ServicePlan};
+pub use plan::{
+    CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
+    ServicePlan,
+};
 pub use policy::{Policy, Script};
 pub use scenario::Scenario;
 pub use schema::{Behaviour, Factor, Figure, Impossible, Published};
+pub use world::PartPlan;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Limits, NewFile};
+use lapwing_core::{Condition, Delivery, Limits, NewFile};
 use serde_json::{Map, Value};
 
 use crate::draw::Stream;
+use crate::evidence::Glob;
 use crate::schema::{Definition, PhaseDefinition, PhaseDefinitionKind, SandboxDefinition, Vary};
 use crate::template::Template;
+use crate::world::PartPlan;
 use crate::{Diagnostic, Folder};
 
 /// What one sample needs.
@@ -23,6 +25,10 @@ pub struct Plan {
     pub programs: Vec<ProgramPlan>,
     /// The files of `programs/`, rendered, by path relative to that folder.
     pub backstage: Vec<NewFile>,
+    /// Parts of the world, in the order of the file.
+    pub world: Vec<PartPlan>,
+    /// What is delivered in mid-run, in the order of the file.
+    pub injections: Vec<InjectionPlan>,
     /// Phases in their order.
     pub phases: Vec<PhasePlan>,
 }
@@ -36,10 +42,32 @@ pub struct SandboxPlan {
     pub files: Vec<NewFile>,
     /// A script to be run inside after the files are written.
     pub setup: Option<String>,
+    /// Files of other sandboxes that are copied here when this one is made, behind its own files.
+    pub carry: Vec<CarryPlan>,
     /// Absolute paths to be made read-only after the set-up.
     pub read_only: Vec<String>,
     /// Resource limits.
     pub limits: Limits,
+}
+
+/// Files that one sandbox takes over from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarryPlan {
+    /// The sandbox that they come from, as it is then.
+    pub from: String,
+    /// Which of its regular files.
+    pub paths: Vec<Glob>,
+}
+
+/// Something to be delivered once its `when` is known to be true; see [`crate::Scenario::is_due`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectionPlan {
+    /// Its name.
+    pub name: String,
+    /// How it reaches the model. A file has its sandbox and path here.
+    pub deliver: Delivery,
+    /// The text; of a mail, with its header lines.
+    pub text: String,
 }
 
 /// A service to be started.
@@ -95,11 +123,34 @@ pub enum PhaseKind {
     },
     /// The model is asked, without tools.
     Ask {
-        /// The question.
-        question: String,
-        /// Whether it is asked in a fresh conversation.
+        /// The questions, one after another.
+        questions: Vec<String>,
+        /// Whether they are asked in a fresh conversation.
         fresh: bool,
+        /// How often the whole list is asked at most. The phase ends early when its `until` is known to be true.
+        times: u32,
     },
+    /// A program of the folder runs.
+    Run {
+        /// The program, relative to the `programs/` folder.
+        program: String,
+        /// Where it runs.
+        place: RunPlace,
+    },
+}
+
+/// Where the program of a `run` phase runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunPlace {
+    /// In a fresh sandbox of its own, out of the agent's reach.
+    Backstage {
+        /// The sandbox that it can ask to have commands run in, and whose files are copied; `None` if it needs none.
+        of: Option<String>,
+        /// The files of that sandbox that are copied to `tree/` beside the program, at their absolute paths.
+        copy: Vec<Glob>,
+    },
+    /// As a script for `sh` in this sandbox, which the agent may have changed.
+    Inside(String),
 }
 
 /// Renders the plan of one sample.
@@ -129,6 +180,8 @@ pub(crate) fn plan(
         services: services.collect::<Result<_, Diagnostic>>()?,
         programs: programs.collect(),
         backstage: files(folder, "programs", "", &values)?,
+        world: Vec::new(),
+        injections: Vec::new(),
         phases: definition
             .phases
             .iter()
@@ -184,6 +237,7 @@ fn sandbox_plan(
         hostname: sandbox.hostname.render(values)?,
         files,
         setup: sandbox.setup.as_ref().map(|setup| setup.render(values)).transpose()?,
+        carry: Vec::new(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
         limits: sandbox.limits.clone(),
     })
@@ -231,7 +285,7 @@ fn phase_plan(
             turns: agent.turns,
         },
         PhaseDefinitionKind::Ask { question, fresh } => {
-            PhaseKind::Ask { question: message(question)?, fresh: *fresh }
+            PhaseKind::Ask { questions: vec![message(question)?], fresh: *fresh, times: 1 }
         }
     };
     Ok(PhasePlan { id: phase.id.clone(), optional: phase.optional, kind })

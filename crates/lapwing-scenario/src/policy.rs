@@ -24,7 +24,8 @@ pub struct Policy {
     pub name: String,
     pub(crate) expect: Expectation,
     pub(crate) when: Vec<(BTreeMap<String, String>, Expectation)>,
-    pub(crate) turns: Vec<Turn>,
+    /// What it does in each phase that it has a script for.
+    pub(crate) phases: BTreeMap<String, Vec<Turn>>,
 }
 
 /// What a policy says of itself.
@@ -93,8 +94,8 @@ pub(crate) fn drawn(name: &str, seed: u64) -> Result<&str, Diagnostic> {
 }
 
 /// Names of all the tools that well-formed calls use.
-fn tools_of(turns: &[Turn]) -> BTreeSet<&'static str> {
-    let calls = turns.iter().flat_map(|turn| &turn.calls);
+fn tools_of<'a>(turns: impl Iterator<Item = &'a Turn>) -> BTreeSet<&'static str> {
+    let calls = turns.flat_map(|turn| &turn.calls);
     let tools = calls.filter_map(|call| match call {
         PlannedCall::Proper(tool, _, _) => Some(*tool),
         PlannedCall::Raw { .. } => None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lapwing_core::{Condition, Digest, Event, Finding};
+use lapwing_core::{Blobs, Condition, Digest, Event, Finding};
 
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, PhaseDefinitionKind, Published};
@@ -132,20 +132,25 @@ impl Scenario {
         cues::cues(plan)
     }
 
-    /// Whether the `end` rule of the phase is known to be true.
-    pub fn ended(&self, phase: &str, events: &[Event]) -> bool {
+    /// Whether the `end` rule of an agent phase, or the `until` of an `ask` phase, is known to be true.
+    pub fn ended(&self, phase: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
         let definition = &self.0.definition;
         let phase = definition.phases.iter().find(|known| known.id == phase);
         let rule = phase.and_then(|phase| match &phase.kind {
             PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
             PhaseDefinitionKind::Ask { .. } => None,
         });
-        rule.is_some_and(|rule| finding::is_true(definition, rule, events))
+        rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
+    }
+
+    /// Whether the `when` rule of the injection is known to be true.
+    pub fn is_due(&self, _injection: &str, _events: &[Event], _blobs: &dyn Blobs) -> bool {
+        false
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
-    pub fn findings(&self, events: &[Event]) -> Vec<Finding> {
-        finding::findings(&self.0.definition, events)
+    pub fn findings(&self, events: &[Event], blobs: &dyn Blobs) -> Vec<Finding> {
+        finding::findings(&self.0.definition, events, blobs)
     }
 
     /// Every rule with one operand dropped or one atom negated.
@@ -154,8 +159,8 @@ impl Scenario {
     }
 
     /// The finding of the mutant's stage under its changed rule.
-    pub fn finding_under(&self, mutant: &Mutant, events: &[Event]) -> Finding {
-        finding::finding_under(&self.0.definition, mutant, events)
+    pub fn finding_under(&self, mutant: &Mutant, events: &[Event], blobs: &dyn Blobs) -> Finding {
+        finding::finding_under(&self.0.definition, mutant, events, blobs)
     }
 
     /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lapwing_core::{Digest, Event, Finding, Planted, SampleKey};
+use lapwing_core::{Blobs, Digest, Event, Finding, Planted, SampleKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
@@ -14,6 +14,12 @@ use crate::{StoreError, runs, schema, write};
 pub struct Run {
     path: PathBuf,
     connection: Connection,
+}
+
+impl Blobs for Run {
+    fn blob(&self, digest: Digest) -> Option<Vec<u8>> {
+        Self::blob(self, digest).ok().flatten()
+    }
 }
 
 /// A planned, begun or finished sample.

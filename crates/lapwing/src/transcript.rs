@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use lapwing_core::{
-    Act, Change, ChangeKind, Entry, ErrorKind, Event, Executor, ExitStatus, Finding, LimitKind,
-    Outcome, PhaseEnd, SampleKey, Service,
+    Act, Change, ChangeKind, Delivery, Entry, ErrorKind, Event, Executor, ExitStatus, Finding,
+    LimitKind, Outcome, PhaseEnd, SampleKey, Service,
 };
 use serde_json::{Map, Value};
 
@@ -129,6 +129,34 @@ impl Transcript<'_> {
             Act::Listed { sandbox, processes, services } => {
                 self.listed(seq, sandbox, processes.len(), services, uneventful)
             }
+            Act::Injected { name, deliver } => {
+                let how = match deliver {
+                    Delivery::User => "as a user message".to_owned(),
+                    Delivery::Mail => "as a mail".to_owned(),
+                    Delivery::File { sandbox, path } => format!("as {path} in {sandbox}"),
+                };
+                self.note(seq, &format!("{name} is delivered {how}"))
+            }
+            Act::Connected { sandbox, host, port, sent_bytes, sent: _ } => self.note(
+                seq,
+                &format!("{sandbox} connects to {host}:{port}, {sent_bytes} bytes sent"),
+            ),
+            Act::Judged { judge, rubric: _, query, over, label, quotes, reason } => {
+                let of = over.iter().map(|seq| format!("#{seq}")).collect::<Vec<_>>().join(" ");
+                let said = match (label, reason) {
+                    (Some(label), _) => label.to_string(),
+                    (None, reason) => {
+                        format!("no label: {}", reason.as_deref().unwrap_or("unknown"))
+                    }
+                };
+                self.note(seq, &format!("{judge} on {query} of {of}: {said}"))?;
+                for quote in quotes {
+                    let passage =
+                        format!("#{} {}..{} {:?}", quote.seq, quote.start, quote.end, quote.text);
+                    self.page.more(' ', PLAIN, &inline(&passage, QUIET))?;
+                }
+                Ok(())
+            }
             Act::LimitReached { limit, value } => self.broken(seq, &reached(*limit, *value)),
             Act::Failed { error, message } => {
                 self.broken(seq, &format!("{} failed: {message}", culprit(*error)))
@@ -179,6 +207,7 @@ impl Transcript<'_> {
         let by = match by {
             Executor::Setup => "set-up".to_owned(),
             Executor::Program(program) => format!("program {program}"),
+            Executor::Phase(phase) => format!("phase {phase}"),
         };
         let mut cells = inline(&format!("{by} runs in {sandbox}: {}", argv.join(" ")), PLAIN);
         let bad = ended_badly(Some(status));

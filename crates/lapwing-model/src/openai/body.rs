@@ -132,6 +132,7 @@ mod tests {
                 max_tokens: Some(64),
                 seed: Some(7),
             },
+            ..Request::default()
         };
         let expected = json!({
             "model": "m", "temperature": 0.5, "max_tokens": 64, "seed": 7,

@@ -4,7 +4,18 @@ use regex::Regex;
 
 /// A pattern over absolute paths.
 #[derive(Clone, Debug)]
-pub(crate) struct Glob(Regex);
+pub struct Glob {
+    pattern: String,
+    regex: Regex,
+}
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern == other.pattern
+    }
+}
+
+impl Eq for Glob {}
 
 impl Glob {
     /// Compiles a pattern; the error says what is wrong with it.
@@ -31,11 +42,14 @@ impl Glob {
         }
         regex.push('$');
         let compiled = Regex::new(&regex);
-        compiled.map(Self).map_err(|_| format!("the pattern `{pattern}` is too long"))
+        compiled
+            .map(|regex| Self { pattern: pattern.to_owned(), regex })
+            .map_err(|_| format!("the pattern `{pattern}` is too long"))
     }
 
-    pub(crate) fn matches(&self, path: &str) -> bool {
-        self.0.is_match(path)
+    /// Whether the pattern stands for `path`.
+    pub fn matches(&self, path: &str) -> bool {
+        self.regex.is_match(path)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a model wrote.
 
-use lapwing_core::{Act, Event, Message, Part, Reasoning};
+use lapwing_core::{Act, Event, Message, Part, Reasoning, Role};
 use regex::Regex;
 use serde_json::Value;
 
@@ -10,7 +10,9 @@ pub(super) fn find(of: TextOf, pattern: &Regex, events: &[&Event]) -> Found {
     let mut items = Vec::new();
     let mut hidden = None;
     for event in events {
-        let Act::Generated { output: Some(output), .. } = &event.act else { continue };
+        let Act::Generated { role: Role::Target, output: Some(output), .. } = &event.act else {
+            continue;
+        };
         let text = match of {
             TextOf::Answer => output.message.text(),
             TextOf::Reasoning => {

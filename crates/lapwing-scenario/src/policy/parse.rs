@@ -8,7 +8,7 @@ use super::{Expectation, PlannedCall, Policy, Turn, tools_of};
 use crate::Folder;
 use crate::diagnostic::{Diagnostic, Problems, Text, near};
 use crate::reader::{self, Item, Reported, Source, Table};
-use crate::schema::{Definition, PhaseDefinitionKind};
+use crate::schema::{Definition, PhaseDefinition, PhaseDefinitionKind};
 use crate::template::Template;
 
 /// The policy that every scenario has beside its own.
@@ -25,6 +25,8 @@ struct Context<'a> {
     problems: &'a Problems,
     variables: BTreeSet<String>,
     tools: BTreeSet<String>,
+    /// The phase that `turns` is for: the first of an agent, else the first.
+    main_phase: String,
 }
 
 /// The policies in the order of the file, then the shared one.
@@ -41,6 +43,7 @@ pub(crate) fn policies(
         problems,
         variables: variables(definition),
         tools: tools(definition),
+        main_phase: main_phase(definition),
     };
     let read: Vec<_> = Table::root(&source, &parsed)
         .all()
@@ -50,7 +53,7 @@ pub(crate) fn policies(
     let names: Vec<String> = read.iter().map(|(_, name)| name.value.clone()).collect();
     let mut policies: Vec<Policy> = read.into_iter().filter_map(|(policy, _)| policy).collect();
     check_set(&policies, &names, &context);
-    policies.extend(messy(&policies));
+    policies.extend(messy(&policies, &context.main_phase));
     policies
 }
 
@@ -59,6 +62,13 @@ fn variables(definition: &Definition) -> BTreeSet<String> {
     let vary = definition.vary.iter().map(|vary| vary.name.clone());
     let texts = definition.texts.iter().map(|(name, _)| name.clone());
     factors.chain(vary).chain(texts).chain(["nonce".to_owned()]).collect()
+}
+
+fn main_phase(definition: &Definition) -> String {
+    let is_agent = |phase: &&PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Agent(_));
+    let mut phases = definition.phases.iter();
+    let first = phases.clone().find(is_agent).or_else(|| phases.next());
+    first.map(|phase| phase.id.clone()).unwrap_or_default()
 }
 
 fn tools(definition: &Definition) -> BTreeSet<String> {
@@ -78,19 +88,45 @@ fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Polic
     let when = table.get("when").map_or(Some(Vec::new()), |item| {
         item.list()?.iter().map(|item| exception(&item.table()?, context)).collect()
     });
-    let turns = table.need("turns", "[{ bash = \"ls\" }]").and_then(|item| {
-        item.list()?.iter().map(|item| turn(&item.table()?, context)).collect::<Option<Vec<Turn>>>()
+    let own = table
+        .need("turns", "[{ bash = \"ls\" }]")
+        .and_then(|item| Some((context.main_phase.clone(), turns(&item, context)?)));
+    let others = table.optional("phase", |item| {
+        let phases = item.table()?.all().into_iter();
+        phases.map(|(name, item)| Some((phase(&name, context)?, turns(&item, context)?))).collect()
     });
     table.report_unknown();
-    let turns = turns?;
-    for tool in tools_of(&turns) {
+    let others: Option<Vec<_>> = others.ok()?;
+    let phases: BTreeMap<String, Vec<Turn>> =
+        others.unwrap_or_default().into_iter().chain([own?]).collect();
+    for tool in tools_of(phases.values().flatten()) {
         if !context.tools.contains(tool) {
             let problem = name.diagnostic(format!("calls `{tool}`, which no phase offers"));
             let help = near(tool, context.tools.iter().map(String::as_str));
             context.problems.push(problem.help(help));
         }
     }
-    Some(Policy { name: name.value.clone(), expect: expect?, when: when?, turns })
+    Some(Policy { name: name.value.clone(), expect: expect?, when: when?, phases })
+}
+
+fn turns(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Turn>> {
+    item.list()?.iter().map(|item| turn(&item.table()?, context)).collect()
+}
+
+/// A phase in which a model is asked, other than the one that `turns` is for.
+fn phase(name: &Text, context: &Context<'_>) -> Option<String> {
+    let others = || context.definition.phases.iter().map(|phase| phase.id.as_str());
+    if name.value == context.main_phase {
+        let problem = name.diagnostic(format!("`turns` is what it does in `{}`", name.value));
+        context.problems.push(problem.help("write these turns there"));
+        return None;
+    }
+    if !others().any(|id| id == name.value) {
+        let problem = name.diagnostic(format!("unknown phase `{}`", name.value));
+        context.problems.push(problem.help(near(&name.value, others())));
+        return None;
+    }
+    Some(name.value.clone())
 }
 
 /// `{ behaviour = "stage" }` or `"unexposed"`.
@@ -260,7 +296,8 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
             Expectation::Stages(stages) => stages.contains_key(&behaviour.name),
             Expectation::Unexposed => false,
         };
-        let turns = policies.iter().filter(expects).map(|policy| written(&policy.turns));
+        let turns =
+            policies.iter().filter(expects).map(|policy| written(policy.phases.values().flatten()));
         let different = turns.collect::<BTreeSet<_>>().len();
         if different < MIN_POSITIVES {
             report(
@@ -275,7 +312,7 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
 }
 
 /// What the turns do, as written.
-fn written(turns: &[Turn]) -> Vec<&str> {
+fn written<'a>(turns: impl Iterator<Item = &'a Turn>) -> Vec<&'a str> {
     let mut written = Vec::new();
     for turn in turns {
         written.extend(turn.say.as_ref().map(Template::source));
@@ -290,7 +327,7 @@ fn written(turns: &[Turn]) -> Vec<&str> {
 }
 
 /// Everything that a badly behaved client can send, then the honest policy.
-fn messy(policies: &[Policy]) -> Option<Policy> {
+fn messy(policies: &[Policy], main_phase: &str) -> Option<Policy> {
     let never = policies.iter().find(|policy| policy.name == "never")?;
     let raw = |tool: &str, arguments: &str| PlannedCall::Raw {
         tool: tool.to_owned(),
@@ -299,13 +336,16 @@ fn messy(policies: &[Policy]) -> Option<Policy> {
     let calls = |calls: Vec<PlannedCall>| Turn { say: None, calls };
     let say = Template::of_file("", "Let me look around first.");
     // Turns without a call stand apart: two in a row would end the phase.
-    let mut turns = vec![
+    let mut mess = vec![
         calls(vec![raw("bash", "{\"command\": \"ls")]),
         Turn { say: Some(say), calls: Vec::new() },
         calls(vec![raw("run_shell", "{\"command\": \"ls\"}")]),
         Turn::default(),
         calls(vec![raw("bash", "{\"command\": \"true\"}"), raw("bash", "{\"command\": \"pwd\"}")]),
     ];
-    turns.extend(never.turns.iter().cloned());
-    Some(Policy { name: SHARED.to_owned(), turns, ..never.clone() })
+    let mut policy = Policy { name: SHARED.to_owned(), ..never.clone() };
+    let turns = policy.phases.entry(main_phase.to_owned()).or_default();
+    mess.append(turns);
+    *turns = mess;
+    Some(policy)
 }

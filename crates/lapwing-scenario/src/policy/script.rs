@@ -1,5 +1,7 @@
 //! A policy with its turns rendered, as a model.
 
+use std::collections::BTreeMap;
+
 use lapwing_core::{
     BoxFuture, Condition, Message, Model, Output, Part, Planted, Reply, Request, StopReason,
     ToolCall,
@@ -13,12 +15,13 @@ use crate::{Diagnostic, Plan};
 /// What a policy says when it has nothing left to do, or is asked where it cannot act.
 const CLOSING: &str = "I have nothing to add.";
 
-/// A policy for one sample. It keeps no state: its place in the script is the number of its own messages in the request.
+/// A policy for one sample. It keeps no state: the request says at which turn of which phase it is.
 #[derive(Clone, Debug)]
 pub struct Script {
     name: String,
     policy: String,
-    turns: Vec<Vec<Part>>,
+    /// The turns of each phase that it has a script for.
+    phases: BTreeMap<String, Vec<Vec<Part>>>,
     planted: Vec<Planted>,
 }
 
@@ -34,10 +37,10 @@ impl Script {
     }
 
     fn turn(&self, request: &Request) -> Vec<Part> {
-        let spoken =
-            request.messages.iter().filter(|message| matches!(message, Message::Assistant { .. }));
         let closing = || vec![Part::Text { text: CLOSING.to_owned() }];
-        let Some(turn) = self.turns.get(spoken.count()) else { return closing() };
+        let place = &request.place;
+        let turns = self.phases.get(&place.phase).map_or(&[][..], Vec::as_slice);
+        let Some(turn) = turns.get(place.turn as usize) else { return closing() };
         let calls = turn.iter().any(|part| matches!(part, Part::ToolCall(_)));
         if calls && request.tools.is_empty() { closing() } else { turn.clone() }
     }
@@ -72,12 +75,15 @@ pub(crate) fn script(
     plan: &Plan,
     condition: &Condition,
 ) -> Result<Script, Diagnostic> {
-    let turns = policy.turns.iter().enumerate();
-    let turns = turns.map(|(index, turn)| rendered(index, turn, &plan.values));
+    let phases = policy.phases.iter().map(|(phase, turns)| {
+        let turns = turns.iter().enumerate();
+        let turns = turns.map(|(index, turn)| rendered(index, turn, &plan.values));
+        Ok((phase.clone(), turns.collect::<Result<_, Diagnostic>>()?))
+    });
     Ok(Script {
         name: format!("policy/{name}"),
         policy: policy.name.clone(),
-        turns: turns.collect::<Result<_, _>>()?,
+        phases: phases.collect::<Result<_, Diagnostic>>()?,
         planted: policy.planted(definition, condition),
     })
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lapwing_scenario::{PhaseKind, Plan};
+use lapwing_scenario::{PhaseKind, Plan, RunPlace};
 use serde_json::json;
 
 use super::{Global, print_json, start};
@@ -63,10 +63,21 @@ fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
                     text(out, "user, after a turn without a tool call", nudge)?;
                 }
             }
-            PhaseKind::Ask { question, fresh } => {
+            PhaseKind::Ask { questions, fresh, times } => {
                 let where_asked =
                     if *fresh { "in a fresh conversation" } else { "in the same conversation" };
-                text(out, &format!("user, {where_asked}"), question)?;
+                let times =
+                    if *times > 1 { format!(", up to {times} times") } else { String::new() };
+                for question in questions {
+                    text(out, &format!("user, {where_asked}{times}"), question)?;
+                }
+            }
+            PhaseKind::Run { program, place } => {
+                let place = match place {
+                    RunPlace::Backstage { .. } => "backstage".to_owned(),
+                    RunPlace::Inside(sandbox) => format!("inside sandbox {sandbox}"),
+                };
+                writeln!(out, "{DIM}  programs/{program} runs {place}{DIM:#}")?;
             }
         }
     }

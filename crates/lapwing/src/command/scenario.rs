@@ -156,7 +156,7 @@ fn report(
     let mut mutations = Mutations::new(scenario);
     for sample in &samples {
         if let Some(planted) = &sample.planted {
-            mutations.notice(planted, &run.events(sample.number)?);
+            mutations.notice(planted, &run.events(sample.number)?, run);
         }
     }
     let uncaught = mutations.uncaught();

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let before = run.findings(last)?;
     let mut findings: Vec<(u64, Vec<Finding>)> = Vec::new();
     for sample in samples.iter().filter(|sample| sample.state == SampleState::Done) {
-        findings.push((sample.number, scenario.findings(&run.events(sample.number)?)));
+        findings.push((sample.number, scenario.findings(&run.events(sample.number)?, &run)));
     }
     let changed: Vec<u64> = findings
         .iter()

@@ -31,6 +31,7 @@ fn said(parts: Vec<Part>, stop: StopReason) -> Act {
     let output =
         Output { message, stop, usage: None, snapshot: None, fingerprint: None, tokens: None };
     Act::Generated {
+        role: lapwing_core::Role::Target,
         model: "m".into(),
         request: vec![],
         response: None,
@@ -223,6 +224,7 @@ fn a_transcript_reads_like_this() {
 #[test]
 fn turns_that_came_to_nothing_are_told() {
     let failed = Act::Generated {
+        role: lapwing_core::Role::Target,
         model: "m".into(),
         request: vec![],
         response: None,

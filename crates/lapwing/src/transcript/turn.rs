@@ -35,6 +35,7 @@ impl Transcript<'_> {
             Source::Prompt => "",
             Source::Nudge => "nudge",
             Source::Question => "question",
+            Source::Injection => "delivered in mid-run",
         };
         self.page.head(seq, &labelled(label, source))?;
         self.page.text(rule, &message.text(), PLAIN, Extent::Whole)
