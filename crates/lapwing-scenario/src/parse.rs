@@ -3,6 +3,8 @@
 mod behaviour;
 mod design;
 mod evidence;
+mod inject;
+mod phase;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,8 @@ struct Context<'a> {
     services: Vec<ServiceDefinition>,
     phases: Vec<String>,
     queries: Vec<String>,
+    /// Parts of the world.
+    parts: Vec<String>,
     /// Names whose own definition is unsound: what refers to them is not reported again.
     unsound: BTreeSet<String>,
 }
@@ -55,6 +59,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         services: Vec::new(),
         phases: phase_ids(&root),
         queries: evidence::names(&root),
+        parts: root.get("world").map(|item| item.keys()).unwrap_or_default(),
         unsound: BTreeSet::new(),
     };
     context.note_unsound(&root, "factor", |context, name| {
@@ -74,7 +79,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
-    let phases = world::phases(&root, &context);
+    let phases = phase::phases(&root, &context);
+    let injections = inject::injections(&root, &context);
     let queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
@@ -97,6 +103,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         services: context.services,
         programs,
         phases,
+        injections,
         exposed: exposed?,
         queries,
         behaviours,
@@ -199,8 +206,12 @@ impl Context<'_> {
 
     /// The template in the file that `item` names.
     fn file_template(&self, item: &Item<'_>) -> Option<Template> {
-        let name = item.text()?;
-        let path = self.file(&name)?;
+        self.named_template(&item.text()?)
+    }
+
+    /// The template in the file `name`.
+    fn named_template(&self, name: &Text) -> Option<Template> {
+        let path = self.file(name)?;
         let text = self.problems.keep(self.folder.text(path))?;
         self.checked(Template::of_file(path, text))
     }

@@ -138,14 +138,17 @@ impl Scenario {
         let phase = definition.phases.iter().find(|known| known.id == phase);
         let rule = phase.and_then(|phase| match &phase.kind {
             PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
-            PhaseDefinitionKind::Ask { .. } => None,
+            PhaseDefinitionKind::Ask(ask) => ask.until.as_ref(),
+            PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.
-    pub fn is_due(&self, _injection: &str, _events: &[Event], _blobs: &dyn Blobs) -> bool {
-        false
+    pub fn is_due(&self, injection: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
+        let definition = &self.0.definition;
+        let injection = definition.injections.iter().find(|known| known.name == injection);
+        injection.is_some_and(|known| finding::is_true(definition, &known.when, events, blobs))
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.

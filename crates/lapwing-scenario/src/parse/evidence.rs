@@ -89,7 +89,7 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     Some(QueryKind::File { sandbox: sandbox?, paths: paths?, except: except?, changed: changed? })
 }
 
-fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     if let [only] = context.sandboxes.as_slice() {
         return Some(only.name.clone());
     }
@@ -99,7 +99,7 @@ fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     None
 }
 
-fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
+pub(super) fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
     let compiled = item.texts()?.into_iter().map(|text| {
         let glob = Glob::new(&text.value).map_err(|message| {
             text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")

@@ -66,15 +66,20 @@ fn variables(definition: &Definition) -> BTreeSet<String> {
 
 fn main_phase(definition: &Definition) -> String {
     let is_agent = |phase: &&PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Agent(_));
-    let mut phases = definition.phases.iter();
-    let first = phases.clone().find(is_agent).or_else(|| phases.next());
+    let first = asked(definition).find(is_agent).or_else(|| asked(definition).next());
     first.map(|phase| phase.id.clone()).unwrap_or_default()
+}
+
+/// The phases in which a model is asked for anything.
+fn asked(definition: &Definition) -> impl Iterator<Item = &PhaseDefinition> {
+    let is_run = |phase: &PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Run { .. });
+    definition.phases.iter().filter(move |phase| !is_run(phase))
 }
 
 fn tools(definition: &Definition) -> BTreeSet<String> {
     let tools = definition.phases.iter().flat_map(|phase| match &phase.kind {
         PhaseDefinitionKind::Agent(agent) => agent.tools.as_slice(),
-        PhaseDefinitionKind::Ask { .. } => &[],
+        PhaseDefinitionKind::Ask(_) | PhaseDefinitionKind::Run { .. } => &[],
     });
     tools.cloned().collect()
 }
@@ -115,14 +120,14 @@ fn turns(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Turn>> {
 
 /// A phase in which a model is asked, other than the one that `turns` is for.
 fn phase(name: &Text, context: &Context<'_>) -> Option<String> {
-    let others = || context.definition.phases.iter().map(|phase| phase.id.as_str());
+    let others = || asked(context.definition).map(|phase| phase.id.as_str());
     if name.value == context.main_phase {
         let problem = name.diagnostic(format!("`turns` is what it does in `{}`", name.value));
         context.problems.push(problem.help("write these turns there"));
         return None;
     }
     if !others().any(|id| id == name.value) {
-        let problem = name.diagnostic(format!("unknown phase `{}`", name.value));
+        let problem = name.diagnostic(format!("no model is asked in a phase `{}`", name.value));
         context.problems.push(problem.help(near(&name.value, others())));
         return None;
     }
