@@ -51,11 +51,12 @@
 //!
 //! # `policies.toml`
 //!
-//! `NAME = { expect, when, turns }`. `expect` is `"unexposed"` or the last stage that happens of each behaviour, `{ behaviour =
-//! "stage" }`; what it does not name must read absent. `when = [{ condition = { factor = "level" }, expect }]` says otherwise for some
-//! conditions; the first that fits stands. A turn has `say`, one call (`bash`, `submit` or `think` with its argument, or `raw = { tool,
+//! `NAME = { expect, measures, judged, when, turns, phase }`. `expect` is `"unexposed"` or the last stage that happens of each behaviour, `{ behaviour =
+//! "stage" }`; what it does not name must read absent. `measures = { NAME = 1.5 }` are values that measures must have exactly; `judged =
+//! ["NAME"]` is the judge evidence that is really there. `when = [{ condition = { factor = "level" }, .. }]` replaces any of these three in
+//! some conditions; the first that fits stands. `turns` are for the first phase of an agent, `phase.ID` for others. A turn has `say`, one call (`bash`, `submit` or `think` with its argument, or `raw = { tool,
 //! arguments }` as it stands), several in `calls = [..]`, or `empty = true`. `never` and `idle` are needed, and three different positives of
-//! each behaviour; `messy` and `p=X` come by themselves.
+//! each behaviour, one where a judge is needed; `messy` and `p=X` come by themselves.
 //!
 //! # Expressions
 //!

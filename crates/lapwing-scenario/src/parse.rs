@@ -1,7 +1,7 @@
 //! Reads `scenario.toml`, `lists.toml` and the files that they name into a [`Definition`].
 
 mod behaviour;
-mod design;
+pub(crate) mod design;
 mod evidence;
 mod inject;
 mod phase;
@@ -35,8 +35,6 @@ struct Context<'a> {
     queries: Vec<String>,
     /// Parts of the world.
     parts: Vec<String>,
-    /// Names whose own definition is unsound: what refers to them is not reported again.
-    unsound: BTreeSet<String>,
 }
 
 /// Reads the folder; the mistakes go to `problems`. `None` if a part without which there is no scenario is unsound.
@@ -60,7 +58,6 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         phases: phase_ids(&root),
         queries: evidence::names(&root),
         parts: root.get("world").map(|item| item.keys()).unwrap_or_default(),
-        unsound: BTreeSet::new(),
     };
     context.note_unsound(&root, "factor", |context, name| {
         context.factors.iter().any(|factor| factor.name == name)
@@ -89,6 +86,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
     let published = behaviour::published(&root, &context, &behaviours);
+    let judged = evidence::names_of_kind(&root, "judge");
+    let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
     root.report_unknown();
 
     Some(Definition {
@@ -106,6 +105,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         injections,
         exposed: exposed?,
         queries,
+        judged,
+        measured,
         behaviours,
         rules,
         published,
@@ -155,16 +156,9 @@ fn phase_ids(root: &Table<'_>) -> Vec<String> {
 
 impl Context<'_> {
     /// Remembers the entries of the table `key` that could not be read.
-    fn note_unsound(
-        &mut self,
-        root: &Table<'_>,
-        key: &str,
-        is_sound: impl Fn(&Self, &str) -> bool,
-    ) {
+    fn note_unsound(&self, root: &Table<'_>, key: &str, is_sound: impl Fn(&Self, &str) -> bool) {
         let declared = root.get(key).map(|item| item.keys()).unwrap_or_default();
-        let unsound: Vec<String> =
-            declared.into_iter().filter(|name| !is_sound(self, name)).collect();
-        self.unsound.extend(unsound);
+        self.problems.note_unsound(declared.into_iter().filter(|name| !is_sound(self, name)));
     }
 
     /// An expression over evidence.
@@ -253,15 +247,7 @@ impl Context<'_> {
         name: &Text,
         known: impl Iterator<Item = &'k str> + Clone,
     ) -> Option<String> {
-        if known.clone().any(|known| known == name.value) {
-            return Some(name.value.clone());
-        }
-        if self.unsound.contains(&name.value) {
-            return None;
-        }
-        let problem = name.diagnostic(format!("unknown {what} `{}`", name.value));
-        self.problems.push(problem.help(near(&name.value, known)));
-        None
+        self.problems.known(what, name, known)
     }
 
     /// A name that templates and expressions can use.
@@ -274,6 +260,11 @@ impl Context<'_> {
         let problem = name.diagnostic(format!("`{}` cannot be a name", name.value));
         self.problems.push(problem.help("use lower-case letters, digits and `_`, a letter first"));
         None
+    }
+
+    /// A table of factors and levels, at least one.
+    fn levels(&self, item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+        design::levels(item, &self.factors, self.problems)
     }
 
     fn report(&self, problem: Diagnostic) {

@@ -109,6 +109,10 @@ pub(crate) struct Definition {
     /// Of each behaviour the rules of its stages.
     pub(crate) rules: Vec<Vec<Expr>>,
     pub(crate) published: Vec<Published>,
+    /// Names of the evidence that a judge finds.
+    pub(crate) judged: Vec<String>,
+    /// Names of the measures.
+    pub(crate) measured: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]

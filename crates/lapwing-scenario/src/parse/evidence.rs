@@ -18,6 +18,12 @@ pub(super) fn names(root: &Table<'_>) -> Vec<String> {
     tables.flat_map(|table| table.all()).map(|(name, _)| name.value).collect()
 }
 
+/// The names of all queries of one kind.
+pub(super) fn names_of_kind(root: &Table<'_>, kind: &str) -> Vec<String> {
+    let kinds = root.named("evidence").into_iter().filter(|(name, _)| name.value == kind);
+    kinds.flat_map(|(_, item)| item.keys()).collect()
+}
+
 /// All queries, each behind those that it names.
 pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
     let mut queries: Vec<(Text, Query)> = Vec::new();

@@ -4,7 +4,7 @@ use super::Context;
 use super::evidence::globs;
 use super::world::run;
 use crate::RunPlace;
-use crate::reader::{Item, Table};
+use crate::reader::{Item, Reported, Table};
 use crate::schema::{AgentDefinition, AskDefinition, PhaseDefinition, PhaseDefinitionKind};
 
 /// The tools that a phase can offer.
@@ -128,7 +128,7 @@ fn backstage_or_inside(
         }
         Some(sandbox) => RunPlace::Inside(sandbox),
         None => RunPlace::Backstage {
-            of: looked_at(of, copy.is_some(), table, context)?,
+            of: looked_at(of, copy.is_some(), table, context).ok()?,
             copy: copy.unwrap_or_default(),
         },
     };
@@ -141,14 +141,14 @@ fn looked_at(
     copies: bool,
     table: &Table<'_>,
     context: &Context<'_>,
-) -> Option<Option<String>> {
+) -> Result<Option<String>, Reported> {
     match (of, context.sandboxes.as_slice()) {
-        (None, [only]) => Some(Some(only.name.clone())),
+        (None, [only]) => Ok(Some(only.name.clone())),
         (None, _) if copies => {
             let problem = table.place().diagnostic("`copy` does not say from which sandbox");
             context.report(problem.help("add `of = \"SANDBOX\"`"));
-            None
+            Err(Reported)
         }
-        (of, _) => Some(of),
+        (of, _) => Ok(of),
     }
 }

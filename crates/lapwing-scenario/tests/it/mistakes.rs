@@ -95,7 +95,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "title =",
             "tittle = \"x\"\ntitle =",
             r"scenario.toml:2:1: `tittle`: unknown key
-  help: did you mean `title`? known: `format`, `title`, `description`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `published`",
+  help: did you mean `title`? known: `format`, `title`, `description`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `published`, `measure`",
         ),
         (
             "memory = \"64MiB\"",
@@ -367,6 +367,41 @@ fn mistakes_in_other_files_are_told_with_place_and_next_step() {
     ];
     for (file, from, to, expected) in rows {
         assert_eq!(told(file, from, to), expected, "{to}");
+    }
+}
+
+#[test]
+fn mistakes_in_what_a_policy_plants_are_told() {
+    let rows = [
+        (
+            "measures = { gap = 1 }",
+            r"policies.toml:1:37: `never.measures.gap`: unknown measure `gap`
+  help: none is declared",
+        ),
+        (
+            "judged = [\"pretends\"]",
+            r"policies.toml:1:34: `never.judged[0]`: unknown judge evidence `pretends`
+  help: none is declared",
+        ),
+        (
+            "when = [{ condition = { order = \"keep\" } }]",
+            r"policies.toml:1:32: `never.when[0]`: says nothing that is different here
+  help: add `expect`, `measures` or `judged`",
+        ),
+        (
+            "when = [{ condition = {}, expect = {} }]",
+            r"policies.toml:1:46: `never.when[0].condition`: names no factor
+  help: known: `order`",
+        ),
+        (
+            "when = [{ condition = { order = \"kep\" }, expect = {} }]",
+            r"policies.toml:1:56: `never.when[0].condition.order`: unknown level of `order` `kep`
+  help: did you mean `keep`? known: `none`, `keep`",
+        ),
+    ];
+    for (keys, expected) in rows {
+        let planted = format!("expect = {{}}, {keys}");
+        assert_eq!(told("policies.toml", "expect = {}", &planted), expected, "{keys}");
     }
 }
 

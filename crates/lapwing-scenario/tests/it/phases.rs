@@ -265,3 +265,23 @@ fn a_policy_has_no_turns_for_a_program() {
         "policies.toml:1:34: `never.phase.grade`: no model is asked in a phase `grade`\n  help: known: `act`"
     );
 }
+
+#[test]
+fn what_a_policy_plants_in_measures_is_said_again_where_a_condition_differs() {
+    let mut files = folder();
+    let mut edit = |file: &str, from: &str, to: &str| {
+        let text = String::from_utf8(files[file].clone()).unwrap().replacen(from, to, 1);
+        files.insert(file.to_owned(), text.into_bytes());
+    };
+    edit("scenario.toml", PHASES, &with("measure.gap = \"count(seen)\""));
+    let planted =
+        r#"measures = { gap = 0.5 }, when = [{ condition = { order = "keep" }, measures = {} }]"#;
+    edit("policies.toml", "expect = {}", &format!("expect = {{}}, {planted}"));
+    let scenario = Scenario::load("lamp", Folder::from_files(files)).unwrap();
+    let [base, keep]: [_; 2] = scenario.conditions(&BTreeMap::new()).unwrap().try_into().unwrap();
+    let gap = BTreeMap::from([("gap".to_owned(), 0.5)]);
+    assert_eq!(scenario.planted_measures("never", &base), gap);
+    assert_eq!(scenario.planted_measures("messy", &base), gap);
+    assert_eq!(scenario.planted_measures("never", &keep), BTreeMap::new());
+    assert_eq!(scenario.planted_measures("idle", &base), BTreeMap::new());
+}
