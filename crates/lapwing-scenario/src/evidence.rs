@@ -8,7 +8,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Blobs, ChangeKind, Event};
+use lapwing_core::{Act, Blobs, ChangeKind, Event, PhaseEnd};
 use regex::Regex;
 use serde_json::Value;
 
@@ -170,10 +170,18 @@ fn window(
     let Some(phase) = &query.phase else { return Ok(Some(Window { after, before })) };
     let mut seqs = events.iter().filter(|event| event.phase == *phase).map(|event| event.seq);
     let Some(start) = seqs.next() else { return Err(format!("the phase `{phase}` was not run")) };
+    if events.iter().any(|event| is_skip(event, phase)) {
+        return Ok(None);
+    }
     let end = seqs.next_back().unwrap_or(start);
     let after = after.max(Some(start.saturating_sub(1)));
     let before = before.map_or(end + 1, |before| before.min(end + 1));
     Ok(Some(Window { after, before: Some(before) }))
+}
+
+/// Whether the event says that the phase was left out because its rule is known to be false.
+fn is_skip(event: &Event, phase: &str) -> bool {
+    event.phase == phase && matches!(event.act, Act::PhaseEnded { why: PhaseEnd::Skipped, .. })
 }
 
 /// What was found that meets the condition. An item for which it cannot be decided leaves the others standing.
@@ -193,8 +201,8 @@ fn meeting(condition: Option<&Expr>, mut found: Found) -> Found {
 #[cfg(test)]
 mod tests {
     use lapwing_core::{
-        Act, Change, Digest, Discard, Entry, EntryKind, ExitStatus, Message, Output, Part,
-        Reasoning, Role, Service, StopReason, ToolCall,
+        Change, Digest, Discard, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning,
+        Role, Service, StopReason, ToolCall,
     };
     use serde_json::json;
 

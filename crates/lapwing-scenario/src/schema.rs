@@ -173,6 +173,8 @@ pub(crate) struct ProgramDefinition {
 pub(crate) struct PhaseDefinition {
     pub(crate) id: String,
     pub(crate) optional: bool,
+    /// It is left out unless this is known to be true.
+    pub(crate) when: Option<Expr>,
     pub(crate) kind: PhaseDefinitionKind,
 }
 
