@@ -1,6 +1,7 @@
 //! The format as a user of the crate gets it.
 
 #[cfg(test)]
+mod docs;
 mod mistakes;
 #[cfg(test)]
 mod phases;
