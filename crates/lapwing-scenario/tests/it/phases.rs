@@ -168,7 +168,7 @@ fn mistakes_in_phases_are_told_with_place_and_next_step() {
         (
             r#"{ id = "grade", run = "programs/next.sh", tools = ["bash"] }"#,
             r"scenario.toml:12:141: `phase[1].tools`: unknown key
-  help: known: `id`, `optional`, `agent`, `ask`, `run`, `inside`, `of`, `copy`",
+  help: known: `id`, `optional`, `when`, `agent`, `ask`, `run`, `inside`, `of`, `copy`",
         ),
     ];
     for (phase, expected) in rows {
