@@ -66,6 +66,7 @@
 //! or another one that is named; `overlap(a, b)`, the share of the words of `a` that `b` has. What cannot be decided is unknown.
 
 mod cues;
+pub mod decode;
 mod design;
 mod diagnostic;
 mod draw;
