@@ -3,6 +3,7 @@
 mod behaviour;
 mod design;
 mod evidence;
+mod judge;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
-use crate::{Diagnostic, Folder};
+use crate::{Diagnostic, Folder, JudgeQuery, rubric};
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -83,6 +84,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
     let published = behaviour::published(&root, &context, &behaviours);
+    let rubrics = rubric::rubrics(folder, problems);
+    let gold = rubric::gold(folder, problems);
     root.report_unknown();
 
     Some(Definition {
@@ -98,10 +101,12 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         programs,
         phases,
         exposed: exposed?,
+        judges: JudgeQuery::of(&queries, &rubrics),
         queries,
         behaviours,
         rules,
         published,
+        gold,
     })
 }
 
