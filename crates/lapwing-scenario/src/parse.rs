@@ -4,6 +4,7 @@ mod behaviour;
 pub(crate) mod design;
 mod evidence;
 mod inject;
+mod judge;
 mod phase;
 mod world;
 
@@ -14,7 +15,7 @@ use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
-use crate::{Diagnostic, Folder};
+use crate::{Diagnostic, Folder, JudgeQuery, rubric};
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -88,6 +89,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let published = behaviour::published(&root, &context, &behaviours);
     let judged = evidence::names_of_kind(&root, "judge");
     let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
+    let rubrics = rubric::rubrics(folder, problems);
+    let gold = rubric::gold(folder, problems);
     root.report_unknown();
 
     Some(Definition {
@@ -104,12 +107,14 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         phases,
         injections,
         exposed: exposed?,
+        judges: JudgeQuery::of(&queries, &rubrics),
         queries,
         judged,
         measured,
         behaviours,
         rules,
         published,
+        gold,
     })
 }
 

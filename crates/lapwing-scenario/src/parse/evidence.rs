@@ -4,12 +4,13 @@ use lapwing_core::ChangeKind;
 use regex::Regex;
 
 use super::Context;
+use super::judge::judge;
 use crate::diagnostic::{Text, near};
 use crate::evidence::{CHANGES, Glob, Query, QueryKind, TextOf};
 use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
 
-const KINDS: [&str; 5] = ["event", "file", "process", "call", "text"];
+const KINDS: [&str; 6] = ["event", "file", "process", "call", "text", "judge"];
 
 /// The names of all queries, in the order of the file.
 pub(super) fn names(root: &Table<'_>) -> Vec<String> {
@@ -58,7 +59,8 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
         "file" => file(table, context),
         "process" => process(table, context),
         "call" => call(table),
-        _ => text(table, context),
+        "text" => text(table, context),
+        _ => judge(table, context),
     };
     let condition = table.optional("where", |item| condition(item, kind.as_ref()?, context));
     table.report_unknown();
