@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod judges;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod phases;
