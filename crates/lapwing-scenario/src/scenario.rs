@@ -148,6 +148,11 @@ impl Scenario {
         false
     }
 
+    /// Whether evidence reads the bytes of files, so that they must be kept from the beginning.
+    pub fn reads_files(&self) -> bool {
+        true
+    }
+
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
     pub fn findings(&self, events: &[Event], blobs: &dyn Blobs) -> Vec<Finding> {
         finding::findings(&self.0.definition, events, blobs)
