@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Limits, Stage};
 use crate::evidence::Query;
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::{CarryPlan, RunPlace};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub(crate) struct Definition {
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
+    pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
     /// Each behind those that it names.
     pub(crate) queries: Vec<Query>,
@@ -107,11 +109,17 @@ pub(crate) struct Definition {
     /// Of each behaviour the rules of its stages.
     pub(crate) rules: Vec<Vec<Expr>>,
     pub(crate) published: Vec<Published>,
+    /// Names of the evidence that a judge finds.
+    pub(crate) judged: Vec<String>,
+    /// Names of the measures.
+    pub(crate) measured: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Design {
-    pub(crate) default: DefaultDesign,
+    pub(crate) kind: DesignKind,
+    /// The conditions of a [`DesignKind::List`].
+    pub(crate) list: Vec<BTreeMap<String, String>>,
     pub(crate) also: Vec<BTreeMap<String, String>>,
     pub(crate) exclude: Vec<BTreeMap<String, String>>,
     /// In the order of the file, with the level of every factor.
@@ -120,12 +128,16 @@ pub(crate) struct Design {
 
 /// Which conditions are run unless others are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DefaultDesign {
+pub(crate) enum DesignKind {
     /// The base and each other level alone.
     #[default]
     Star,
     /// All combinations.
     Full,
+    /// Those of [`Design::list`].
+    List,
+    /// A two-level fraction of this many conditions.
+    Screen(usize),
 }
 
 /// A value that is drawn anew for every seed.
@@ -143,6 +155,7 @@ pub(crate) struct SandboxDefinition {
     pub(crate) hostname: Template,
     pub(crate) files: Option<String>,
     pub(crate) setup: Option<Template>,
+    pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
 }
@@ -172,7 +185,12 @@ pub(crate) struct PhaseDefinition {
 #[derive(Clone, Debug)]
 pub(crate) enum PhaseDefinitionKind {
     Agent(Box<AgentDefinition>),
-    Ask { question: Template, fresh: bool },
+    Ask(Box<AskDefinition>),
+    Run {
+        /// Relative to `programs/`.
+        program: String,
+        place: RunPlace,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -184,4 +202,28 @@ pub(crate) struct AgentDefinition {
     pub(crate) nudge: Option<Template>,
     pub(crate) turns: u32,
     pub(crate) end: Option<Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AskDefinition {
+    pub(crate) questions: Vec<Template>,
+    pub(crate) fresh: bool,
+    pub(crate) times: u32,
+    pub(crate) until: Option<Expr>,
+}
+
+/// Something that is delivered in mid-run.
+#[derive(Clone, Debug)]
+pub(crate) struct InjectionDefinition {
+    pub(crate) name: String,
+    pub(crate) when: Expr,
+    pub(crate) deliver: DeliveryDefinition,
+    pub(crate) text: Template,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum DeliveryDefinition {
+    User,
+    Mail,
+    File { sandbox: String, path: Template },
 }
