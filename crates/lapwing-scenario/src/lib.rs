@@ -83,4 +83,4 @@ pub use plan::{
 pub use policy::{Policy, Script};
 pub use scenario::Scenario;
 pub use schema::{Behaviour, Factor, Figure, Impossible, Published};
-pub use world::PartPlan;
+pub use world::{Mail, PartKind, PartPlan, address, part_events};

@@ -3,6 +3,7 @@
 mod behaviour;
 mod design;
 mod evidence;
+mod part;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let world = part::parts(&root, &context, &programs);
     let phases = world::phases(&root, &context);
     let queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
@@ -96,6 +98,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        world,
         phases,
         exposed: exposed?,
         queries,

@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Limits, Stage};
 use crate::evidence::Query;
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::world::PartDefinition;
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,7 @@ pub(crate) struct Definition {
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
+    pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) exposed: Expr,
     /// Each behind those that it names.
