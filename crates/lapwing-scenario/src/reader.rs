@@ -234,11 +234,7 @@ impl<'a> Item<'a> {
 
     /// The entries of a list, without a complaint about anything else.
     pub(crate) fn entries(&self) -> Vec<Item<'a>> {
-        if matches!(self.value, DeValue::Array(_)) {
-            self.list().unwrap_or_default()
-        } else {
-            Vec::new()
-        }
+        if self.is_list() { self.list().unwrap_or_default() } else { Vec::new() }
     }
 
     /// The keys of a table, without a complaint about anything else.
@@ -269,6 +265,10 @@ impl<'a> Item<'a> {
             _ => None,
         };
         value.or_else(|| self.expected("a text, a number, `true` or `false`"))
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
     }
 
     pub(crate) fn place(&self) -> Place {

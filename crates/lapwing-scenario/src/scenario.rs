@@ -1,6 +1,6 @@
 //! The scenario as other crates see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lapwing_core::{Blobs, Condition, Digest, Event, Finding};
@@ -138,14 +138,17 @@ impl Scenario {
         let phase = definition.phases.iter().find(|known| known.id == phase);
         let rule = phase.and_then(|phase| match &phase.kind {
             PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
-            PhaseDefinitionKind::Ask { .. } => None,
+            PhaseDefinitionKind::Ask(ask) => ask.until.as_ref(),
+            PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.
-    pub fn is_due(&self, _injection: &str, _events: &[Event], _blobs: &dyn Blobs) -> bool {
-        false
+    pub fn is_due(&self, injection: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
+        let definition = &self.0.definition;
+        let injection = definition.injections.iter().find(|known| known.name == injection);
+        injection.is_some_and(|known| finding::is_true(definition, &known.when, events, blobs))
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
@@ -163,6 +166,18 @@ impl Scenario {
         finding::finding_under(&self.0.definition, mutant, events, blobs)
     }
 
+    /// The exact values that measures must have where `policy` is played; see [`Script::policy`]. Others may have any.
+    pub fn planted_measures(&self, policy: &str, condition: &Condition) -> BTreeMap<String, f64> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.measures_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// Names of the judge evidence that is really there where `policy` is played; see [`Script::policy`].
+    pub fn judged_truth(&self, policy: &str, condition: &Condition) -> BTreeSet<String> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.judged_in(condition).clone()).unwrap_or_default()
+    }
+
     /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,
     /// drawn by the seed.
     ///
@@ -177,12 +192,16 @@ impl Scenario {
     ) -> Result<Script, Diagnostic> {
         let drawn = policy::drawn(name, seed)?;
         let policies = &self.0.policies;
-        let Some(policy) = policies.iter().find(|policy| policy.name == drawn) else {
+        let Some(policy) = self.policy(drawn) else {
             let names = policies.iter().map(|policy| policy.name.as_str());
             return Err(
                 Diagnostic::new(format!("unknown policy `{drawn}`")).help(near(drawn, names))
             );
         };
         policy::script(&self.0.definition, name, policy, plan, condition)
+    }
+
+    fn policy(&self, name: &str) -> Option<&Policy> {
+        self.0.policies.iter().find(|policy| policy.name == name)
     }
 }

@@ -18,6 +18,12 @@ pub(super) fn names(root: &Table<'_>) -> Vec<String> {
     tables.flat_map(|table| table.all()).map(|(name, _)| name.value).collect()
 }
 
+/// The names of all queries of one kind.
+pub(super) fn names_of_kind(root: &Table<'_>, kind: &str) -> Vec<String> {
+    let kinds = root.named("evidence").into_iter().filter(|(name, _)| name.value == kind);
+    kinds.flat_map(|(_, item)| item.keys()).collect()
+}
+
 /// All queries, each behind those that it names.
 pub(super) fn queries(root: &Table<'_>, context: &Context<'_>) -> Vec<Query> {
     let mut queries: Vec<(Text, Query)> = Vec::new();
@@ -89,7 +95,7 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     Some(QueryKind::File { sandbox: sandbox?, paths: paths?, except: except?, changed: changed? })
 }
 
-fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     if let [only] = context.sandboxes.as_slice() {
         return Some(only.name.clone());
     }
@@ -99,7 +105,7 @@ fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     None
 }
 
-fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
+pub(super) fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
     let compiled = item.texts()?.into_iter().map(|text| {
         let glob = Glob::new(&text.value).map_err(|message| {
             text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")

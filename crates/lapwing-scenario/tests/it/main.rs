@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod phases;
+#[cfg(test)]
 mod shutdown;
