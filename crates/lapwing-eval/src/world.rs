@@ -5,7 +5,9 @@
 
 mod ledger;
 mod mail;
+mod monitor;
 mod notes;
+mod sql;
 
 use lapwing_core::{Answer, BoxFuture, Change, Checkpoint, Digest, NewFile, Sandbox, SandboxError};
 use lapwing_scenario::{PartKind, PartPlan};
@@ -131,6 +133,8 @@ fn part(plan: &PartPlan) -> Box<dyn Part> {
         PartKind::Ledger { columns, rows } => {
             Box::new(ledger::Ledger::new(sandbox, columns.clone(), rows.clone()))
         }
+        PartKind::Monitor { settings } => Box::new(monitor::Watch::new(sandbox, settings.clone())),
+        PartKind::Sql { file, schema } => Box::new(sql::Database::new(sandbox, file, schema)),
         _ => todo!(),
     }
 }
