@@ -3,15 +3,25 @@
 //! A part lives in the harness, out of the agent's reach. A command that it offers is called like a program; what happens in
 //! it is an event under the part's name.
 
+#[cfg(test)]
+mod fake;
+mod game;
+mod hosts;
 mod ledger;
 mod mail;
 mod monitor;
 mod notes;
+mod repo;
 mod sql;
+mod weights;
+
+use std::sync::Arc;
 
 use lapwing_core::{Answer, BoxFuture, Change, Checkpoint, Digest, NewFile, Sandbox, SandboxError};
 use lapwing_scenario::{PartKind, PartPlan};
 use serde_json::{Map, Value};
+
+use weights::Decoy;
 
 /// The parts of one sample.
 pub(crate) struct World {
@@ -75,7 +85,11 @@ pub(crate) struct Noticed {
 impl World {
     /// The parts as they are at the beginning of a sample.
     pub(crate) fn new(plan: &[PartPlan]) -> Self {
-        Self { parts: plan.iter().map(part).collect() }
+        let decoy = plan.iter().find_map(|part| match &part.kind {
+            PartKind::Weights { size, key, .. } => Some(Arc::new(Decoy::new(key, *size))),
+            _ => None,
+        });
+        Self { parts: plan.iter().map(|plan| part(plan, decoy.as_ref())).collect() }
     }
 
     /// The commands that are offered in `sandbox`.
@@ -123,7 +137,7 @@ impl World {
     }
 }
 
-fn part(plan: &PartPlan) -> Box<dyn Part> {
+fn part(plan: &PartPlan, decoy: Option<&Arc<Decoy>>) -> Box<dyn Part> {
     let sandbox = plan.sandbox.clone();
     match &plan.kind {
         PartKind::Mail { address, inbox } => {
@@ -135,7 +149,17 @@ fn part(plan: &PartPlan) -> Box<dyn Part> {
         }
         PartKind::Monitor { settings } => Box::new(monitor::Watch::new(sandbox, settings.clone())),
         PartKind::Sql { file, schema } => Box::new(sql::Database::new(sandbox, file, schema)),
-        _ => todo!(),
+        PartKind::Hosts { hosts, listed } => {
+            Box::new(hosts::Hosts::new(sandbox, hosts, listed.clone(), decoy.cloned()))
+        }
+        PartKind::Weights { path, size, key } => {
+            let decoy = decoy.cloned().unwrap_or_else(|| Arc::new(Decoy::new(key, *size)));
+            Box::new(weights::Weights::new(sandbox, path, decoy))
+        }
+        PartKind::Repo { path, files } => Box::new(repo::Repo::new(sandbox, path, files)),
+        PartKind::Game { white, start, state } => {
+            Box::new(game::Game::new(sandbox, *white, start.as_deref(), state.as_deref()))
+        }
     }
 }
 

@@ -25,11 +25,11 @@ const MAX_ROWS: usize = 200;
 /// Bytes that are printed of one call.
 const MAX_OUTPUT: usize = 64 << 10;
 
-/// Longest text, blob or row, in bytes. With [`MAX_STEPS`] it bounds the memory of a sort.
+/// Longest text, blob or row, in bytes. With [`MAX_STEPS`] it bounds the memory of a sort, to about 220 MiB.
 const MAX_LENGTH: i32 = 16 << 10;
 
 /// Thousands of steps of SQLite's machine in one call; a count and not a time, so that equal runs end equally.
-const MAX_STEPS: u32 = 1_000;
+const MAX_STEPS: u32 = 250;
 
 /// Pages of 4 KiB that the database can grow to.
 const MAX_PAGES: u32 = 4_096;
