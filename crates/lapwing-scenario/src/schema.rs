@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Label, Limits, Stage};
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
 use crate::{Gold, Rubric};
 
@@ -126,6 +127,7 @@ pub(crate) struct Definition {
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
+    pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
