@@ -39,6 +39,12 @@ pub(crate) enum Command {
     /// Work with scenarios
     #[command(subcommand)]
     Scenario(Scenario),
+    /// List the experiments, where each comes from, and which can be run
+    Experiments {
+        /// An ID (SD-1), a group of IDs (SD) or a state (works, planned, reported)
+        #[arg(value_name = "ID")]
+        wanted: Option<String>,
+    },
 }
 
 #[derive(Group)]

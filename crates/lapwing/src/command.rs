@@ -2,6 +2,7 @@
 
 mod doctor;
 mod eval;
+mod experiments;
 mod render;
 mod runs;
 mod scenario;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
+        Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
