@@ -42,7 +42,8 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         instrument_check,
         seeds: args.design.seeds.unwrap_or(if instrument_check { 2 } else { 10 }),
         epochs: args.epochs,
-        max_samples: args.design.max_samples as usize,
+        drawn: None,
+        max_samples: args.design.max_samples(instrument_check),
         limits: limits(args),
         config: GenerateConfig {
             temperature: args.temperature,
