@@ -62,6 +62,10 @@ pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) design: Design,
 
+    /// Say how many samples and about how many tokens it would be, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// Repeats of each seed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) epochs: u32,
@@ -174,6 +178,10 @@ pub(crate) struct Render {
     /// The seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+
+    /// Show the contents of files and programs too
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Subcommand)]

@@ -27,7 +27,7 @@ const DRAWN: &str = "p=0.5";
 pub(crate) fn run(args: &args::Check, global: &Global) -> Result<ExitCode, Failure> {
     let native = start::isolation()?;
     let wanted = if args.all { library::names() } else { args.scenarios.clone() };
-    if let [only] = wanted.as_slice() {
+    if let ([only], false) = (wanted.as_slice(), args.all) {
         let scenario = library::load(only)?;
         let Some(proof) = prove(&scenario, &args.design, native, global)? else {
             return Ok(ExitCode::from(Failure::CHECK));
