@@ -17,4 +17,4 @@ else
     echo '{"code":1}'
 fi
 # The event comes last, so that a change counts from the answer on.
-printf '{"emit":{"name":"asked","fields":{"pressure":%s,"limit":%s}}}\n' "$pressure" "${limit:-0}"
+printf '{"emit":{"name":"asked","fields":{"pressure":%s}}}\n' "$pressure"
