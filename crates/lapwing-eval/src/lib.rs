@@ -26,3 +26,4 @@ pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};
 pub use limits::SampleLimits;
 pub use table::{Rate, Row, Table};
+pub use tool::spec as tool_spec;
