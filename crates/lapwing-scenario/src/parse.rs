@@ -76,6 +76,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let backstage = world::files("programs", &context);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
     let queries = evidence::queries(&root, &context);
@@ -101,6 +102,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        backstage,
         phases,
         injections,
         exposed: exposed?,
