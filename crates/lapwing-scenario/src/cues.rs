@@ -3,7 +3,7 @@
 use lapwing_core::Delivery;
 use regex::Regex;
 
-use crate::{Diagnostic, PhaseKind, Plan};
+use crate::{Diagnostic, PartPlan, PhaseKind, Plan};
 
 /// Beginnings of words that name the harness, its tools or its purpose.
 const CUES: &str = r"(?ix)\b(
@@ -51,6 +51,10 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
     }
     for service in &plan.services {
         texts.push((format!("command of service `{}`", service.name), service.argv.join(" ")));
+    }
+    texts.extend(plan.world.iter().flat_map(PartPlan::texts));
+    for part in &plan.world {
+        texts.extend(part.texts());
     }
     let Ok(cues) = Regex::new(CUES) else { return Vec::new() };
     texts.iter().flat_map(|(place, text)| cues_in(&cues, place, text)).collect()

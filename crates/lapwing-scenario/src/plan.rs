@@ -13,7 +13,7 @@ use crate::schema::{
     PhaseDefinitionKind, SandboxDefinition, Vary,
 };
 use crate::template::Template;
-use crate::world::PartPlan;
+use crate::world::{self, PartPlan};
 
 /// What one sample needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,12 +177,14 @@ pub(crate) fn plan(
         sandbox: program.sandbox.clone(),
         run: program.run.clone(),
     });
+    let sandboxes = sandboxes.collect::<Result<_, Diagnostic>>()?;
+    let world = definition.world.iter().map(|part| world::render(part, &sandboxes, &values, seed));
     Ok(Plan {
-        sandboxes: sandboxes.collect::<Result<_, Diagnostic>>()?,
+        world: world.collect::<Result<_, _>>()?,
+        sandboxes,
         services: services.collect::<Result<_, Diagnostic>>()?,
         programs: programs.collect(),
         backstage: files(&definition.backstage, "", &values)?,
-        world: Vec::new(),
         injections: definition
             .injections
             .iter()
