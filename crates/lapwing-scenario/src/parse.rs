@@ -78,6 +78,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let backstage = world::files("programs", &context);
     let world = part::parts(&root, &context, &programs);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
@@ -107,6 +108,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        backstage,
         world,
         phases,
         injections,

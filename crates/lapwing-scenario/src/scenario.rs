@@ -137,7 +137,7 @@ impl Scenario {
     /// # Errors
     /// A template that fails under these values.
     pub fn plan(&self, condition: &Condition, seed: u64) -> Result<Plan, Diagnostic> {
-        plan::plan(&self.0.definition, &self.0.folder, condition, seed)
+        plan::plan(&self.0.definition, condition, seed)
     }
 
     /// Text of the plan that the model can read and that could tell it where it is.
