@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod shutdown;
