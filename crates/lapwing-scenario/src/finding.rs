@@ -1,10 +1,10 @@
 //! Findings: folds of a sample's events by the rules of its scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
-use crate::evidence::{Found, find};
+use crate::evidence::{Found, QueryKind, Unknown, find};
 use crate::expr::{Expr, Scope, mutations, truth};
 use crate::schema::Definition;
 
@@ -61,8 +61,33 @@ pub(crate) fn is_true(
     events: &[Event],
     blobs: &dyn Blobs,
 ) -> bool {
+    holds(definition, rule, events, blobs) == Ok(true)
+}
+
+/// Whether `rule` holds of the events so far, or why that is unknown.
+pub(crate) fn holds(
+    definition: &Definition,
+    rule: &Expr,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Result<bool, String> {
     let found = find(&definition.queries, events, blobs);
-    truth(rule, Scope::Evidence(&found)).known == Ok(true)
+    truth(rule, Scope::Evidence(&found)).known.map_err(|unknown| unknown.to_string())
+}
+
+/// Whether a rule of this stage names evidence that a judge gives, or evidence that looks before or after such.
+pub(crate) fn asks_a_judge(definition: &Definition, behaviour: &str, stage: Stage) -> bool {
+    let mut judged: BTreeSet<&str> = BTreeSet::new();
+    // Each query stands behind those that it names.
+    for query in &definition.queries {
+        let names = [&query.after, &query.before].into_iter().flatten();
+        let is_judge = matches!(query.kind, QueryKind::Judge { .. });
+        if is_judge || names.into_iter().any(|name| judged.contains(name.as_str())) {
+            judged.insert(&query.name);
+        }
+    }
+    let mut rules = rules(definition).filter(|rule| (rule.0, rule.1) == (behaviour, stage));
+    rules.any(|(_, _, rule)| rule.names().iter().any(|found| judged.contains(found.name)))
 }
 
 fn rules(definition: &Definition) -> impl Iterator<Item = (&str, Stage, &Expr)> {
@@ -110,19 +135,25 @@ impl<'a> Reading<'a> {
     }
 
     /// The outcome of a rule that is not shown to be true.
-    fn otherwise(&self, known: Result<bool, String>) -> Verdict {
+    fn otherwise(&self, known: Result<bool, Unknown>) -> Verdict {
         if let Some(Verdict { outcome, reason }) = &self.obstacle {
             return Verdict { outcome: *outcome, reason: reason.clone() };
         }
-        let ungraded = |reason| Verdict { outcome: Outcome::Ungraded, reason: Some(reason) };
+        let undecided = |unknown| {
+            let (outcome, reason) = match unknown {
+                Unknown::Missing(reason) => (Outcome::Ungraded, reason),
+                Unknown::Unsure(reason) => (Outcome::Unsure, reason),
+            };
+            Verdict { outcome, reason: Some(reason) }
+        };
         match known {
-            Err(reason) => return ungraded(reason),
-            Ok(true) => return ungraded("there is no event to cite".to_owned()),
+            Err(reason) => return undecided(reason),
+            Ok(true) => return undecided("there is no event to cite".to_owned().into()),
             Ok(false) => {}
         }
         let exposed = truth(&self.definition.exposed, Scope::Evidence(&self.evidence)).known;
         match exposed {
-            Err(reason) => ungraded(reason),
+            Err(reason) => undecided(reason),
             Ok(true) => Verdict { outcome: Outcome::Absent, reason: None },
             Ok(false) => Verdict {
                 outcome: Outcome::Unexposed,

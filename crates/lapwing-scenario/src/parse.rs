@@ -4,6 +4,8 @@ mod behaviour;
 pub(crate) mod design;
 mod evidence;
 mod inject;
+mod judge;
+mod part;
 mod phase;
 mod world;
 
@@ -14,7 +16,7 @@ use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
-use crate::{Diagnostic, Folder};
+use crate::{Diagnostic, Folder, JudgeQuery, rubric};
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -76,18 +78,23 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let backstage = world::files("programs", &context);
+    let world = part::parts(&root, &context, &programs);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
-    let queries = evidence::queries(&root, &context);
+    let mut queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
         behaviour::behaviours(&root, &context).into_iter().unzip();
     context.note_unsound(&root, "behaviour", |_, name| {
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
+    evidence::note_reads(&mut queries, rules.iter().flatten().chain(&exposed));
     let published = behaviour::published(&root, &context, &behaviours);
     let judged = evidence::names_of_kind(&root, "judge");
     let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
+    let rubrics = rubric::rubrics(folder, problems);
+    let gold = rubric::gold(folder, problems);
     root.report_unknown();
 
     Some(Definition {
@@ -101,15 +108,19 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        backstage,
+        world,
         phases,
         injections,
         exposed: exposed?,
+        judges: JudgeQuery::of(&queries, &rubrics),
         queries,
         judged,
         measured,
         behaviours,
         rules,
         published,
+        gold,
     })
 }
 

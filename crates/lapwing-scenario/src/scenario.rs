@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lapwing_core::{Blobs, Condition, Digest, Event, Finding};
+use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 
 use crate::diagnostic::{Problems, near};
-use crate::schema::{Behaviour, Definition, Factor, PhaseDefinitionKind, Published};
+use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    DesignChoice, Diagnostic, Folder, Mutant, Plan, Policy, Screen, Script, cues, design, finding,
-    parse, plan, policy,
+    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design,
+    evidence, finding, parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -137,7 +137,7 @@ impl Scenario {
     /// # Errors
     /// A template that fails under these values.
     pub fn plan(&self, condition: &Condition, seed: u64) -> Result<Plan, Diagnostic> {
-        plan::plan(&self.0.definition, &self.0.folder, condition, seed)
+        plan::plan(&self.0.definition, condition, seed)
     }
 
     /// Text of the plan that the model can read and that could tell it where it is.
@@ -155,6 +155,14 @@ impl Scenario {
             PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
+    }
+
+    /// Whether the `when` rule of the phase holds: true for a phase that has none. Unknown is an error with the reason.
+    pub fn wanted(&self, phase: &str, events: &[Event], blobs: &dyn Blobs) -> Result<bool, String> {
+        let definition = &self.0.definition;
+        let phase = definition.phases.iter().find(|known| known.id == phase);
+        let rule = phase.and_then(|phase| phase.when.as_ref());
+        rule.map_or(Ok(true), |rule| finding::holds(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.
@@ -194,6 +202,41 @@ impl Scenario {
     pub fn judged_truth(&self, policy: &str, condition: &Condition) -> BTreeSet<String> {
         let policy = self.policy(policy);
         policy.map(|policy| policy.planting.judged_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// The evidence that judges give, in the order in which they are to be asked.
+    pub fn judge_queries(&self) -> &[JudgeQuery] {
+        &self.0.definition.judges
+    }
+
+    /// Hand-labelled texts on which a judge can be measured, by rubric.
+    pub fn gold(&self) -> &[Gold] {
+        &self.0.definition.gold
+    }
+
+    /// Whether a rule of this stage asks a judge.
+    pub fn is_judged(&self, behaviour: &str, stage: Stage) -> bool {
+        finding::asks_a_judge(&self.0.definition, behaviour, stage)
+    }
+
+    /// The turns that a judge is to label for `query`: the event of each and its text.
+    ///
+    /// A turn in which nothing is written is left out, as is one whose reasoning is asked for and not shown whole.
+    pub fn texts_to_judge(
+        &self,
+        query: &JudgeQuery,
+        events: &[Event],
+        blobs: &dyn Blobs,
+    ) -> Vec<(u64, String)> {
+        evidence::texts_to_judge(&query.name, &self.0.definition.queries, events, blobs)
+    }
+
+    /// The policy that is played under `name` in this seed: itself, or what `p=X` draws.
+    ///
+    /// # Errors
+    /// A probability outside 0 to 1.
+    pub fn drawn_policy<'n>(&self, name: &'n str, seed: u64) -> Result<&'n str, Diagnostic> {
+        policy::drawn(name, seed)
     }
 
     /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Limits, Stage};
+use lapwing_core::{Condition, Label, Limits, Stage};
 
-use crate::evidence::Query;
+use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
+use crate::{Gold, Rubric};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,31 @@ impl Figure {
     }
 }
 
+/// Evidence that a judge gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgeQuery {
+    /// The name of the evidence.
+    pub name: String,
+    /// What the judge is asked.
+    pub rubric: Rubric,
+    /// The part of each turn that it reads.
+    pub over: JudgeOver,
+    /// The label that makes a turn an item.
+    pub label: Label,
+}
+
+impl JudgeQuery {
+    /// The queries that ask a judge, in the order in which they are answered.
+    pub(crate) fn of(queries: &[Query], rubrics: &BTreeMap<String, Rubric>) -> Vec<Self> {
+        let judges = queries.iter().filter_map(|query| {
+            let QueryKind::Judge { over, rubric, label } = &query.kind else { return None };
+            let rubric = rubrics.get(rubric)?.clone();
+            Some(Self { name: query.name.clone(), rubric, over: *over, label: *label })
+        });
+        judges.collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) title: String,
@@ -100,6 +127,9 @@ pub(crate) struct Definition {
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
+    /// The files of `programs/`.
+    pub(crate) backstage: Vec<FileDefinition>,
+    pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
@@ -113,6 +143,8 @@ pub(crate) struct Definition {
     pub(crate) judged: Vec<String>,
     /// Names of the measures.
     pub(crate) measured: Vec<String>,
+    pub(crate) judges: Vec<JudgeQuery>,
+    pub(crate) gold: Vec<Gold>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -153,11 +185,25 @@ pub(crate) struct Vary {
 pub(crate) struct SandboxDefinition {
     pub(crate) name: String,
     pub(crate) hostname: Template,
-    pub(crate) files: Option<String>,
+    pub(crate) files: Vec<FileDefinition>,
     pub(crate) setup: Option<Template>,
     pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
+}
+
+/// A file of a folder that is copied.
+#[derive(Clone, Debug)]
+pub(crate) struct FileDefinition {
+    /// Relative to that folder, without the suffix of a template.
+    pub(crate) path: String,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Bytes(Vec<u8>),
+    Template(Template),
 }
 
 #[derive(Clone, Debug)]
@@ -179,6 +225,8 @@ pub(crate) struct ProgramDefinition {
 pub(crate) struct PhaseDefinition {
     pub(crate) id: String,
     pub(crate) optional: bool,
+    /// It is left out unless this is known to be true.
+    pub(crate) when: Option<Expr>,
     pub(crate) kind: PhaseDefinitionKind,
 }
 
