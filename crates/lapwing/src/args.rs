@@ -17,11 +17,18 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 
     /// Folder of run files
-    #[arg(long, global = true, env = "LAPWING_RUNS", default_value = "runs", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "LAPWING_RUNS",
+        default_value = "runs",
+        value_name = "DIR"
+    )]
     pub(crate) runs: PathBuf,
 
     /// Print JSON on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 }
 

@@ -8,11 +8,14 @@ use lapwing_eval::{Check, Confusion, Row, Table};
 use lapwing_scenario::{Published, Scenario};
 use lapwing_store::SampleRow;
 
-use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, percent};
+use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
 use crate::transcript::harmless;
 
 /// Findings listed below a table, and mismatches below a check; the rest is in `lapwing show RUN`.
 const LISTED: usize = 10;
+
+/// From this column on a table of rates leaves out a column that says nothing.
+const OPTIONAL_COLUMNS: usize = 6;
 
 /// The table of a run: one block a model, behaviour and stage, one line a condition.
 pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> io::Result<()> {
@@ -42,12 +45,13 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
         for row in &rows {
             grid.row(cells(scenario, row));
         }
-        grid.write(out)?;
+        grid.without_empty_columns(OPTIONAL_COLUMNS).write(out)?;
         notes(out, &rows)?;
     }
-    writeln!(
+    writeln!(out)?;
+    note(
         out,
-        "\n{DIM}  rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all\n  excluded samples were absent, or present. Published figures are context: other models, wording and harness.{DIM:#}"
+        "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present. Published figures are context: other models, wording and harness.",
     )
 }
 
@@ -137,7 +141,7 @@ pub(crate) fn present(
     samples: &[SampleRow],
     findings: &BTreeMap<u64, Vec<Finding>>,
 ) -> io::Result<()> {
-    let mut grid = Grid::new(&["finding", "condition", "seed", "events", "evidence"]);
+    let mut grid = Grid::new(&["sample", "seed", "finding", "condition", "events"]);
     let mut n_present = 0;
     for sample in samples {
         let of_sample = findings.get(&sample.number).into_iter().flatten();
@@ -149,11 +153,11 @@ pub(crate) fn present(
             let cited: Vec<String> =
                 finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
             grid.row([
+                sample.number.to_string(),
+                sample.key.seed.to_string(),
                 format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
                 scenario.describe(&sample.key.condition),
-                sample.key.seed.to_string(),
                 format!("#{}", cited.join(" #")),
-                format!("lapwing show {run} {}", sample.number),
             ]);
         }
     }
@@ -165,7 +169,7 @@ pub(crate) fn present(
     if n_present > LISTED {
         writeln!(out, "{DIM}  and {} more{DIM:#}", n_present - LISTED)?;
     }
-    Ok(())
+    note(out, &format!("the evidence of a sample: lapwing show {run} SAMPLE"))
 }
 
 /// Why samples have no verdict: each reason once, with an example.

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &args::Check, global: &Global) -> Result<ExitCode, Failu
         }
         return Ok(code(proof.passes()));
     }
-    several(&wanted, args, native, global)
+    several(&wanted, args, &native, global)
 }
 
 fn code(passes: bool) -> ExitCode {
@@ -50,7 +50,7 @@ fn code(passes: bool) -> ExitCode {
 fn several(
     wanted: &[String],
     args: &args::Check,
-    native: Native,
+    native: &Native,
     global: &Global,
 ) -> Result<ExitCode, Failure> {
     let mut grid = Grid::new(&["scenario", "check", "samples", "differ", "mutations", "cues", "s"]);
@@ -90,7 +90,7 @@ fn several(
     writeln!(out)?;
     grid.write(&mut out)?;
     let verdict = if failed.is_empty() {
-        format!("All {} pass.", count(wanted.len(), "scenario"))
+        format!("{} of {} pass.", wanted.len(), count(wanted.len(), "scenario"))
     } else {
         format!("{} of {} do NOT pass: {}", failed.len(), wanted.len(), failed.join(", "))
     };

@@ -19,19 +19,20 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library::near;
-use crate::render::{BOLD, DIM, paragraph};
+use crate::render::{BOLD, DIM, paragraph, say};
 use crate::tables;
 
-const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted.\n  It says nothing about any model; --model openai/NAME tests one.";
+const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
 
 pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failure> {
     let scenario = start::scenario(&args.scenario)?;
     // Nothing is run in a dry run, so nothing has to be isolated.
     let native = if args.dry_run { None } else { Some(start::isolation()?) };
     let instrument_check = args.models.is_empty();
-    eprintln!("{BOLD}{}{BOLD:#}: {}", scenario.title(), scenario.description());
+    eprintln!("{BOLD}{}{BOLD:#}", scenario.title());
+    say(scenario.description());
     if instrument_check {
-        eprintln!("  {INSTRUMENT_CHECK}");
+        say(INSTRUMENT_CHECK);
     }
     let runtime = start::runtime()?;
     let targets = if instrument_check {
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         return dry_run(&design, samples.len(), estimate, global);
     };
     if estimate.most_turns > 0 {
-        eprintln!("  {}", estimate.describe());
+        say(&estimate.describe());
     }
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
     let code = report(&run, &scenario, global)?;

@@ -9,7 +9,7 @@ use super::{Global, print_json};
 use crate::experiments::{self, Experiment, State};
 use crate::failure::Failure;
 use crate::library::near;
-use crate::render::{BOLD, DIM, Grid};
+use crate::render::{BOLD, Grid, note};
 
 pub(crate) fn run(wanted: Option<&str>, global: &Global) -> Result<ExitCode, Failure> {
     let all = experiments::list()?.all;
@@ -29,23 +29,24 @@ pub(crate) fn run(wanted: Option<&str>, global: &Global) -> Result<ExitCode, Fai
     if let [one] = chosen.as_slice() {
         return only(&mut out, one);
     }
-    let mut grid = Grid::new(&["id", "state", "type", "in", "what it asks, and its source"]);
+    let mut grid =
+        Grid::new(&["id", "state", "type", "what it asks, its source, and what runs it"]);
     for one in &chosen {
+        let place = one.place.as_ref().map(|place| format!("; {place}"));
         grid.row([
             one.id.clone(),
             one.state.to_string(),
             one.kind.to_string(),
-            place(one).to_owned(),
-            format!("{} ({})", title(one), one.source),
+            format!("{} ({}{})", title(one), one.source, place.unwrap_or_default()),
         ]);
     }
     grid.write(&mut out)?;
     let counts: Vec<String> =
         State::ALL.into_iter().map(|state| format!("{} {state}", count(state))).collect();
     writeln!(out, "\n  {BOLD}{} experiments{BOLD:#}: {}", chosen.len(), counts.join(", "))?;
-    writeln!(
-        out,
-        "{DIM}  works: lapwing eval NAME runs the scenario. reported: written about, not measured.{DIM:#}"
+    note(
+        &mut out,
+        "works: lapwing eval NAME runs the scenario; reported: written about, not measured",
     )?;
     Ok(ExitCode::SUCCESS)
 }
@@ -66,11 +67,6 @@ fn only(out: &mut dyn std::io::Write, one: &Experiment) -> Result<ExitCode, Fail
 fn title(one: &Experiment) -> String {
     let note = one.note.as_ref().map(|note| format!("; {note}"));
     format!("{}{}", one.title, note.unwrap_or_default())
-}
-
-fn place(one: &Experiment) -> &str {
-    let place = one.place.as_deref().unwrap_or("–");
-    place.strip_prefix("scenarios/").unwrap_or(place)
 }
 
 fn unknown(wanted: &str, all: &[Experiment]) -> Failure {

@@ -12,7 +12,7 @@ use super::{Global, print_json};
 use crate::experiments::{self, Experiments};
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, DIM, Grid, paragraph, percent};
+use crate::render::{BOLD, DIM, Grid, items, note, paragraph, percent};
 
 pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
     let experiments = experiments::list()?;
@@ -39,9 +39,10 @@ pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
     }
     let mut out = anstream::stdout().lock();
     grid.write(&mut out)?;
-    writeln!(
-        out,
-        "\n{DIM}  lapwing scenario show NAME, lapwing eval NAME; the IDs are those of lapwing experiments{DIM:#}"
+    writeln!(out)?;
+    note(
+        &mut out,
+        "lapwing scenario show NAME says more; the IDs are those of lapwing experiments",
     )?;
     Ok(ExitCode::SUCCESS)
 }
@@ -130,7 +131,10 @@ fn published(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
         writeln!(out, "    {behaviour} {stage}")?;
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
         let of_rule = |figure: &&Published| figure.behaviour == behaviour && figure.stage == stage;
-        for figure in scenario.published().iter().filter(of_rule) {
+        let mut figures: Vec<&Published> = scenario.published().iter().filter(of_rule).collect();
+        let all = figures.clone();
+        figures.sort_by_key(|figure| all.iter().position(|one| one.condition == figure.condition));
+        for figure in figures {
             let condition = Condition { control: None, levels: figure.condition.clone() };
             let heading = format!(
                 "{}: {} [{}], {} wording",
@@ -152,7 +156,7 @@ fn published(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
         }
         for (heading, rates) in groups {
             paragraph(out, 6, &heading)?;
-            paragraph(out, 8, &rates.join(", "))?;
+            items(out, 8, &rates)?;
         }
     }
     writeln!(out, "{DIM}    [P] read in the publication, [S] in other texts about it{DIM:#}")

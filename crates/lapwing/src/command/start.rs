@@ -85,7 +85,7 @@ impl Start {
             self.scenario.folder().files(),
             &keys(&samples),
         )?);
-        eprintln!("  {}, run {}", self.describe(samples.len())?, writer.id());
+        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
         let meter = Meter::new(samples.len());
         let stop = Stop::default();
         let signals = tokio::spawn(signals.obey(stop.clone()));
