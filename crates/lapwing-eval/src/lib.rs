@@ -2,11 +2,12 @@
 //!
 //! The [`dispatch`] loop starts samples and collects them; a sample (`sample`) goes through its phases, asks the model,
 //! carries out tool calls (`tool`) in its sandboxes (`machine`), lets programs answer (`program`) and writes every act to its
-//! `log`. Findings are folds over that log; [`Table`] and [`Check`] are folds over findings.
+//! `log`. Judges (`judge`) label what a model wrote, as events of the same log. Findings are folds over that log; [`Table`] and [`Check`] are folds over findings.
 
 mod check;
 mod design;
 mod dispatch;
+mod judge;
 mod limits;
 mod log;
 mod machine;
@@ -20,5 +21,8 @@ mod world;
 pub use check::{Check, Confusion, Mismatch, Mutations, Uncaught};
 pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};
+pub use judge::{
+    Calibration, Counts, Estimate, Judge, JudgeError, Judgings, TestJudge, calibrate, judge_again,
+};
 pub use limits::SampleLimits;
 pub use table::{Rate, Row, Table};
