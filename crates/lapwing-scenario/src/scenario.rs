@@ -139,14 +139,17 @@ impl Scenario {
         let phase = definition.phases.iter().find(|known| known.id == phase);
         let rule = phase.and_then(|phase| match &phase.kind {
             PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
-            PhaseDefinitionKind::Ask { .. } => None,
+            PhaseDefinitionKind::Ask(ask) => ask.until.as_ref(),
+            PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.
-    pub fn is_due(&self, _injection: &str, _events: &[Event], _blobs: &dyn Blobs) -> bool {
-        false
+    pub fn is_due(&self, injection: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
+        let definition = &self.0.definition;
+        let injection = definition.injections.iter().find(|known| known.name == injection);
+        injection.is_some_and(|known| finding::is_true(definition, &known.when, events, blobs))
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
@@ -162,6 +165,18 @@ impl Scenario {
     /// The finding of the mutant's stage under its changed rule.
     pub fn finding_under(&self, mutant: &Mutant, events: &[Event], blobs: &dyn Blobs) -> Finding {
         finding::finding_under(&self.0.definition, mutant, events, blobs)
+    }
+
+    /// The exact values that measures must have where `policy` is played; see [`Script::policy`]. Others may have any.
+    pub fn planted_measures(&self, policy: &str, condition: &Condition) -> BTreeMap<String, f64> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.measures_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// Names of the judge evidence that is really there where `policy` is played; see [`Script::policy`].
+    pub fn judged_truth(&self, policy: &str, condition: &Condition) -> BTreeSet<String> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.judged_in(condition).clone()).unwrap_or_default()
     }
 
     /// The evidence that judges give, in the order in which they are to be asked.
@@ -191,11 +206,6 @@ impl Scenario {
         evidence::texts_to_judge(&query.name, &self.0.definition.queries, events, blobs)
     }
 
-    /// The judge queries whose true label is the wanted one where `policy` plays in `condition`.
-    pub fn judged_truth(&self, _policy: &str, _condition: &Condition) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
-
     /// The policy that is played under `name` in this seed: itself, or what `p=X` draws.
     ///
     /// # Errors
@@ -218,12 +228,16 @@ impl Scenario {
     ) -> Result<Script, Diagnostic> {
         let drawn = policy::drawn(name, seed)?;
         let policies = &self.0.policies;
-        let Some(policy) = policies.iter().find(|policy| policy.name == drawn) else {
+        let Some(policy) = self.policy(drawn) else {
             let names = policies.iter().map(|policy| policy.name.as_str());
             return Err(
                 Diagnostic::new(format!("unknown policy `{drawn}`")).help(near(drawn, names))
             );
         };
         policy::script(&self.0.definition, name, policy, plan, condition)
+    }
+
+    fn policy(&self, name: &str) -> Option<&Policy> {
+        self.0.policies.iter().find(|policy| policy.name == name)
     }
 }

@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Label, Limits, Stage};
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::{CarryPlan, RunPlace};
 use crate::{Gold, Rubric};
 
 /// One thing that the design varies.
@@ -126,6 +127,7 @@ pub(crate) struct Definition {
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
+    pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
     /// Each behind those that it names.
     pub(crate) queries: Vec<Query>,
@@ -133,6 +135,10 @@ pub(crate) struct Definition {
     /// Of each behaviour the rules of its stages.
     pub(crate) rules: Vec<Vec<Expr>>,
     pub(crate) published: Vec<Published>,
+    /// Names of the evidence that a judge finds.
+    pub(crate) judged: Vec<String>,
+    /// Names of the measures.
+    pub(crate) measured: Vec<String>,
     pub(crate) judges: Vec<JudgeQuery>,
     pub(crate) gold: Vec<Gold>,
 }
@@ -171,6 +177,7 @@ pub(crate) struct SandboxDefinition {
     pub(crate) hostname: Template,
     pub(crate) files: Option<String>,
     pub(crate) setup: Option<Template>,
+    pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
 }
@@ -200,7 +207,12 @@ pub(crate) struct PhaseDefinition {
 #[derive(Clone, Debug)]
 pub(crate) enum PhaseDefinitionKind {
     Agent(Box<AgentDefinition>),
-    Ask { question: Template, fresh: bool },
+    Ask(Box<AskDefinition>),
+    Run {
+        /// Relative to `programs/`.
+        program: String,
+        place: RunPlace,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -212,4 +224,28 @@ pub(crate) struct AgentDefinition {
     pub(crate) nudge: Option<Template>,
     pub(crate) turns: u32,
     pub(crate) end: Option<Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AskDefinition {
+    pub(crate) questions: Vec<Template>,
+    pub(crate) fresh: bool,
+    pub(crate) times: u32,
+    pub(crate) until: Option<Expr>,
+}
+
+/// Something that is delivered in mid-run.
+#[derive(Clone, Debug)]
+pub(crate) struct InjectionDefinition {
+    pub(crate) name: String,
+    pub(crate) when: Expr,
+    pub(crate) deliver: DeliveryDefinition,
+    pub(crate) text: Template,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum DeliveryDefinition {
+    User,
+    Mail,
+    File { sandbox: String, path: Template },
 }

@@ -6,7 +6,7 @@ use lapwing_core::Condition;
 
 use super::Context;
 use crate::design::{filled, is_part};
-use crate::diagnostic::near;
+use crate::diagnostic::{Problems, near};
 use crate::reader::{Item, Table};
 use crate::schema::{DefaultDesign, Design, Factor};
 
@@ -40,7 +40,7 @@ pub(super) fn design(root: &Table<'_>, context: &Context<'_>) -> Design {
         table.report_unknown();
     }
     for (name, item) in root.named("control") {
-        let Some(named) = levels(&item, context) else { continue };
+        let Some(named) = context.levels(&item) else { continue };
         let levels = filled(&context.factors, &named);
         if design.exclude.iter().any(|excluded| is_part(excluded, &levels)) {
             item.fail(|place| {
@@ -68,26 +68,29 @@ fn all_levels(
     context: &Context<'_>,
 ) -> Vec<BTreeMap<String, String>> {
     let items = table.get(key).and_then(|item| item.list()).unwrap_or_default();
-    items.iter().filter_map(|item| levels(item, context)).collect()
+    items.iter().filter_map(|item| context.levels(item)).collect()
 }
 
 /// A table of factors and levels, at least one.
-pub(super) fn levels(item: &Item<'_>, context: &Context<'_>) -> Option<BTreeMap<String, String>> {
+pub(crate) fn levels(
+    item: &Item<'_>,
+    factors: &[Factor],
+    problems: &Problems,
+) -> Option<BTreeMap<String, String>> {
     let table = item.table()?;
+    let names = || factors.iter().map(|factor| factor.name.as_str());
     if table.is_empty() {
-        let names = context.factors.iter().map(|factor| factor.name.as_str());
-        context.report(item.place().diagnostic("names no factor").help(near("", names)));
+        problems.push(item.place().diagnostic("names no factor").help(near("", names())));
         return None;
     }
     let mut levels = BTreeMap::new();
     let mut sound = true;
     for (name, item) in table.all() {
         let level = item.text().and_then(|level| {
-            let names = context.factors.iter().map(|factor| factor.name.as_str());
-            let name = context.known("factor", &name, names)?;
-            let factor = context.factors.iter().find(|factor| factor.name == name)?;
+            let name = problems.known("factor", &name, names())?;
+            let factor = factors.iter().find(|factor| factor.name == name)?;
             let what = format!("level of `{name}`");
-            context.known(&what, &level, factor.levels.iter().map(String::as_str))
+            problems.known(&what, &level, factor.levels.iter().map(String::as_str))
         });
         match level {
             Some(level) => drop(levels.insert(name.value, level)),

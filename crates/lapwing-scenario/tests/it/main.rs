@@ -5,4 +5,6 @@ mod judges;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod phases;
+#[cfg(test)]
 mod shutdown;
