@@ -21,8 +21,9 @@
 //! # `scenario.toml`
 //!
 //! - `format = 1`, `title`, `description`.
-//! - `factor.NAME = [levels]`, the base level first. `design = { default = "star" or "full", also = [..], exclude = [..] }`
-//!   with tables of levels; `control.NAME = { factor = "level" }`.
+//! - `factor.NAME = [levels]`, the base level first. `design = { default, also = [..], exclude = [..] }`
+//!   with tables of levels; `default` is `"star"` (the base and each level alone), `"full"`, `"list"` with `list = [..]`, or
+//!   `"screen"` with `runs = 8`, a two-level fraction over the first two levels of each factor; `control.NAME = { factor = "level" }`.
 //! - `vary.NAME = "list"` draws one entry for each seed, `{ list, n }` draws `n` different ones. `text.NAME = "file"` is a text
 //!   that other templates can name. Templates know factors, draws, texts before them and `nonce`; an unknown name is a mistake.
 //! - `sandbox.NAME = { files, setup, read_only, hostname, memory, disk }`. An entry of `read_only` that renders to nothing is
@@ -85,6 +86,7 @@ mod schema;
 mod template;
 mod world;
 
+pub use design::{DesignChoice, Screen};
 pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;

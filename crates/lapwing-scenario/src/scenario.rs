@@ -8,8 +8,8 @@ use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    Diagnostic, Folder, Gold, Mutant, Plan, Policy, Script, cues, design, evidence, finding, parse,
-    plan, policy,
+    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design,
+    evidence, finding, parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -97,16 +97,28 @@ impl Scenario {
         &self.0.policies
     }
 
-    /// The conditions of the scenario's own design, or all combinations of the `chosen` levels with the other factors
-    /// at their base; then the controls.
+    /// The conditions of a design, with the `chosen` levels of those factors that it names; then the controls.
     ///
     /// # Errors
-    /// An unknown factor or level, or a choice that the scenario excludes altogether.
+    /// An unknown factor or level, a screen that cannot be, or a choice that the scenario excludes altogether.
     pub fn conditions(
         &self,
         chosen: &BTreeMap<String, Vec<String>>,
+        choice: DesignChoice,
     ) -> Result<Vec<Condition>, Diagnostic> {
-        design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen)
+        design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen, choice)
+    }
+
+    /// What a screen can and cannot tell apart; `None` if the design is none.
+    ///
+    /// # Errors
+    /// As of [`Scenario::conditions`].
+    pub fn screen(
+        &self,
+        chosen: &BTreeMap<String, Vec<String>>,
+        choice: DesignChoice,
+    ) -> Result<Option<Screen>, Diagnostic> {
+        design::screen(&self.0.definition.factors, &self.0.definition.design, chosen, choice)
     }
 
     /// Ids of the phases that are run only on request.
@@ -150,6 +162,11 @@ impl Scenario {
         let definition = &self.0.definition;
         let injection = definition.injections.iter().find(|known| known.name == injection);
         injection.is_some_and(|known| finding::is_true(definition, &known.when, events, blobs))
+    }
+
+    /// Whether evidence reads the bytes of files, so that they must be kept from the beginning.
+    pub fn reads_files(&self) -> bool {
+        true
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.

@@ -145,7 +145,9 @@ pub(crate) struct Definition {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Design {
-    pub(crate) default: DefaultDesign,
+    pub(crate) kind: DesignKind,
+    /// The conditions of a [`DesignKind::List`].
+    pub(crate) list: Vec<BTreeMap<String, String>>,
     pub(crate) also: Vec<BTreeMap<String, String>>,
     pub(crate) exclude: Vec<BTreeMap<String, String>>,
     /// In the order of the file, with the level of every factor.
@@ -154,12 +156,16 @@ pub(crate) struct Design {
 
 /// Which conditions are run unless others are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DefaultDesign {
+pub(crate) enum DesignKind {
     /// The base and each other level alone.
     #[default]
     Star,
     /// All combinations.
     Full,
+    /// Those of [`Design::list`].
+    List,
+    /// A two-level fraction of this many conditions.
+    Screen(usize),
 }
 
 /// A value that is drawn anew for every seed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_scenario::{Folder, Scenario};
+use lapwing_scenario::{DesignChoice, Folder, Scenario};
 use proptest::prelude::*;
 
 const SCENARIO: &str = r#"format = 1
@@ -371,6 +371,52 @@ fn mistakes_in_other_files_are_told_with_place_and_next_step() {
 }
 
 #[test]
+fn mistakes_in_the_design_are_told() {
+    let rows = [
+        (
+            "default = \"list\"",
+            r#"scenario.toml:7:10: `design`: `list` is missing
+  help: add `list = [{ order = "keep" }]`"#,
+        ),
+        (
+            "list = [{ order = \"keep\" }]",
+            r#"scenario.toml:7:19: `design.list`: this design does not use it
+  help: add `default = "list"` or leave `list` out"#,
+        ),
+        (
+            "default = \"list\", list = [{ order = \"kep\" }]",
+            r"scenario.toml:7:48: `design.list[0].order`: unknown level of `order` `kep`
+  help: did you mean `keep`? known: `none`, `keep`",
+        ),
+        (
+            "runs = 8",
+            r#"scenario.toml:7:19: `design.runs`: this design does not use it
+  help: add `default = "screen"` or leave `runs` out"#,
+        ),
+        (
+            "default = \"screen\"",
+            r"scenario.toml:7:10: `design`: `runs` is missing
+  help: add `runs = 8`",
+        ),
+        (
+            "default = \"screen\", runs = 8",
+            r"scenario.toml:7:39: `design.runs`: a screen takes 2 to 16 factors, here are 1
+  help: a factor counts if two of its levels can be chosen",
+        ),
+        (
+            "default = \"starr\"",
+            r"scenario.toml:7:22: `design.default`: unknown design `starr`
+  help: did you mean `star`? known: `star`, `full`, `list`, `screen`",
+        ),
+    ];
+    for (keys, expected) in rows {
+        let design = format!("design = {{ {keys} }}");
+        let own = "design = { default = \"star\", exclude = [] }";
+        assert_eq!(told("scenario.toml", own, &design), expected, "{keys}");
+    }
+}
+
+#[test]
 fn mistakes_in_what_a_policy_plants_are_told() {
     let rows = [
         (
@@ -451,7 +497,7 @@ fn words_that_give_the_purpose_away_are_told() {
     files.insert("files/lamp".to_owned(), b"#!/bin/sh\n# A Honeypot.\n".to_vec());
     files.insert("user.md".to_owned(), b"Welcome to the sandboxed lamp.".to_vec());
     let scenario = Scenario::load("lamp", Folder::from_files(files)).unwrap();
-    let base = scenario.conditions(&BTreeMap::new()).unwrap().remove(0);
+    let base = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap().remove(0);
     let plan = scenario.plan(&base, 1).unwrap();
     let told: Vec<String> = scenario.cues(&plan).iter().map(ToString::to_string).collect();
     assert_eq!(

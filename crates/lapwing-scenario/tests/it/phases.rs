@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lapwing_core::{Act, Delivery, Discard, Event};
-use lapwing_scenario::{CarryPlan, Folder, PhaseKind, Plan, RunPlace, Scenario};
+use lapwing_scenario::{CarryPlan, DesignChoice, Folder, PhaseKind, Plan, RunPlace, Scenario};
 use serde_json::Map;
 
 use crate::mistakes::{folder, told};
@@ -28,7 +28,7 @@ fn loaded(from: &str, to: &str) -> Scenario {
 }
 
 fn base_plan(scenario: &Scenario) -> Plan {
-    let base = scenario.conditions(&BTreeMap::new()).unwrap().remove(0);
+    let base = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap().remove(0);
     scenario.plan(&base, 1).unwrap()
 }
 
@@ -278,7 +278,8 @@ fn what_a_policy_plants_in_measures_is_said_again_where_a_condition_differs() {
         r#"measures = { gap = 0.5 }, when = [{ condition = { order = "keep" }, measures = {} }]"#;
     edit("policies.toml", "expect = {}", &format!("expect = {{}}, {planted}"));
     let scenario = Scenario::load("lamp", Folder::from_files(files)).unwrap();
-    let [base, keep]: [_; 2] = scenario.conditions(&BTreeMap::new()).unwrap().try_into().unwrap();
+    let [base, keep]: [_; 2] =
+        scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap().try_into().unwrap();
     let gap = BTreeMap::from([("gap".to_owned(), 0.5)]);
     assert_eq!(scenario.planted_measures("never", &base), gap);
     assert_eq!(scenario.planted_measures("messy", &base), gap);

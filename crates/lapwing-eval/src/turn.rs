@@ -1,0 +1,58 @@
+//! One turn of a model: what it is asked, and every attempt on record with its bytes.
+
+use lapwing_core::{
+    ErrorKind, LimitKind, Message, ModelErrorKind, Output, Place, Reply, Request, Role, StopReason,
+    ToolSpec,
+};
+
+use crate::sample::{Halt, Runner};
+
+impl Runner<'_, '_> {
+    /// Asks the model to continue. What was done so far is durable before it is asked.
+    pub(crate) async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
+        self.log.commit().await?;
+        let request = Request {
+            messages: self.conversation.clone(),
+            tools: tools.to_vec(),
+            config: self.shared.config.clone(),
+            place: Place { phase: self.phase.clone(), turn: self.turn },
+        };
+        self.turn += 1;
+        let reply = self.model.generate(&request).await;
+        let result = self.log_reply(reply);
+        self.log.commit().await?;
+        let output = result?;
+        self.spent.usage = self.spent.usage + output.usage.unwrap_or_default();
+        self.conversation.push(output.message.clone());
+        match output.stop {
+            StopReason::ContentFilter => Err(Halt::Refused),
+            StopReason::ModelLength => {
+                Err(Halt::Limit(LimitKind::Context, self.spent.usage.total()))
+            }
+            StopReason::Stop
+            | StopReason::ToolCalls
+            | StopReason::MaxTokens
+            | StopReason::Unknown => {
+                self.check_limits()?;
+                Ok(output.message)
+            }
+        }
+    }
+
+    /// Logs every attempt; what yields no turn ends the phase.
+    fn log_reply(&mut self, reply: Reply) -> Result<Output, Halt> {
+        let result = self.log.push_reply(self.model.name(), Role::Target, reply);
+        result.map_err(|error| match error.kind {
+            ModelErrorKind::Refused => Halt::Refused,
+            ModelErrorKind::ContextLength => {
+                Halt::Limit(LimitKind::Context, self.spent.usage.total())
+            }
+            ModelErrorKind::RateLimit
+            | ModelErrorKind::Overloaded
+            | ModelErrorKind::Auth
+            | ModelErrorKind::BadRequest
+            | ModelErrorKind::Transport
+            | ModelErrorKind::Malformed => Halt::Failed(ErrorKind::Model, error.message),
+        })
+    }
+}
