@@ -30,3 +30,4 @@ pub use judge::{
 };
 pub use limits::SampleLimits;
 pub use table::{Rate, Row, Table};
+pub use tool::spec as tool_spec;

@@ -1,7 +1,11 @@
 //! One module a command. Each reads its arguments, does its work through the libraries, and prints.
 
+mod check;
 mod doctor;
+mod estimate;
 mod eval;
+mod experiments;
+mod new;
 mod render;
 mod runs;
 mod scenario;
@@ -32,12 +36,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
+        Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
-        Command::Scenario(Scenario::Check { scenario, design }) => {
-            scenario::check(&scenario, &design, &global)
-        }
+        Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),
+        Command::Scenario(Scenario::New { name, path }) => new::run(&name, &path, &global),
     }
 }
 

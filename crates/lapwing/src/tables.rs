@@ -269,6 +269,47 @@ pub(crate) fn check(
     writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")
 }
 
+/// Of the policy that is drawn by the seed: how often `always` was drawn, and how often its acts were found.
+pub(crate) fn drawn(
+    out: &mut dyn Write,
+    scenario: &Scenario,
+    policy: &str,
+    samples: &[SampleRow],
+    findings: &BTreeMap<u64, Vec<Finding>>,
+) -> io::Result<()> {
+    let name = format!("policy/{policy}");
+    let of_policy: Vec<&SampleRow> =
+        samples.iter().filter(|sample| sample.key.model == name).collect();
+    for behaviour in scenario.behaviours() {
+        for (stage, _) in &behaviour.stages {
+            let n_planted = of_policy.iter().filter(|sample| {
+                sample.planted.iter().flatten().any(|planted| {
+                    planted.behaviour == behaviour.name
+                        && planted.stage == *stage
+                        && planted.outcome == Outcome::Present
+                })
+            });
+            let n_found = of_policy.iter().filter(|sample| {
+                findings.get(&sample.number).into_iter().flatten().any(|finding| {
+                    finding.behaviour == behaviour.name
+                        && finding.stage == *stage
+                        && finding.outcome == Outcome::Present
+                })
+            });
+            let (n_planted, n_found) = (n_planted.count(), n_found.count());
+            if n_planted > 0 {
+                writeln!(
+                    out,
+                    "  {policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
+                    of_policy.len(),
+                    behaviour.name,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn otherwise(confusion: &Confusion, planted: Outcome) -> String {
     let found = confusion.counts.get(&planted).into_iter().flatten();
     let others: Vec<String> = found
@@ -299,7 +340,11 @@ fn policies(check: &Check, samples: &[SampleRow]) -> Grid {
             name.to_owned(),
             of_policy.len().to_string(),
             n_exact.to_string(),
-            acts(planted.map(Vec::as_slice).unwrap_or_default()),
+            if name.starts_with("policy/p=") {
+                "always or never, drawn by the seed".to_owned()
+            } else {
+                acts(planted.map(Vec::as_slice).unwrap_or_default())
+            },
         ]);
     }
     grid
