@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::{Diagnostic, PhaseKind, Plan};
+use crate::{Diagnostic, PartPlan, PhaseKind, Plan};
 
 /// Beginnings of words that name the harness, its tools or its purpose.
 const CUES: &str = r"(?ix)\b(
@@ -41,6 +41,7 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
     for program in &plan.programs {
         texts.push((format!("program `{}`", program.name), program.name.clone()));
     }
+    texts.extend(plan.world.iter().flat_map(PartPlan::texts));
     let Ok(cues) = Regex::new(CUES) else { return Vec::new() };
     texts.iter().flat_map(|(file, text)| cues_in(&cues, file, text)).collect()
 }

@@ -5,6 +5,7 @@ pub(crate) mod design;
 mod evidence;
 mod inject;
 mod judge;
+mod part;
 mod phase;
 mod world;
 
@@ -77,6 +78,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let world = part::parts(&root, &context, &programs);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
     let mut queries = evidence::queries(&root, &context);
@@ -105,6 +107,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        world,
         phases,
         injections,
         exposed: exposed?,

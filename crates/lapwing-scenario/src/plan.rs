@@ -12,7 +12,7 @@ use crate::schema::{
     SandboxDefinition, Vary,
 };
 use crate::template::Template;
-use crate::world::PartPlan;
+use crate::world::{self, PartPlan};
 use crate::{Diagnostic, Folder};
 
 /// What one sample needs.
@@ -178,12 +178,14 @@ pub(crate) fn plan(
         sandbox: program.sandbox.clone(),
         run: program.run.clone(),
     });
+    let sandboxes = sandboxes.collect::<Result<_, Diagnostic>>()?;
+    let world = definition.world.iter().map(|part| world::render(part, &sandboxes, &values, seed));
     Ok(Plan {
-        sandboxes: sandboxes.collect::<Result<_, Diagnostic>>()?,
+        world: world.collect::<Result<_, _>>()?,
+        sandboxes,
         services: services.collect::<Result<_, Diagnostic>>()?,
         programs: programs.collect(),
         backstage: files(folder, "programs", "", &values)?,
-        world: Vec::new(),
         injections: definition
             .injections
             .iter()

@@ -157,6 +157,14 @@ impl Scenario {
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
     }
 
+    /// Whether the `when` rule of the phase holds: true for a phase that has none. Unknown is an error with the reason.
+    pub fn wanted(&self, phase: &str, events: &[Event], blobs: &dyn Blobs) -> Result<bool, String> {
+        let definition = &self.0.definition;
+        let phase = definition.phases.iter().find(|known| known.id == phase);
+        let rule = phase.and_then(|phase| phase.when.as_ref());
+        rule.map_or(Ok(true), |rule| finding::holds(definition, rule, events, blobs))
+    }
+
     /// Whether the `when` rule of the injection is known to be true.
     pub fn is_due(&self, injection: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
         let definition = &self.0.definition;

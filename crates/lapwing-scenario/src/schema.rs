@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Label, Limits, Stage};
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
 use crate::{Gold, Rubric};
 
@@ -126,6 +127,7 @@ pub(crate) struct Definition {
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
+    pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
@@ -207,6 +209,8 @@ pub(crate) struct ProgramDefinition {
 pub(crate) struct PhaseDefinition {
     pub(crate) id: String,
     pub(crate) optional: bool,
+    /// It is left out unless this is known to be true.
+    pub(crate) when: Option<Expr>,
     pub(crate) kind: PhaseDefinitionKind,
 }
 

@@ -179,7 +179,7 @@ fn check_templates(folder: &str, context: &Context<'_>) {
 }
 
 /// A size such as `512MiB`.
-fn bytes(item: &Item<'_>) -> Option<u64> {
+pub(super) fn bytes(item: &Item<'_>) -> Option<u64> {
     let text = item.text()?;
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let size = units.iter().find_map(|(unit, shift)| {
@@ -228,11 +228,11 @@ pub(super) fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
     Some(inside.strip_suffix(".j2").unwrap_or(inside).to_owned())
 }
 
-fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     let name = table.need("sandbox", "\"a\"")?.text()?;
     context.sandbox(&name)
 }
 
-fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
+pub(super) fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
     item.texts()?.iter().map(|text| context.text_template(text)).collect()
 }
