@@ -117,7 +117,11 @@ impl<'a, 'r> Runner<'a, 'r> {
             match self.phase(phase, deadline).await? {
                 PhaseEnd::Limit => limited = true,
                 PhaseEnd::Refused | PhaseEnd::Failed => break,
-                PhaseEnd::Stopped | PhaseEnd::Submitted | PhaseEnd::Ended | PhaseEnd::Asked => {}
+                PhaseEnd::Stopped
+                | PhaseEnd::Submitted
+                | PhaseEnd::Ended
+                | PhaseEnd::Asked
+                | PhaseEnd::Skipped => {}
             }
         }
         self.destroy().await;
