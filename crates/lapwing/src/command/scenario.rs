@@ -48,7 +48,8 @@ pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
 
 /// What a scenario cannot be run, or not be graded whole, without.
 fn needs(scenario: &Scenario) -> Result<Vec<&'static str>, Failure> {
-    let condition = scenario.conditions(&BTreeMap::new(), DesignChoice::Default)?.into_iter().next();
+    let condition =
+        scenario.conditions(&BTreeMap::new(), DesignChoice::Default)?.into_iter().next();
     let plan = condition.map(|condition| scenario.plan(&condition, 0)).transpose()?;
     let sandbox = plan.is_some_and(|plan| !plan.sandboxes.is_empty());
     let judge = scenario.folder().files().keys().any(|path| path.starts_with("rubrics/"));
