@@ -40,10 +40,13 @@ pub(crate) enum Command {
     Runs,
     /// Show a run's samples and findings, or one sample's transcript
     Show(Show),
-    /// Fold a run's events into findings again; no model and no sandbox is used
+    /// Fold a run's events into findings again; without --judge no model is used, and never a sandbox
     Score(Score),
     /// Check what this machine can isolate, and say what mends it
     Doctor,
+    /// Work with judges
+    #[command(subcommand)]
+    Judge(Judge),
     /// Work with scenarios
     #[command(subcommand)]
     Scenario(Scenario),
@@ -66,6 +69,10 @@ pub(crate) struct Eval {
     /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) or policy/NAME; may be given several times
     #[arg(long = "model", short = 'm', value_name = "MODEL")]
     pub(crate) models: Vec<String>,
+
+    /// Who labels what only reading can show: openai/NAME or test [default: none; test for the instrument check]
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: Option<String>,
 
     #[command(flatten)]
     pub(crate) design: Design,
@@ -166,6 +173,34 @@ pub(crate) struct Show {
     /// Show long texts whole
     #[arg(long)]
     pub(crate) full: bool,
+
+    /// The number of a scoring, instead of the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) scoring: Option<i64>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Judge {
+    /// Let a judge label texts whose labels are known, and say how often it is right
+    Check(JudgeCheck),
+}
+
+#[derive(Group)]
+pub(crate) struct JudgeCheck {
+    /// A scenario's name, or the path of a scenario folder
+    pub(crate) scenario: String,
+
+    /// openai/NAME or test
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: String,
+
+    /// Only this rubric
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rubric: Option<String>,
+
+    /// Fail below this agreement
+    #[arg(long, value_name = "K", default_value_t = 0.7)]
+    pub(crate) min_kappa: f64,
 }
 
 #[derive(Group)]
@@ -176,6 +211,10 @@ pub(crate) struct Score {
     /// Use the rules of this scenario folder instead of those kept in the run
     #[arg(long, value_name = "PATH")]
     pub(crate) with: Option<PathBuf>,
+
+    /// Let this judge label the run again: openai/NAME or test; its labels belong to the new scoring
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: Option<String>,
 }
 
 #[derive(Group)]

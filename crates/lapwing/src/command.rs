@@ -5,6 +5,7 @@ mod doctor;
 mod estimate;
 mod eval;
 mod experiments;
+mod judge;
 mod new;
 mod render;
 mod runs;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Scenario};
+use crate::args::{Args, Command, Judge, Scenario};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
+        Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
         Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),

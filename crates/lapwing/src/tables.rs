@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use lapwing_core::{Finding, Outcome, Planted, Stage};
 use lapwing_eval::{Check, Confusion, Row, Table};
-use lapwing_scenario::{Published, Scenario};
+use lapwing_scenario::{Behaviour, Published, Scenario};
 use lapwing_store::SampleRow;
 
 use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
@@ -18,7 +18,12 @@ const LISTED: usize = 10;
 const OPTIONAL_COLUMNS: usize = 6;
 
 /// The table of a run: one block a model, behaviour and stage, one line a condition.
-pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> io::Result<()> {
+pub(crate) fn table(
+    out: &mut dyn Write,
+    scenario: &Scenario,
+    table: &Table,
+    judge: Option<&str>,
+) -> io::Result<()> {
     let mut blocks: Vec<(&Row, Vec<&Row>)> = Vec::new();
     for row in &table.rows {
         let of_block = |(first, _): &&mut (&Row, Vec<&Row>)| {
@@ -32,6 +37,9 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
     for (first, rows) in blocks {
         let model = &first.model;
         writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
+        if scenario.is_judged(&first.behaviour, first.stage) {
+            judged_by(out, scenario, judge)?;
+        }
         let mut grid = Grid::new(&[
             "condition",
             "rate",
@@ -52,6 +60,38 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
     note(
         out,
         "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present. Published figures are context: other models, wording and harness.",
+    )
+}
+
+/// A rate that rests on a judge says so.
+fn judged_by(out: &mut dyn Write, scenario: &Scenario, judge: Option<&str>) -> io::Result<()> {
+    let words = match judge {
+        Some(judge) => {
+            let (judge, name) = (harmless(judge), scenario.name());
+            format!(
+                "judged by {judge}, uncalibrated here: lapwing judge check {name} --judge {judge}"
+            )
+        }
+        None => "not judged; --judge MODEL does it".to_owned(),
+    };
+    writeln!(out, "{DIM}  {words}{DIM:#}")
+}
+
+/// What an instrument check does not show of behaviours that need a judge.
+pub(crate) fn plumbing(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
+    let is_judged = |behaviour: &&Behaviour| {
+        behaviour.stages.iter().any(|(stage, _)| scenario.is_judged(&behaviour.name, *stage))
+    };
+    let judged = scenario.behaviours().iter().filter(is_judged);
+    let names: Vec<&str> = judged.map(|behaviour| behaviour.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "  Of {} only the plumbing is checked: a test judge answers what the policies declare.\n  lapwing judge check {} --judge openai/NAME measures a real one.",
+        names.join(", "),
+        scenario.name()
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::GenerateConfig;
-use lapwing_eval::{Check, Mutations, SampleLimits, Uncaught};
+use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -134,6 +134,7 @@ fn prove(
         limits: SampleLimits::default(),
         config: GenerateConfig::default(),
         optional: scenario.optional_phases().into_iter().collect(),
+        judge: Some(Judge::Test(TestJudge::default())),
         scenario: scenario.clone(),
     };
     let cues = cues(&start)?;
@@ -195,6 +196,7 @@ impl Proof {
 
     fn write(&self, out: &mut dyn Write, scenario: &Scenario) -> Result<(), Failure> {
         tables::check(out, &self.run.id(), &self.check, &self.samples)?;
+        tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
         let caught = self.n_mutations - self.uncaught.len();
         writeln!(out, "  {caught} of {} are noticed.", count(self.n_mutations, "rule mutation"))?;

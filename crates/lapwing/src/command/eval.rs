@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Check, SampleLimits, Table, Target};
+use lapwing_eval::{Check, Judge, SampleLimits, Table, Target, TestJudge};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::estimate::{self, Estimate};
 use super::start::{self, Start};
-use super::{Global, print_json};
+use super::{Global, judge, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library::near;
@@ -40,6 +40,13 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     } else {
         runtime.block_on(models(&args.models, !args.dry_run))?
     };
+    let judge = match &args.judge {
+        Some(wanted) => Some(runtime.block_on(judge::named(wanted))?),
+        None => instrument_check.then(|| Judge::Test(TestJudge::default())),
+    };
+    if let Some(judge) = &judge {
+        judge::refuse_test_on_models(judge, args.models.iter().map(String::as_str))?;
+    }
     let start = Start {
         chosen: start::choices(&args.design.factors)?,
         design: args.design.choice.unwrap_or_default(),
@@ -57,6 +64,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
             seed: None,
         },
         optional: optional(&scenario, &args.optional)?,
+        judge,
         scenario: scenario.clone(),
     };
     let samples = start.samples()?;
@@ -132,8 +140,10 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     let mut out = anstream::stdout().lock();
     if let Some(check) = &check {
         tables::check(&mut out, &run.id(), check, &samples)?;
+        tables::plumbing(&mut out, scenario)?;
     } else {
-        tables::table(&mut out, scenario, &table)?;
+        let judge = spec.settings.get("judge").map(String::as_str);
+        tables::table(&mut out, scenario, &table, judge)?;
         tables::present(&mut out, &run.id(), scenario, &samples, &findings)?;
     }
     tables::missing(&mut out, &run.id(), &findings)?;

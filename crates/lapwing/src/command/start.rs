@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{Design, Eval, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, Runs};
@@ -32,6 +32,7 @@ pub(crate) struct Start {
     pub(crate) limits: SampleLimits,
     pub(crate) config: GenerateConfig,
     pub(crate) optional: BTreeSet<String>,
+    pub(crate) judge: Option<Judge>,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -96,6 +97,7 @@ impl Start {
             limits: self.limits,
             config: self.config,
             optional: self.optional,
+            judge: self.judge,
             max_samples: self.max_samples,
         };
         let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
@@ -165,6 +167,7 @@ impl Start {
         };
         let optional = [
             ("design", design),
+            ("judge", self.judge.as_ref().map(Judge::name)),
             ("turns", limits.turns.map(|n| n.to_string())),
             ("tokens", limits.tokens.map(|n| n.to_string())),
             ("temperature", self.config.temperature.map(|n| n.to_string())),
