@@ -20,6 +20,8 @@
 //!
 //! # `scenario.toml`
 //!
+//! [`JSON_SCHEMA`] describes every key for editors; `lapwing scenario schema` prints it.
+//!
 //! - `format = 1`, `title`, `description`.
 //! - `factor.NAME = [levels]`, the base level first. `design = { default, also = [..], exclude = [..] }`
 //!   with tables of levels; `default` is `"star"` (the base and each level alone), `"full"`, `"list"` with `list = [..]`, or
@@ -76,6 +78,7 @@ mod evidence;
 mod expr;
 mod finding;
 mod folder;
+mod json_schema;
 mod parse;
 mod plan;
 mod policy;
@@ -91,6 +94,7 @@ pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
+pub use json_schema::JSON_SCHEMA;
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
     ServicePlan,

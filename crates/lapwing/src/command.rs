@@ -33,6 +33,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
+        Command::Scenario(Scenario::Schema) => scenario::schema(),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
         Command::Scenario(Scenario::Check { scenario, design }) => {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use lapwing_core::{Condition, GenerateConfig};
 use lapwing_eval::{Check, Mutations, SampleLimits};
-use lapwing_scenario::{DesignChoice, Diagnostic, Figure, Scenario};
+use lapwing_scenario::{DesignChoice, Diagnostic, Figure, JSON_SCHEMA, Scenario};
 use lapwing_store::{Ending, Run};
 use serde_json::json;
 
@@ -34,6 +34,11 @@ pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
         grid.row([scenario.name().to_owned(), scenario.description().to_owned()]);
     }
     grid.write(&mut anstream::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn schema() -> Result<ExitCode, Failure> {
+    anstream::stdout().write_all(JSON_SCHEMA.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
