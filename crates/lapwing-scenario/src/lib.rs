@@ -79,6 +79,7 @@ mod expr;
 mod finding;
 mod folder;
 mod json_schema;
+mod measure;
 mod parse;
 mod plan;
 mod policy;
@@ -95,6 +96,7 @@ pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
 pub use json_schema::JSON_SCHEMA;
+pub use measure::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Side};
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
     ServicePlan,
