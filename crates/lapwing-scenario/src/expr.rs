@@ -10,7 +10,7 @@ mod parse;
 
 use regex::Regex;
 
-pub(crate) use eval::{Scope, truth};
+pub(crate) use eval::{Scope, quantity, truth};
 pub(crate) use mutate::mutations;
 pub(crate) use parse::{parse, regex_message};
 
@@ -108,6 +108,25 @@ impl Expr {
         let mut names = Vec::new();
         self.collect_names(&mut names);
         names
+    }
+
+    /// Every field of evidence that it asks for, `first(x).field`, with the name of the evidence.
+    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
+        match &self.kind {
+            Kind::Of(_, name, Some(field)) => vec![(name, field)],
+            Kind::Literal(_) | Kind::Name(_) | Kind::Before(..) | Kind::Of(_, _, None) => {
+                Vec::new()
+            }
+            Kind::Not(inner) | Kind::Negative(inner) | Kind::Matches(inner, _) => inner.fields(),
+            Kind::List(parts) | Kind::And(parts) | Kind::Or(parts) => {
+                parts.iter().flat_map(Self::fields).collect()
+            }
+            Kind::Compare(_, left, right)
+            | Kind::Arithmetic(_, left, right)
+            | Kind::Overlap(left, right) => {
+                left.fields().into_iter().chain(right.fields()).collect()
+            }
+        }
     }
 
     fn collect_names<'a>(&'a self, names: &mut Vec<NameUse<'a>>) {

@@ -12,6 +12,7 @@
 //! | `lists.toml` | lists of at least 20 texts to draw from |
 //! | `*.md`, set-up scripts | prompts and other texts that `scenario.toml` names; always templates |
 //! | `files/` | copied to the root of a sandbox with its folders; `files/home/agent/x` becomes `/home/agent/x` |
+//! | `rubrics/NAME.toml`, `gold/NAME.toml` | what a judge is asked, and texts with known labels to measure a judge on |
 //! | `programs/` | copied backstage: the logic behind the commands that are offered inside |
 //!
 //! Below `files/` and `programs/` only `NAME.j2` is a template, and becomes `NAME`. A file that begins with `#!` can be
@@ -41,7 +42,7 @@
 //! - `inject.NAME = { when, deliver, text }`: the file `text` is delivered once the rule `when` is true, before the next turn of an
 //!   agent phase; as a message of the `user`, as a `mail` (with its header lines), or as a `file` at `path` in a `sandbox`.
 //! - `evidence.KIND.NAME`: `event { name }`, `file { path, except, changed, sandbox }`, `process { service }`, `call { tool }`,
-//!   `text { of, matches }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
+//!   `text { of, matches }`, `judge { over, rubric, label }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
 //!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
 //!   text `match text`, of an event what the program emitted and `program`). Files are looked at when a sandbox is made, at each
 //!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second. Evidence of a
@@ -75,10 +76,12 @@ mod evidence;
 mod expr;
 mod finding;
 mod folder;
+mod measure;
 mod parse;
 mod plan;
 mod policy;
 mod reader;
+mod rubric;
 mod scenario;
 mod schema;
 mod template;
@@ -86,14 +89,16 @@ mod world;
 
 pub use design::{DesignChoice, Screen};
 pub use diagnostic::Diagnostic;
-pub use evidence::Glob;
+pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
+pub use measure::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Side};
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
     ServicePlan,
 };
 pub use policy::{Policy, Script};
+pub use rubric::{Gold, GoldItem, Rubric};
 pub use scenario::Scenario;
-pub use schema::{Behaviour, Factor, Figure, Impossible, Published};
+pub use schema::{Behaviour, Factor, Figure, Impossible, JudgeQuery, Published};
 pub use world::{Mail, PartKind, PartPlan, address, part_events};

@@ -4,6 +4,8 @@ mod behaviour;
 pub(crate) mod design;
 mod evidence;
 mod inject;
+mod judge;
+mod measure;
 mod part;
 mod phase;
 mod world;
@@ -15,7 +17,7 @@ use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
-use crate::{Diagnostic, Folder};
+use crate::{Diagnostic, Folder, JudgeQuery, rubric};
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -80,16 +82,20 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let world = part::parts(&root, &context, &programs);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
-    let queries = evidence::queries(&root, &context);
+    let mut queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
         behaviour::behaviours(&root, &context).into_iter().unzip();
     context.note_unsound(&root, "behaviour", |_, name| {
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
+    let measures = measure::measures(&root, &context, &behaviours, &design.controls);
+    let rules_and_values = rules.iter().flatten().chain(&measures.values).chain(&exposed);
+    evidence::note_reads(&mut queries, rules_and_values);
     let published = behaviour::published(&root, &context, &behaviours);
     let judged = evidence::names_of_kind(&root, "judge");
-    let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
+    let rubrics = rubric::rubrics(folder, problems);
+    let gold = rubric::gold(folder, problems);
     root.report_unknown();
 
     Some(Definition {
@@ -107,12 +113,14 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         phases,
         injections,
         exposed: exposed?,
+        judges: JudgeQuery::of(&queries, &rubrics),
         queries,
         judged,
-        measured,
+        measures,
         behaviours,
         rules,
         published,
+        gold,
     })
 }
 

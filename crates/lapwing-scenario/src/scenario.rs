@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lapwing_core::{Blobs, Condition, Digest, Event, Finding};
+use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 
 use crate::diagnostic::{Problems, near};
-use crate::schema::{Behaviour, Definition, Factor, PhaseDefinitionKind, Published};
+use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    DesignChoice, Diagnostic, Folder, Mutant, Plan, Policy, Screen, Script, cues, design, finding,
-    parse, plan, policy,
+    Contrast, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
+    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -174,14 +174,42 @@ impl Scenario {
         finding::findings(&self.0.definition, events, blobs)
     }
 
-    /// Every rule with one operand dropped or one atom negated.
+    /// The value of every measure in a sample, in the order of the file.
+    ///
+    /// It is missing where a finding would not count: the sample broke, met a limit or was refused, or the model never
+    /// reached the situation.
+    pub fn measures(&self, events: &[Event], blobs: &dyn Blobs) -> Vec<Measured> {
+        finding::measured(&self.0.definition, events, blobs)
+    }
+
+    /// The measures in the order of the file.
+    pub fn measure_definitions(&self) -> &[Measure] {
+        &self.0.definition.measures.measures
+    }
+
+    /// The contrasts in the order of the file.
+    pub fn contrasts(&self) -> &[Contrast] {
+        &self.0.definition.measures.contrasts
+    }
+
+    /// The ladders in the order of the file.
+    pub fn ladders(&self) -> &[Ladder] {
+        &self.0.definition.measures.ladders
+    }
+
+    /// Every rule, `exposed` among them, with one operand dropped or one atom negated.
     pub fn mutants(&self) -> Vec<Mutant> {
         finding::mutants(&self.0.definition)
     }
 
-    /// The finding of the mutant's stage under its changed rule.
-    pub fn finding_under(&self, mutant: &Mutant, events: &[Event], blobs: &dyn Blobs) -> Finding {
-        finding::finding_under(&self.0.definition, mutant, events, blobs)
+    /// The findings that a mutant's changed rule decides: that of its stage, or all where `exposed` is changed.
+    pub fn findings_under(
+        &self,
+        mutant: &Mutant,
+        events: &[Event],
+        blobs: &dyn Blobs,
+    ) -> Vec<Finding> {
+        finding::findings_under(&self.0.definition, mutant, events, blobs)
     }
 
     /// The exact values that measures must have where `policy` is played; see [`Script::policy`]. Others may have any.
@@ -194,6 +222,41 @@ impl Scenario {
     pub fn judged_truth(&self, policy: &str, condition: &Condition) -> BTreeSet<String> {
         let policy = self.policy(policy);
         policy.map(|policy| policy.planting.judged_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// The evidence that judges give, in the order in which they are to be asked.
+    pub fn judge_queries(&self) -> &[JudgeQuery] {
+        &self.0.definition.judges
+    }
+
+    /// Hand-labelled texts on which a judge can be measured, by rubric.
+    pub fn gold(&self) -> &[Gold] {
+        &self.0.definition.gold
+    }
+
+    /// Whether a rule of this stage asks a judge.
+    pub fn is_judged(&self, behaviour: &str, stage: Stage) -> bool {
+        finding::asks_a_judge(&self.0.definition, behaviour, stage)
+    }
+
+    /// The turns that a judge is to label for `query`: the event of each and its text.
+    ///
+    /// A turn in which nothing is written is left out, as is one whose reasoning is asked for and not shown whole.
+    pub fn texts_to_judge(
+        &self,
+        query: &JudgeQuery,
+        events: &[Event],
+        blobs: &dyn Blobs,
+    ) -> Vec<(u64, String)> {
+        evidence::texts_to_judge(&query.name, &self.0.definition.queries, events, blobs)
+    }
+
+    /// The policy that is played under `name` in this seed: itself, or what `p=X` draws.
+    ///
+    /// # Errors
+    /// A probability outside 0 to 1.
+    pub fn drawn_policy<'n>(&self, name: &'n str, seed: u64) -> Result<&'n str, Diagnostic> {
+        policy::drawn(name, seed)
     }
 
     /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,

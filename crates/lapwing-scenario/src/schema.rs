@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Limits, Stage};
+use lapwing_core::{Condition, Label, Limits, Stage};
 
-use crate::evidence::Query;
+use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
+use crate::measure::Measures;
 use crate::template::Template;
 use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
+use crate::{Gold, Rubric};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,31 @@ impl Figure {
     }
 }
 
+/// Evidence that a judge gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgeQuery {
+    /// The name of the evidence.
+    pub name: String,
+    /// What the judge is asked.
+    pub rubric: Rubric,
+    /// The part of each turn that it reads.
+    pub over: JudgeOver,
+    /// The label that makes a turn an item.
+    pub label: Label,
+}
+
+impl JudgeQuery {
+    /// The queries that ask a judge, in the order in which they are answered.
+    pub(crate) fn of(queries: &[Query], rubrics: &BTreeMap<String, Rubric>) -> Vec<Self> {
+        let judges = queries.iter().filter_map(|query| {
+            let QueryKind::Judge { over, rubric, label } = &query.kind else { return None };
+            let rubric = rubrics.get(rubric)?.clone();
+            Some(Self { name: query.name.clone(), rubric, over: *over, label: *label })
+        });
+        judges.collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) title: String,
@@ -113,8 +140,9 @@ pub(crate) struct Definition {
     pub(crate) published: Vec<Published>,
     /// Names of the evidence that a judge finds.
     pub(crate) judged: Vec<String>,
-    /// Names of the measures.
-    pub(crate) measured: Vec<String>,
+    pub(crate) measures: Measures,
+    pub(crate) judges: Vec<JudgeQuery>,
+    pub(crate) gold: Vec<Gold>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-"""Prints the rows of tests/reference.rs from an independent implementation: SciPy and statsmodels.
+"""Prints the rows of tests/reference.rs, and those of kappa in src/kappa.rs, from an independent implementation: SciPy and statsmodels.
 
     python -m venv venv && venv/bin/pip install scipy statsmodels && venv/bin/python reference.py
 """
@@ -8,6 +8,7 @@ import scipy
 import statsmodels
 import statsmodels.api as sm
 from scipy.stats import beta, t
+from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import proportion_confint
 
 print(f"scipy {scipy.__version__}, statsmodels {statsmodels.__version__}")
@@ -57,3 +58,28 @@ for n in (20, 50, 100):
 
     mean = np.mean([coverage(i / 1000) for i in range(1, 1000)])
     print(f"({n}, {coverage(0.01):.9f}, {mean:.9f}),")
+
+# Cohen's kappa with its large-sample interval, by statsmodels.
+for table in (
+    [[20, 5, 0], [10, 15, 0], [0, 0, 0]],
+    [[18, 2, 0], [1, 9, 0], [0, 0, 0]],
+    [[53, 5, 2], [11, 14, 5], [1, 6, 3]],
+    [[10, 3, 2], [1, 12, 2], [0, 0, 0]],
+    [[1, 14, 0], [13, 2, 0], [0, 0, 0]],
+):
+    used = [i for i in range(3) if sum(table[i]) + sum(row[i] for row in table) > 0]
+    counts = np.array(table)[np.ix_(used, used)]
+    agreement = cohens_kappa(counts)
+    half = scipy.stats.norm.ppf(0.975) * agreement.std_kappa
+    ends = [agreement.kappa, max(agreement.kappa - half, -1), min(agreement.kappa + half, 1)]
+    print(f"({table}, [" + ", ".join(f"{end:.12f}" for end in ends) + "]),")
+
+# The mean of paired differences with Student's interval, by SciPy.
+for level, differences in (
+    (0.95, [0.1, -0.2, 0.4, 0.3, 0.0]),
+    (0.9, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, -1.0]),
+    (0.95, [12.5, 13.25, 11.75, 12.0, 14.5, 12.25, 13.0, 12.75, 12.5, 13.5]),
+    (0.99, [-3e-4, -1e-4, -2e-4, -2.5e-4, -1.5e-4, -4e-4]),
+):
+    ends = scipy.stats.ttest_1samp(differences, 0).confidence_interval(level)
+    print(f"({level}, &{differences}, [{np.mean(differences):.12g}, {ends.low:.12g}, {ends.high:.12g}]),")
