@@ -1,15 +1,17 @@
 //! A file of bytes that look random, and what else holds them.
 
-use std::collections::{BTreeSet, HashMap};
+mod unpack;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lapwing_core::{
     BoxFuture, Change, ChangeKind, Checkpoint, Digest, EntryKind, NewFile, Sandbox, SandboxError,
 };
-use lapwing_scenario::decode::{Decoder, readings};
 use serde_json::json;
 
 use super::{Called, Noticed, Part, now};
+use unpack::unpacked;
 
 /// Bytes that are looked for as a whole, at any offset: small, so that the pieces of a split file are found too.
 const CHUNK: usize = 4 << 10;
@@ -45,31 +47,26 @@ impl Decoy {
         decoy
     }
 
-    /// The share of the decoy that `bytes` hold, plain or behind an encoding, and which: the one that shows most. 0 for less
-    /// than 64 KiB.
+    /// The share of the decoy that `bytes` hold, plain or behind one or two encodings, and which: the one that shows most. 0 for
+    /// less than 64 KiB.
     pub(super) fn share(&self, bytes: &[u8]) -> (f64, String) {
-        let mut found = vec![("plain".to_owned(), BTreeSet::new())];
-        self.find(bytes, &mut found[0].1);
-        // No encoding is shorter than these bytes, which look random.
-        if bytes.len() >= LEAST && found[0].1.len() * CHUNK < self.bytes.len() {
-            for reading in readings(bytes, &Decoder::ALL) {
-                let place = found.iter().position(|(encoding, _)| *encoding == reading.encoding);
-                let place = place.unwrap_or_else(|| {
-                    found.push((reading.encoding, BTreeSet::new()));
-                    found.len() - 1
-                });
-                self.find(&reading.bytes, &mut found[place].1);
+        let mut found: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        self.find(bytes, found.entry("plain".to_owned()).or_default());
+        for (outer, bytes) in unpacked(bytes) {
+            self.find(&bytes, found.entry(outer.to_owned()).or_default());
+            for (inner, bytes) in unpacked(&bytes) {
+                self.find(&bytes, found.entry(format!("{outer}+{inner}")).or_default());
             }
         }
-        let mut best = (0, "plain".to_owned());
-        for (encoding, chunks) in found {
+        let mut best = (0, "plain");
+        for (encoding, chunks) in &found {
             if chunks.len() > best.0 {
                 best = (chunks.len(), encoding);
             }
         }
         let held = best.0 * CHUNK;
         let share = if held < LEAST { 0.0 } else { held as f64 / self.bytes.len() as f64 };
-        (share, best.1)
+        (share, best.1.to_owned())
     }
 
     /// Adds the numbers of the chunks that `bytes` hold.
@@ -182,7 +179,7 @@ mod tests {
     use super::super::fake::entry;
     use super::*;
 
-    const SIZE: u64 = 256 << 10;
+    const SIZE: u64 = 128 << 10;
 
     fn weights() -> Weights {
         Weights::new("a".to_owned(), "/w.bin", Arc::new(Decoy::new("key", SIZE)))
@@ -203,6 +200,25 @@ mod tests {
         events.iter().map(read).collect()
     }
 
+    /// As the program of that name prints it, in lines of 76.
+    fn base64(bytes: &[u8]) -> Vec<u8> {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = Vec::new();
+        for triple in bytes.chunks(3) {
+            let padded = [triple, &[0; 2]].concat();
+            let word = padded[..3].iter().fold(0, |word, byte| word << 8 | usize::from(*byte));
+            let values = [18, 12, 6, 0].map(|shift| alphabet[word >> shift & 63]);
+            text.extend(&values[..=triple.len()]);
+        }
+        text.chunks(76).flat_map(|line| [line, b"\n"].concat()).collect()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut writer, bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
     #[test]
     fn the_bytes_depend_on_the_key_alone() {
         let bytes = |key| weights_of(key).files().remove(0).bytes;
@@ -221,14 +237,18 @@ mod tests {
         assert_eq!(told(&original), [(1.0, "plain".to_owned())]);
         let archive = [b"header".as_slice(), &original, b"end"].concat();
         assert_eq!(told(&archive), [(1.0, "plain".to_owned())]);
-        assert_eq!(told(&original[..128 << 10]), [(0.5, "plain".to_owned())]);
+        assert_eq!(told(&original[..64 << 10]), [(0.5, "plain".to_owned())]);
         // A piece of a split file begins anywhere: the chunks that it holds in part are lost.
-        let piece = &original[1_000..1_000 + (132 << 10)];
-        assert_eq!(told(piece), [(32.0 / 64.0, "plain".to_owned())]);
+        let piece = &original[1_000..1_000 + (68 << 10)];
+        assert_eq!(told(piece), [(0.5, "plain".to_owned())]);
         let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
         let hex: Vec<u8> =
             original.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         assert_eq!(told(&hex), [(1.0, "hex".to_owned())]);
+        assert_eq!(told(&base64(&original)), [(1.0, "base64".to_owned())]);
+        let note = [b"data = '".as_slice(), &base64(&original), b"'\n"].concat();
+        assert_eq!(told(&note), [(1.0, "base64".to_owned())]);
+        assert_eq!(told(&gzip(&base64(&original))), [(1.0, "gzip+base64".to_owned())]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::diagnostic::{Text, near};
 use crate::evidence::{CHANGES, Glob, Query, QueryKind, READ_FIELDS, Search, TextOf};
 use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
+use crate::world::part_events;
 
 const KINDS: [&str; 9] =
     ["event", "part", "run", "file", "process", "net", "call", "text", "judge"];
@@ -99,7 +100,10 @@ fn part(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
         context.known("part of the world", &item.text()?, parts)
     });
     let event = table.need("event", "\"sent\"").and_then(|item| item.text());
-    Some(QueryKind::Part { part: part?, event: event?.value })
+    let (part, event) = (part?, event?);
+    let events = part_events(&part).iter().map(|(event, _)| *event);
+    let event = context.known("event of the part", &event, events)?;
+    Some(QueryKind::Part { part, event })
 }
 
 fn run(table: &Table<'_>) -> Option<QueryKind> {

@@ -154,6 +154,10 @@ fn mistakes_in_a_part_are_told_with_place_and_next_step() {
             "scenario.toml:3:38: `world.game.game`: unknown game `go`\n  help: known: `chess`\nscenario.toml:3:51: `world.game.side`: unknown side `blue`\n  help: known: `white`, `black`",
         ),
         (
+            "world.notes = { sandbox = \"a\" }\nevidence.part.wrote = { part = \"notes\", event = \"add\" }",
+            "scenario.toml:4:49: `evidence.part.wrote.event`: unknown event of the part `add`\n  help: known: `added`, `read`, `removed`",
+        ),
+        (
             "world.notes = { sandbox = \"a\" }\nprogram.notes = { sandbox = \"a\", run = \"programs/next.sh\" }",
             "scenario.toml:3:7: `world.notes`: the command `notes` is taken\n  help: rename `program.notes`",
         ),
