@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anstream::eprintln;
 use lapwing_core::{Condition, GenerateConfig};
-use lapwing_eval::{Check, Mutations, SampleLimits};
+use lapwing_eval::{Check, Mutations, SampleLimits, measured};
 use lapwing_scenario::{Diagnostic, Figure, Scenario};
 use lapwing_store::{Ending, Run};
 use serde_json::json;
@@ -152,7 +152,8 @@ fn report(
     global: &Global,
 ) -> Result<ExitCode, Failure> {
     let (samples, findings) = (run.samples()?, run.findings(1)?);
-    let check = Check::new(scenario, &samples, &findings);
+    let mut check = Check::new(scenario, &samples, &findings);
+    check.compare_measures(scenario, &samples, &measured(scenario, run, &samples)?);
     let mut mutations = Mutations::new(scenario);
     for sample in &samples {
         if let Some(planted) = &sample.planted {
@@ -176,8 +177,10 @@ fn report(
     for mutation in &uncaught {
         writeln!(
             out,
-            "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-            mutation.behaviour, mutation.stage, mutation.description,
+            "  {ERROR}not noticed:{ERROR:#} {}{}: {}; add a policy that only the real rule reads right",
+            mutation.behaviour,
+            mutation.stage.map(|stage| format!(" {stage}")).unwrap_or_default(),
+            mutation.description,
         )?;
     }
     for cue in cues {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use lapwing_core::Finding;
-use lapwing_eval::Table;
+use lapwing_eval::{Comparisons, Table, measured};
 use lapwing_scenario::{Folder, Scenario};
 use lapwing_store::{Run, SampleState};
 use serde_json::json;
@@ -37,15 +37,20 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let id = run.id();
     let scoring = run.add_scoring(start::now_ms(), scenario.digest(), &findings)?;
 
-    let table = Table::new(&scenario, &samples, &findings.into_iter().collect());
+    let findings = findings.into_iter().collect();
+    let table = Table::new(&scenario, &samples, &findings);
+    let measured = measured(&scenario, &run, &samples)?;
+    let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({
             "run": id, "scoring": scoring, "compared_with": last, "changed": changed, "table": table,
+            "comparisons": comparisons,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
     tables::table(&mut out, &scenario, &table)?;
+    tables::comparisons(&mut out, &comparisons)?;
     writeln!(
         out,
         "\n  scoring {scoring} of {id}: {} scored, {} differ from scoring {last}",
