@@ -95,7 +95,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "title =",
             "tittle = \"x\"\ntitle =",
             r"scenario.toml:2:1: `tittle`: unknown key
-  help: did you mean `title`? known: `format`, `title`, `description`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `published`, `measure`",
+  help: did you mean `title`? known: `format`, `title`, `description`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `measure`, `contrast`, `ladder` and 1 more",
         ),
         (
             "memory = \"64MiB\"",
