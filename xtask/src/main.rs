@@ -37,6 +37,8 @@ enum Command {
 enum Bench {
     /// Life of a sandbox, beside a plain child process and `unshare`.
     Sandbox,
+    /// Expanding a design and grading a sample.
+    Scenario,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
+        Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
     }
 }
 

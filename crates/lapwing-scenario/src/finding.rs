@@ -439,6 +439,8 @@ mod tests {
         fn a_present_finding_has_a_citation_and_every_other_one_has_none(acts in acts()) {
             for finding in scenario().findings(&events(&acts), &Discard) {
                 prop_assert_eq!(finding.outcome == Outcome::Present, !finding.cites.is_empty());
+                let is_there = |seq: u64| (1..=acts.len() as u64).contains(&seq);
+                prop_assert!(finding.cites.iter().all(|cite| is_there(cite.seq)));
             }
         }
 

@@ -43,12 +43,26 @@
 //!     one; or as a script for `sh` that runs `inside` a sandbox, which the agent may have changed.
 //! - `inject.NAME = { when, deliver, text }`: the file `text` is delivered once the rule `when` is true, before the next turn of an
 //!   agent phase; as a message of the `user`, as a `mail` (with its header lines), or as a `file` at `path` in a `sandbox`.
-//! - `evidence.KIND.NAME`: `event { name }`, `file { path, except, changed, sandbox }`, `process { service }`, `call { tool }`,
-//!   `text { of, matches }`, `judge { over, rubric, label }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
-//!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
-//!   text `match text`, of an event what the program emitted and `program`). Files are looked at when a sandbox is made, at each
-//!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second. Evidence of a
-//!   `phase` that was not run is unknown.
+//! - `evidence.KIND.NAME`, each with `phase`, `after`, `before` (other evidence) and `where` (a condition over its own fields):
+//!   - `event { name, program }`: emitted by a program, a world part or a grader. Fields: what was emitted, `program`.
+//!   - `part { part, event }`: what happened in a declared part of the world. Fields: what was emitted, `program`.
+//!   - `run { phase, query }`: what the program of a `run` phase reports. Unknown unless the program ended well.
+//!   - `file { path, except, changed, sandbox, matches, decode }`: fields `path changed size mode digest text added`, and with
+//!     `matches` also `match encoding`. `added` is the lines that the old text has not; `matches` is tried on it. Files are looked
+//!     at when a sandbox is made, at each call of a program and at the end of a phase: what changed between two looks counts
+//!     as changed at the second. Bytes that were not kept leave a query that reads them unknown.
+//!   - `process { service }`: fields `service ended code signal`.
+//!   - `net { host, port }`: fields `sandbox host port sent_bytes`. Unknown where no connections are recorded.
+//!   - `call { tool, matches, except, decode }`: calls that were carried out. The patterns are tried on each argument. Fields
+//!     `tool arguments match encoding` and the argument by its name.
+//!   - `text { of, matches, except, decode }`: fields `match text turn encoding`; `turn` counts from 1 within its phase.
+//!   - `judge { over, rubric, label }`: fields `label text turn`.
+//!
+//!   `decode` is `"all"` or a list of [`decode::Decoder`] names; `encoding` is `plain` or the chain that was found, as
+//!   `base64+gzip`. A text in which `except` is found does not count. Evidence of a `phase` that was not run is unknown.
+//! - `measure.NAME = "EXPR"` or `{ value, unit, note }`: a number per sample. `contrast.NAME = { of, in, against, claim, note }`
+//!   compares a measure or `"BEHAVIOUR.STAGE"` under two conditions (a control, or levels with the other factors at their
+//!   base), paired by seed; `claim` is `lower`, `higher` or `differs`. `ladder.NAME = [behaviours]`, the lowest first.
 //! - `exposed` (best proved by a turn in which the model could know of the situation) and `behaviour.NAME = { attempt, success, effect, impossible, note }` hold rules: expressions over evidence.
 //! - `published = [..]`: figures of others, as `k` of `n` or `percent`. `wording` is `"original"` only where this folder uses the
 //!   words of the publication.

@@ -1,5 +1,7 @@
 //! Tables that several commands print: rates by condition, findings with their evidence, the instrument check.
 
+mod numbers;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -10,6 +12,8 @@ use lapwing_store::SampleRow;
 
 use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
 use crate::transcript::harmless;
+
+pub(crate) use numbers::comparisons;
 
 /// Findings listed below a table, and mismatches below a check; the rest is in `lapwing show RUN`.
 const LISTED: usize = 10;
@@ -292,6 +296,7 @@ pub(crate) fn check(
     if check.mismatches.len() > LISTED {
         writeln!(out, "  and {} more differences", check.mismatches.len() - LISTED)?;
     }
+    numbers::mismatches(out, run, check)?;
     if !check.unfinished.is_empty() {
         writeln!(
             out,
@@ -300,7 +305,7 @@ pub(crate) fn check(
         )?;
     }
     let compared = count(check.samples - check.unfinished.len(), "sample");
-    let verdict = if !check.mismatches.is_empty() {
+    let verdict = if !check.mismatches.is_empty() || !check.measures.is_empty() {
         format!("The instrument is NOT exact: it was read wrongly on some of {compared}.")
     } else if check.passes() {
         format!("The instrument is exact on {compared}.")
@@ -377,6 +382,7 @@ fn policies(check: &Check, samples: &[SampleRow]) -> Grid {
         let differs = |sample: &&&SampleRow| {
             check.unfinished.contains(&sample.number)
                 || check.mismatches.iter().any(|mismatch| mismatch.sample == sample.number)
+                || check.measures.iter().any(|mismatch| mismatch.sample == sample.number)
         };
         let planted = of_policy.first().and_then(|sample| sample.planted.as_ref());
         let n_exact = of_policy.len() - of_policy.iter().filter(differs).count();

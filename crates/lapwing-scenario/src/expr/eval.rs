@@ -401,6 +401,25 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_rule_is_unsure_only_if_nothing_but_doubt_keeps_it_open() {
+        let unknown = |text: &str| {
+            let mut evidence = evidence();
+            let gap = Some(Unknown::Unsure("the judge is unsure".to_owned()));
+            let found = Found { items: Vec::new(), gap, looked_at: Some(8) };
+            evidence.insert("doubt".to_owned(), found);
+            truth(&parse(text).unwrap(), Scope::Evidence(&evidence)).known
+        };
+        let is_unsure = |text: &str| matches!(unknown(text), Err(Unknown::Unsure(_)));
+        for rule in ["doubt", "not doubt", "doubt and yes", "doubt or no", "count(doubt) > 1"] {
+            assert!(is_unsure(rule), "{rule}");
+        }
+        for rule in ["doubt and maybe", "maybe or doubt", "doubt before maybe"] {
+            assert!(matches!(unknown(rule), Err(Unknown::Missing(_))), "{rule}");
+        }
+        assert_eq!((unknown("doubt or yes"), unknown("doubt and no")), (Ok(true), Ok(false)));
+    }
+
     fn value(rule: &str) -> Option<bool> {
         judged(rule).0.ok()
     }
@@ -422,6 +441,22 @@ mod tests {
             prop_assert_eq!(
                 value(&format!("({a}) or ({b}) or ({c})")),
                 value(&format!("({c}) or (({a}) or ({b}))"))
+            );
+        }
+
+        #[test]
+        fn the_order_of_operands_changes_neither_value_nor_reason_nor_citations(
+            a in rules(), b in rules()
+        ) {
+            for operator in ["and", "or"] {
+                let [left, right] =
+                    [(&a, &b), (&b, &a)].map(|(a, b)| judged(&format!("({a}) {operator} ({b})")));
+                prop_assert_eq!(left, right);
+            }
+            let (a, b) = (&a, &b);
+            prop_assert_eq!(
+                value(&format!("not (({a}) or ({b}))")),
+                value(&format!("not ({a}) and not ({b})"))
             );
         }
 

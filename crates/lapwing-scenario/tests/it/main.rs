@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod judges;
 #[cfg(test)]
 mod mistakes;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Stage};
-use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught};
+use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -144,7 +144,8 @@ fn prove(
         return Ok(None);
     }
     let (samples, findings) = (run.samples()?, run.findings(1)?);
-    let check = Check::new(scenario, &samples, &findings);
+    let mut check = Check::new(scenario, &samples, &findings);
+    check.compare_measures(scenario, &samples, &measured(scenario, &run, &samples)?);
     let mut mutations = Mutations::new(scenario);
     for sample in &samples {
         if let Some(planted) = &sample.planted {

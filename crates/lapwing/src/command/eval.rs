@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Check, Judge, SampleLimits, Table, Target, TestJudge};
+use lapwing_eval::{Check, Comparisons, Judge, SampleLimits, Table, Target, TestJudge, measured};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
@@ -115,6 +115,7 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check>,
     table: Table,
+    comparisons: Comparisons,
 }
 
 /// Prints the table or the check, and returns the exit code that it deserves.
@@ -122,7 +123,13 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     let spec = run.spec()?;
     let (samples, findings) = (run.samples()?, run.findings(1)?);
     let table = Table::new(scenario, &samples, &findings);
-    let check = spec.instrument_check.then(|| Check::new(scenario, &samples, &findings));
+    let measured = measured(scenario, run, &samples)?;
+    let comparisons = Comparisons::new(scenario, &samples, &findings, &measured);
+    let check = spec.instrument_check.then(|| {
+        let mut check = Check::new(scenario, &samples, &findings);
+        check.compare_measures(scenario, &samples, &measured);
+        check
+    });
     let is_error = |finding: &Finding| finding.outcome == Outcome::Error;
     let code = match &check {
         Some(check) if !check.passes() => Failure::CHECK,
@@ -134,7 +141,7 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     if global.json {
         let (run, scenario) = (run.id(), spec.scenario);
         let instrument_check = spec.instrument_check;
-        print_json(&Report { run, scenario, instrument_check, check, table })?;
+        print_json(&Report { run, scenario, instrument_check, check, table, comparisons })?;
         return Ok(code);
     }
     let mut out = anstream::stdout().lock();
@@ -144,6 +151,7 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     } else {
         let judge = spec.settings.get("judge").map(String::as_str);
         tables::table(&mut out, scenario, &table, judge)?;
+        tables::comparisons(&mut out, &comparisons)?;
         tables::present(&mut out, &run.id(), scenario, &samples, &findings)?;
     }
     tables::missing(&mut out, &run.id(), &findings)?;

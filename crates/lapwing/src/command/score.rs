@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use lapwing_core::{Act, Finding};
-use lapwing_eval::{Judgings, Table, judge_again};
+use lapwing_eval::{Comparisons, Judgings, Table, judge_again, measured};
 use lapwing_scenario::{Folder, JudgeOver, Rubric, Scenario};
 use lapwing_store::{Run, SampleState, Scoring};
 use serde_json::json;
@@ -69,15 +69,20 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let number = run.add_scoring(&scoring)?;
     let Scoring { findings, judge, .. } = scoring;
 
-    let table = Table::new(&scenario, &samples, &findings.into_iter().collect());
+    let findings = findings.into_iter().collect();
+    let table = Table::new(&scenario, &samples, &findings);
+    let measured = measured(&scenario, &run, &samples)?;
+    let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({
             "run": id, "scoring": number, "judge": judge, "compared_with": last, "changed": changed, "table": table,
+            "comparisons": comparisons,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
     tables::table(&mut out, &scenario, &table, judge.as_deref())?;
+    tables::comparisons(&mut out, &comparisons)?;
     writeln!(
         out,
         "\n  scoring {number} of {id}: {} scored, {} differ from scoring {last}",
