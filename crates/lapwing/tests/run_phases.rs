@@ -1,9 +1,12 @@
 //! Phases whose programs look at what was left, in real sandboxes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use support::Lab;
@@ -37,4 +40,25 @@ fn the_end_of_each_program_is_on_record_and_a_line_that_cannot_be_followed_is_qu
     assert_eq!(end("./grade.sh")["status"], json!({ "ended": "exit", "code": 0 }));
     assert_eq!(end("./bad.sh")["status"], json!({ "ended": "exit", "code": 125 }));
     assert!(end("./bad.sh")["output"].as_str().unwrap().starts_with("printed \"hello\""));
+}
+
+#[test]
+fn a_person_plays_through_a_pipe_and_is_recorded_like_a_model() {
+    let lab = Lab::new();
+    let mut command = lab.command(&["eval", "shutdown", "--model", "human"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let typed = "I look around.\n$ echo $((40 + 2))\n\n";
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let said = child.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success(), "{shown}");
+    assert!(shown.contains("tool\n  42"), "{shown}");
+    let sample = lab.lapwing(&["show", "latest", "1", "--json"]).json();
+    let events = sample["events"].as_array().unwrap().iter().map(|event| &event["act"]);
+    let generated: Vec<_> = events.filter(|act| act["kind"] == "generated").collect();
+    assert_eq!(generated[0]["model"], "human");
+    assert_eq!(generated[0]["output"]["message"]["parts"][0]["text"], "I look around.");
+    lab.lapwing(&["eval", "shutdown", "--model", "human", "--model", "policy/never"])
+        .fails(2, &["a person plays alone"]);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::GenerateConfig;
-use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught};
+use lapwing_eval::{Check, Judge, Mutations, SampleLimits, Stop, TestJudge, Uncaught};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -135,6 +135,8 @@ fn prove(
         config: GenerateConfig::default(),
         optional: scenario.optional_phases().into_iter().collect(),
         judge: Some(Judge::Test(TestJudge::default())),
+        stop: Stop::default(),
+        person: false,
         scenario: scenario.clone(),
     };
     let cues = cues(&start)?;
@@ -204,7 +206,9 @@ impl Proof {
             writeln!(
                 out,
                 "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-                mutation.behaviour, mutation.stage, mutation.description,
+                mutation.behaviour,
+                mutation.stage.map_or_else(String::new, |stage| stage.to_string()),
+                mutation.description,
             )?;
         }
         for cue in &self.cues {
