@@ -66,7 +66,7 @@ pub(crate) struct Eval {
     /// A scenario's name, or the path of a scenario folder
     pub(crate) scenario: String,
 
-    /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) or policy/NAME; may be given several times
+    /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) policy/NAME, or human to play yourself; may be given several times
     #[arg(long = "model", short = 'm', value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 

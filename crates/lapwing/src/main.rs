@@ -4,6 +4,7 @@ mod args;
 mod command;
 mod experiments;
 mod failure;
+mod human;
 mod library;
 mod progress;
 mod render;

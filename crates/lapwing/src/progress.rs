@@ -29,8 +29,9 @@ struct Seen {
 }
 
 impl Meter {
-    pub(crate) fn new(planned: usize) -> Self {
-        let bar = if std::io::stderr().is_terminal() {
+    /// A meter for `planned` samples; hidden where the terminal is somebody else's.
+    pub(crate) fn new(planned: usize, hidden: bool) -> Self {
+        let bar = if !hidden && std::io::stderr().is_terminal() {
             ProgressBar::with_draw_target(Some(planned as u64), ProgressDrawTarget::stderr())
         } else {
             ProgressBar::hidden()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Stage};
-use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught, measured};
+use lapwing_eval::{Check, Judge, Mutations, SampleLimits, Stop, TestJudge, Uncaught, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -135,6 +135,8 @@ fn prove(
         config: GenerateConfig::default(),
         optional: scenario.optional_phases().into_iter().collect(),
         judge: Some(Judge::Test(TestJudge::default())),
+        stop: Stop::default(),
+        person: false,
         scenario: scenario.clone(),
     };
     let cues = cues(&start)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Check, Comparisons, Judge, SampleLimits, Table, Target, TestJudge, measured};
+use lapwing_eval::{Check, Comparisons, Judge, SampleLimits, Stop, Table, Target, TestJudge, measured};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
@@ -18,6 +18,7 @@ use super::start::{self, Start};
 use super::{Global, judge, print_json};
 use crate::args;
 use crate::failure::Failure;
+use crate::human::Human;
 use crate::library::near;
 use crate::render::{BOLD, DIM, paragraph, say};
 use crate::tables;
@@ -34,11 +35,17 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     if instrument_check {
         say(INSTRUMENT_CHECK);
     }
+    let person = args.models.iter().any(|model| model == "human");
+    if person && args.models.len() > 1 {
+        return Err(Failure::new(Failure::USAGE, "--model human: a person plays alone")
+            .help("make a run of its own for each other model"));
+    }
+    let stop = Stop::default();
     let runtime = start::runtime()?;
     let targets = if instrument_check {
         start::policies(&scenario)
     } else {
-        runtime.block_on(models(&args.models, !args.dry_run))?
+        runtime.block_on(models(&args.models, !args.dry_run, &stop))?
     };
     let judge = match &args.judge {
         Some(wanted) => Some(runtime.block_on(judge::named(wanted))?),
@@ -52,10 +59,16 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         design: args.design.choice.unwrap_or_default(),
         targets,
         instrument_check,
-        seeds: args.design.seeds.unwrap_or(if instrument_check { 2 } else { 10 }),
+        seeds: args.design.seeds.unwrap_or(if person {
+            1
+        } else if instrument_check {
+            2
+        } else {
+            10
+        }),
         epochs: args.epochs,
         drawn: None,
-        max_samples: args.design.max_samples(instrument_check),
+        max_samples: if person { 1 } else { args.design.max_samples(instrument_check) },
         limits: limits(args),
         config: GenerateConfig {
             temperature: args.temperature,
@@ -65,6 +78,8 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         },
         optional: optional(&scenario, &args.optional)?,
         judge,
+        stop,
+        person,
         scenario: scenario.clone(),
     };
     let samples = start.samples()?;
@@ -188,10 +203,11 @@ fn optional(
 }
 
 /// The models that were asked for. With `reach` an endpoint must answer, before a run is begun.
-async fn models(wanted: &[String], reach: bool) -> Result<Vec<Target>, Failure> {
+async fn models(wanted: &[String], reach: bool, stop: &Stop) -> Result<Vec<Target>, Failure> {
     let mut targets = Vec::new();
     for wanted in wanted {
         targets.push(match wanted.split_once('/') {
+            None if wanted == "human" => Target::Model(Arc::new(Human::new(stop.clone()))),
             Some(("policy", name)) => Target::Policy(name.to_owned()),
             Some(("openai", name)) if !name.is_empty() => {
                 let model = OpenAi::from_env(name)
@@ -212,7 +228,7 @@ fn unknown_model(wanted: &str) -> Failure {
     let (provider, name) = wanted.split_once('/').unwrap_or(("openai", wanted));
     let help = match near(provider, &providers) {
         Some(guess) if !name.is_empty() => format!("did you mean {guess}/{name}?"),
-        Some(_) | None => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or policy/NAME".to_owned(),
+        Some(_) | None => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, policy/NAME, or human".to_owned(),
     };
     Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model"))
         .help(help)

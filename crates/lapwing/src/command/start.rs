@@ -33,6 +33,9 @@ pub(crate) struct Start {
     pub(crate) config: GenerateConfig,
     pub(crate) optional: BTreeSet<String>,
     pub(crate) judge: Option<Judge>,
+    pub(crate) stop: Stop,
+    /// A person plays: the terminal is theirs, and controls are left out.
+    pub(crate) person: bool,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -87,8 +90,8 @@ impl Start {
             &keys(&samples),
         )?);
         crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
-        let meter = Meter::new(samples.len());
-        let stop = Stop::default();
+        let meter = Meter::new(samples.len(), self.person);
+        let stop = self.stop;
         let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
             scenario: self.scenario,
@@ -114,7 +117,11 @@ impl Start {
 
     /// Every sample of the design.
     pub(crate) fn samples(&self) -> Result<Vec<Planned>, Failure> {
-        let conditions = self.scenario.conditions(&self.chosen, self.design)?;
+        let mut conditions = self.scenario.conditions(&self.chosen, self.design)?;
+        if self.person {
+            conditions.retain(|condition| condition.control.is_none());
+            conditions.truncate(if self.chosen.is_empty() { 1 } else { usize::MAX });
+        }
         let first = conditions.first().cloned().into_iter().collect();
         let design = Design {
             targets: self.targets.clone(),

@@ -1,0 +1,2 @@
+#!/bin/sh
+printf '{"report":{"query":"inside","value":%s}}\n' "$(wc -l < menu)"
