@@ -92,8 +92,8 @@ impl Transcript<'_> {
                 self.note(seq, &format!("{id} ended: {}", phase_end(*why)))
             }
             Act::Messaged { message, source } => self.messaged(seq, message, *source),
-            Act::Generated { output: Some(output), error: None, .. } => {
-                self.generated(seq, output, later)
+            Act::Generated { output: Some(output), error: None, role, .. } => {
+                self.generated(seq, *role, output, later)
             }
             Act::Generated { output: _, error, status, .. } => {
                 self.unanswered(seq, *status, error.as_ref())

@@ -3,7 +3,8 @@
 use std::io;
 
 use lapwing_core::{
-    Act, Event, Message, ModelErrorKind, Output, Part, Reasoning, Source, StopReason, ToolCall,
+    Act, Event, Message, ModelErrorKind, Output, Part, Reasoning, Role, Source, StopReason,
+    ToolCall,
 };
 use serde_json::{Map, Value};
 
@@ -44,10 +45,15 @@ impl Transcript<'_> {
     pub(super) fn generated(
         &mut self,
         seq: u64,
+        role: Role,
         output: &Output,
         later: &[Event],
     ) -> io::Result<()> {
-        self.page.head(seq, &labelled("assistant", stopped(output.stop)))?;
+        let label = match role {
+            Role::Target => "assistant",
+            Role::Judge => "judge",
+        };
+        self.page.head(seq, &labelled(label, stopped(output.stop)))?;
         let Message::Assistant { parts } = &output.message else {
             return self.page.text(ASSISTANT, &output.message.text(), PLAIN, Extent::Whole);
         };
