@@ -35,11 +35,11 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
         .map(|(number, _)| *number)
         .collect();
     let id = run.id();
+    let measured = measured(&scenario, &run, &samples)?;
     let scoring = run.add_scoring(start::now_ms(), scenario.digest(), &findings)?;
 
     let findings = findings.into_iter().collect();
     let table = Table::new(&scenario, &samples, &findings);
-    let measured = measured(&scenario, &run, &samples)?;
     let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({
