@@ -57,6 +57,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
         .map(|(number, _)| *number)
         .collect();
     let id = run.id();
+    let measured = measured(&scenario, &run, &samples)?;
     let first_judge = spec.settings.get("judge").cloned();
     let scoring = Scoring {
         at_ms: start::now_ms(),
@@ -71,7 +72,6 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
 
     let findings = findings.into_iter().collect();
     let table = Table::new(&scenario, &samples, &findings);
-    let measured = measured(&scenario, &run, &samples)?;
     let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({
