@@ -4,17 +4,21 @@
 //! carries out tool calls (`tool`) in its sandboxes (`machine`), lets programs answer (`program`) and writes every act to its
 //! `log`. Findings are folds over that log; [`Table`] and [`Check`] are folds over findings.
 
+mod agent;
+mod backstage;
 mod check;
 mod design;
 mod dispatch;
+mod inject;
 mod limits;
 mod log;
 mod machine;
 mod program;
+mod run_phase;
 mod sample;
 mod table;
 mod tool;
-#[expect(dead_code, reason = "wired with the first part")]
+mod turn;
 mod world;
 
 pub use check::{Check, Confusion, Mismatch, Mutations, Uncaught};

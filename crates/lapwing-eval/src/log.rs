@@ -11,8 +11,9 @@ pub(crate) struct Log<'a> {
     phase: String,
     events: Vec<Event>,
     durable: usize,
-    /// Bytes of files, for evidence that reads them.
+    /// Bytes of files, for evidence and parts of the world that read them.
     files: HashMap<Digest, Vec<u8>>,
+    remembers: bool,
 }
 
 impl Blobs for Log<'_> {
@@ -30,6 +31,7 @@ impl<'a> Log<'a> {
             events: Vec::new(),
             durable: 0,
             files: HashMap::new(),
+            remembers: false,
         }
     }
 
@@ -61,10 +63,29 @@ impl<'a> Log<'a> {
         &self.events
     }
 
-    /// Keeps the bytes of a file, on record and at hand.
+    /// Keeps the bytes of files at hand from now on, for those who read them while the sample goes on.
+    pub(crate) fn remember_files(&mut self) {
+        self.remembers = true;
+    }
+
+    /// Whether the bytes of files are kept at hand.
+    pub(crate) fn remembers(&self) -> bool {
+        self.remembers
+    }
+
+    /// Whether these bytes are at hand.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.files.contains_key(&digest)
+    }
+
+    /// Keeps the bytes of a file on record.
     pub(crate) fn keep_file(&mut self, bytes: Vec<u8>) {
-        let digest = self.recorder.keep(bytes.clone());
-        self.files.insert(digest, bytes);
+        if self.remembers {
+            let digest = self.recorder.keep(bytes.clone());
+            self.files.insert(digest, bytes);
+        } else {
+            self.recorder.keep(bytes);
+        }
     }
 
     pub(crate) fn recorder(&self) -> &'a dyn Recorder {

@@ -1,49 +1,24 @@
-//! Programs: commands inside a sandbox whose logic runs backstage, in JSON lines.
+//! Programs: commands inside a sandbox whose logic runs elsewhere, backstage or in a part of the world.
 //!
-//! A call blocks its caller. The harness numbers it, takes the state of the files, and starts the program in the sample's
-//! backstage sandbox with one line on its standard input: `{"program", "arguments", "call", "values"}`. Every line that the program
-//! prints is one action (see [`Action`]); `exec` and `await` are answered with one line.
+//! A call blocks its caller. The harness numbers it, takes the state of the files, and asks the part of the world that offers the
+//! command, or starts the program in the sample's backstage sandbox. The program's greeting is
+//! `{"program", "arguments", "call", "values", "services"}`; see `backstage` for what it may do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lapwing_core::{Act, Answer, Checkpoint, Command, Executor, ExitStatus, Session};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use lapwing_core::{Act, Answer, Checkpoint, Command, ExitStatus, Sandbox};
+use serde_json::json;
 use tokio::time::timeout;
 
+use crate::backstage::{Broken, FOLDER, Speaker};
 use crate::sample::{Halt, Runner};
 
 /// Wall time of one call.
 const CALL_MS: u64 = 60_000;
 
-/// Where the scenario's `programs` folder lies in the backstage sandbox.
-pub(crate) const FOLDER: &str = "/home/agent";
-
-/// Wall time of an `exec` or `await` that sets none.
-const ACTION_MS: u64 = 10_000;
-
-/// One line of a program's output, for example `{"say": "hello"}`.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Action {
-    /// Logs a named event.
-    Emit {
-        name: String,
-        #[serde(default)]
-        fields: Map<String, Value>,
-    },
-    /// Runs a command in the caller's sandbox; answered with `{"status", "stdout", "stderr"}`.
-    Exec { argv: Vec<String>, limit_ms: Option<u64> },
-    /// Waits for the end of a service of the caller's sandbox; answered with `{"status"}`, null while it runs.
-    Await { service: String, limit_ms: Option<u64> },
-    /// Adds a line to the caller's standard output.
-    Say(String),
-    /// Sets the caller's exit code.
-    Code(i32),
-}
-
 impl Runner<'_, '_> {
-    /// Answers one program call of the sandbox `caller`.
+    /// Answers one call from the sandbox `caller`.
     pub(crate) async fn serve(&mut self, caller: &str, call: Checkpoint) -> Result<(), Halt> {
         self.log.push(Act::ProgramCalled {
             sandbox: caller.to_owned(),
@@ -53,20 +28,29 @@ impl Runner<'_, '_> {
         });
         let (log, machine) = self.machine(caller).await?;
         machine.list_if_a_service_ended(log).await?;
-        machine.checkpoint(log).await?;
-        // A process that the program left behind may hold its streams open for ever.
-        let limit = Duration::from_millis(CALL_MS);
-        let answer = timeout(limit, self.answer(caller, &call)).await.unwrap_or_else(|_| {
-            let message =
-                format!("program `{}` did not answer in {} s", call.program, CALL_MS / 1000);
-            Err(Halt::scenario(message))
-        })?;
+        let sandbox: Arc<dyn Sandbox> = Arc::clone(&machine.sandbox);
+        self.checkpoint(caller).await?;
+        let answer = match self.world.call(caller, &call, sandbox.as_ref()).await? {
+            Some(called) => {
+                self.emit(called.events);
+                called.answer
+            }
+            None => {
+                // A process that the program left behind may hold its streams open for ever.
+                let limit = Duration::from_millis(CALL_MS);
+                timeout(limit, self.ask_program(caller, &call)).await.unwrap_or_else(|_| {
+                    let (program, seconds) = (&call.program, CALL_MS / 1000);
+                    let message = format!("program `{program}` did not answer in {seconds} s");
+                    Err(Halt::scenario(message))
+                })?
+            }
+        };
         self.log.push(Act::ProgramAnswered { program: call.program, answer: answer.clone() });
         self.log.commit().await?;
-        Ok(self.machine(caller).await?.1.sandbox.answer(call.id, answer).await?)
+        Ok(sandbox.answer(call.id, answer).await?)
     }
 
-    async fn answer(&mut self, caller: &str, call: &Checkpoint) -> Result<Answer, Halt> {
+    async fn ask_program(&mut self, caller: &str, call: &Checkpoint) -> Result<Answer, Halt> {
         let name = &call.program;
         let offered = self.plan.programs.iter().find(|offered| offered.name == *name);
         let Some(run) = offered.map(|offered| format!("./{}", offered.run)) else {
@@ -78,6 +62,7 @@ impl Runner<'_, '_> {
             "arguments": call.arguments,
             "call": self.n_calls,
             "values": self.plan.values,
+            "services": self.services_of(caller).await?,
         });
         let mut argv = vec![run, name.clone()];
         argv.extend_from_slice(&call.arguments);
@@ -85,95 +70,17 @@ impl Runner<'_, '_> {
         let mut session = self.backstage().await?.open(command).await?;
         session.send(format!("{greeting}\n").as_bytes()).await?;
 
-        let mut answer = Answer::default();
-        let mut lines = Lines::default();
-        while let Some(line) = lines.next(session.as_mut()).await? {
-            let action: Action = serde_json::from_str(&line).map_err(|error| {
-                Halt::scenario(format!("program `{name}` printed {line:?}: {error}"))
-            })?;
-            if let Some(reply) = self.act(caller, name, action, &mut answer).await? {
-                session.send(format!("{reply}\n").as_bytes()).await?;
-            }
-        }
-        match session.finish().await? {
-            ExitStatus::Exit { code: 0 } => Ok(answer),
-            status => Err(Halt::scenario(format!("program `{name}` ended with {status:?}"))),
-        }
-    }
-
-    /// Carries out one action and returns the line that answers it, if it has an answer.
-    async fn act(
-        &mut self,
-        caller: &str,
-        program: &str,
-        action: Action,
-        answer: &mut Answer,
-    ) -> Result<Option<Value>, Halt> {
-        match action {
-            Action::Emit { name, fields } => {
-                // The state at the event is what rules compare before and after it.
-                let (log, machine) = self.machine(caller).await?;
-                machine.checkpoint(log).await?;
-                self.log.push(Act::Emitted { program: program.to_owned(), name, fields });
-                Ok(None)
-            }
-            Action::Exec { argv, limit_ms } => {
-                let (log, machine) = self.machine(caller).await?;
-                let limit_ms = limit_ms.unwrap_or(ACTION_MS).min(CALL_MS);
-                let command = Command { limit_ms, ..Command::new(argv.clone()) };
-                let captured = machine.sandbox.exec(command).await?;
-                machine.log_exec(log, Executor::Program(program.to_owned()), argv, &captured);
-                Ok(Some(json!({
-                    "status": captured.status,
-                    "stdout": String::from_utf8_lossy(&captured.stdout),
-                    "stderr": String::from_utf8_lossy(&captured.stderr),
-                })))
-            }
-            Action::Await { service, limit_ms } => {
-                let (log, machine) = self.machine(caller).await?;
-                let limit_ms = limit_ms.unwrap_or(ACTION_MS).min(CALL_MS);
-                let status = machine.sandbox.wait(&service, limit_ms).await?;
-                machine.list(log).await?;
-                Ok(Some(json!({ "status": status })))
-            }
-            Action::Say(line) => {
-                answer.stdout.push_str(&line);
-                answer.stdout.push('\n');
-                Ok(None)
-            }
-            Action::Code(code) => {
-                answer.code = code;
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// Cuts a session's output into lines.
-#[derive(Default)]
-struct Lines {
-    pending: Vec<u8>,
-}
-
-impl Lines {
-    /// The next line that is not empty, without its end; `None` at the end of output.
-    async fn next(&mut self, session: &mut dyn Session) -> Result<Option<String>, Halt> {
-        loop {
-            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.pending.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line).trim().to_owned();
-                if !line.is_empty() {
-                    return Ok(Some(line));
-                }
-                continue;
-            }
-            let bytes = session.receive().await?;
-            if bytes.is_empty() {
-                let rest = std::mem::take(&mut self.pending);
-                let rest = String::from_utf8_lossy(&rest).trim().to_owned();
-                return Ok((!rest.is_empty()).then_some(rest));
-            }
-            self.pending.extend(bytes);
+        let (name, caller) = (name.clone(), caller.to_owned());
+        let mut speaker = Speaker::Program { name, caller, answer: Answer::default() };
+        let ended = self.converse(&mut speaker, session).await;
+        let Speaker::Program { name, answer, .. } = speaker else {
+            return Err(Halt::bug("a program became something else"));
+        };
+        match ended {
+            Ok(ExitStatus::Exit { code: 0 }) => Ok(answer),
+            Ok(status) => Err(Halt::scenario(format!("program `{name}` ended with {status:?}"))),
+            Err(Broken::Nonsense(what)) => Err(Halt::scenario(format!("program `{name}` {what}"))),
+            Err(Broken::Halt(halt)) => Err(halt),
         }
     }
 }

@@ -1,22 +1,21 @@
 //! One sample: its phases, the loop in which a model acts, and what ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Attempt, BoxFuture, Captured, Command, ErrorKind, GenerateConfig, LimitKind, Message,
-    Model, ModelErrorKind, NewFile, Output, PhaseEnd, Place, Provider, RecordError, Reply, Request,
-    Role, Sandbox, SandboxError, SandboxSpec, Source, StopReason, ToolCall, ToolSpec,
+    Act, Blobs, BoxFuture, ErrorKind, GenerateConfig, LimitKind, Message, Model, NewFile, PhaseEnd,
+    Provider, RecordError, Sandbox, SandboxError, Source,
 };
-use lapwing_scenario::{PhaseKind, PhasePlan, Plan, Scenario};
+use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, Scenario};
 use tokio::time::{Instant, timeout_at};
 
+use crate::agent::Agent;
+use crate::inject::Ready;
 use crate::limits::{SampleLimits, Spent};
 use crate::log::Log;
-use crate::machine::Machine;
-use crate::program;
-use crate::tool::{self, Job};
+use crate::machine::{Extra, Machine};
+use crate::world::{Noticed, World};
 
 /// What every sample of a run shares.
 pub(crate) struct Shared<'a> {
@@ -29,18 +28,22 @@ pub(crate) struct Shared<'a> {
 
 /// A sample under way.
 pub(crate) struct Runner<'a, 'r> {
-    shared: &'a Shared<'a>,
+    pub(crate) shared: &'a Shared<'a>,
     pub(crate) plan: &'a Plan,
-    model: &'a dyn Model,
+    pub(crate) model: &'a dyn Model,
     pub(crate) log: &'a mut Log<'r>,
+    pub(crate) world: World,
     machines: BTreeMap<String, Machine>,
+    /// Where programs run.
     backstage: Option<Box<dyn Sandbox>>,
-    conversation: Vec<Message>,
-    spent: Spent,
+    pub(crate) conversation: Vec<Message>,
+    pub(crate) ready: Ready,
+    pub(crate) spent: Spent,
+    /// Calls of programs so far.
     pub(crate) n_calls: u64,
     /// The phase that runs, and the turns that the model has had in it.
-    phase: String,
-    turn: u32,
+    pub(crate) phase: String,
+    pub(crate) turn: u32,
 }
 
 /// Why a phase cannot go on.
@@ -73,15 +76,6 @@ impl From<RecordError> for Halt {
     }
 }
 
-/// Offered to the model in an agent phase.
-struct Agent<'p> {
-    phase: &'p str,
-    sandbox: &'p str,
-    tools: &'p [String],
-    nudge: Option<&'p str>,
-    turns: u32,
-}
-
 impl<'a, 'r> Runner<'a, 'r> {
     pub(crate) fn new(
         shared: &'a Shared<'a>,
@@ -89,14 +83,19 @@ impl<'a, 'r> Runner<'a, 'r> {
         model: &'a dyn Model,
         log: &'a mut Log<'r>,
     ) -> Self {
+        if shared.scenario.reads_files() || !plan.world.is_empty() {
+            log.remember_files();
+        }
         Self {
             shared,
             plan,
             model,
             log,
+            world: World::new(&plan.world),
             machines: BTreeMap::new(),
             backstage: None,
             conversation: Vec::new(),
+            ready: Ready::new(plan.injections.len()),
             spent: Spent::default(),
             n_calls: 0,
             phase: String::new(),
@@ -107,13 +106,18 @@ impl<'a, 'r> Runner<'a, 'r> {
     /// Runs every phase. What breaks inside is an event of the sample; only a failed record is an error.
     pub(crate) async fn run(&mut self) -> Result<(), RecordError> {
         let deadline = Instant::now() + Duration::from_millis(self.shared.limits.wall_ms);
+        let mut limited = false;
         for phase in &self.plan.phases {
-            if phase.optional && !self.shared.optional.contains(&phase.id) {
+            let is_wanted = !phase.optional || self.shared.optional.contains(&phase.id);
+            // After a limit the model does nothing more, but what it left behind is looked at.
+            let is_run = matches!(phase.kind, PhaseKind::Run { .. });
+            if !is_wanted || (limited && !is_run) {
                 continue;
             }
-            let why = self.phase(phase, deadline).await?;
-            if matches!(why, PhaseEnd::Limit | PhaseEnd::Refused | PhaseEnd::Failed) {
-                break;
+            match self.phase(phase, deadline).await? {
+                PhaseEnd::Limit => limited = true,
+                PhaseEnd::Refused | PhaseEnd::Failed => break,
+                PhaseEnd::Stopped | PhaseEnd::Submitted | PhaseEnd::Ended | PhaseEnd::Asked => {}
             }
         }
         self.destroy().await;
@@ -129,8 +133,14 @@ impl<'a, 'r> Runner<'a, 'r> {
         self.turn = 0;
         self.log.set_phase(&phase.id);
         self.log.push(Act::PhaseStarted { id: phase.id.clone() });
-        let out_of_time = Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms);
-        let done = timeout_at(deadline, self.body(phase)).await.unwrap_or(Err(out_of_time));
+        let done = match &phase.kind {
+            // It has a limit of its own, so that it can look at a sample whose time is up.
+            PhaseKind::Run { program, place } => self.run_program(&phase.id, program, place).await,
+            PhaseKind::Agent { .. } | PhaseKind::Ask { .. } => {
+                let out_of_time = Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms);
+                timeout_at(deadline, self.body(phase)).await.unwrap_or(Err(out_of_time))
+            }
+        };
         let mut why = match done {
             Ok(why) => why,
             Err(halt) => self.log_halt(halt)?,
@@ -161,9 +171,11 @@ impl<'a, 'r> Runner<'a, 'r> {
 
     /// Takes the state in which a phase leaves its sandboxes, also when something broke in it.
     async fn take_state(&mut self) -> Result<(), Halt> {
-        for machine in self.machines.values_mut() {
-            machine.list(self.log).await?;
-            machine.checkpoint(self.log).await?;
+        let names: Vec<String> = self.machines.keys().cloned().collect();
+        for name in names {
+            let (log, machine) = self.machine(&name).await?;
+            machine.list(log).await?;
+            self.checkpoint(&name).await?;
         }
         Ok(())
     }
@@ -185,51 +197,32 @@ impl<'a, 'r> Runner<'a, 'r> {
                 if *fresh {
                     self.conversation.clear();
                 }
-                for _ in 0..*times {
-                    for question in questions {
-                        self.tell(Message::User { text: question.clone() }, Source::Question);
-                        self.generate(&[]).await?;
-                    }
-                }
-                Ok(PhaseEnd::Asked)
+                self.ask(&phase.id, questions, *times).await
             }
-            PhaseKind::Run { .. } => Err(Halt::bug("`run` phases are not yet run")),
+            PhaseKind::Run { .. } => Err(Halt::bug("a `run` phase is not the model's")),
         }
     }
 
-    /// The agent loop: the model acts until it stops, submits, the phase's `end` holds, or a limit is reached.
-    async fn act_out(&mut self, agent: &Agent<'_>) -> Result<PhaseEnd, Halt> {
-        let tools: Vec<ToolSpec> = agent.tools.iter().filter_map(|name| tool::spec(name)).collect();
-        let mut nudged = false;
-        for _ in 0..agent.turns {
-            let turn = self.generate(&tools).await?;
-            let calls: Vec<ToolCall> = turn.tool_calls().cloned().collect();
-            if calls.is_empty() {
-                match agent.nudge {
-                    Some(nudge) if !nudged => {
-                        self.tell(Message::User { text: nudge.to_owned() }, Source::Nudge);
-                        nudged = true;
-                        continue;
-                    }
-                    Some(_) | None => return Ok(PhaseEnd::Stopped),
-                }
-            }
-            nudged = false;
-            for call in calls {
-                let submitted = self.call(agent, call).await?;
-                if self.shared.scenario.ended(agent.phase, self.log.events(), self.log) {
+    /// Asks the whole list up to `times`, until the phase's `until` is known to be true.
+    async fn ask(
+        &mut self,
+        phase: &str,
+        questions: &[String],
+        times: u32,
+    ) -> Result<PhaseEnd, Halt> {
+        for _ in 0..times {
+            for question in questions {
+                self.tell(Message::User { text: question.clone() }, Source::Question);
+                self.generate(&[]).await?;
+                if self.shared.scenario.ended(phase, self.log.events(), self.log) {
                     return Ok(PhaseEnd::Ended);
                 }
-                if submitted {
-                    return Ok(PhaseEnd::Submitted);
-                }
-                self.check_limits()?;
             }
         }
-        Err(Halt::Limit(LimitKind::Turns, u64::from(agent.turns)))
+        Ok(PhaseEnd::Asked)
     }
 
-    fn check_limits(&self) -> Result<(), Halt> {
+    pub(crate) fn check_limits(&self) -> Result<(), Halt> {
         match self.spent.exceeds(&self.shared.limits) {
             Some((limit, value)) => Err(Halt::Limit(limit, value)),
             None => Ok(()),
@@ -237,148 +230,27 @@ impl<'a, 'r> Runner<'a, 'r> {
     }
 
     /// Puts a message before the model.
-    fn tell(&mut self, message: Message, source: Source) {
+    pub(crate) fn tell(&mut self, message: Message, source: Source) {
         self.conversation.push(message.clone());
         self.log.push(Act::Messaged { message, source });
     }
 
-    /// Asks the model to continue. What was done so far is durable before it is asked.
-    async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
-        self.log.commit().await?;
-        let request = Request {
-            messages: self.conversation.clone(),
-            tools: tools.to_vec(),
-            config: self.shared.config.clone(),
-            place: Place { phase: self.phase.clone(), turn: self.turn },
-        };
-        self.turn += 1;
-        let reply = self.model.generate(&request).await;
-        let result = self.log_reply(reply);
-        self.log.commit().await?;
-        let output = result?;
-        self.spent.usage = self.spent.usage + output.usage.unwrap_or_default();
-        self.conversation.push(output.message.clone());
-        match output.stop {
-            StopReason::ContentFilter => Err(Halt::Refused),
-            StopReason::ModelLength => {
-                Err(Halt::Limit(LimitKind::Context, self.spent.usage.total()))
-            }
-            StopReason::Stop
-            | StopReason::ToolCalls
-            | StopReason::MaxTokens
-            | StopReason::Unknown => {
-                self.check_limits()?;
-                Ok(output.message)
-            }
+    /// Logs what happened in parts of the world.
+    pub(crate) fn emit(&mut self, noticed: Vec<Noticed>) {
+        for Noticed { part, name, fields } in noticed {
+            self.log.push(Act::Emitted { program: part.to_owned(), name, fields });
         }
     }
 
-    /// Logs every attempt with its bytes; the last one carries the result.
-    fn log_reply(&mut self, reply: Reply) -> Result<Output, Halt> {
-        let Reply { mut attempts, result } = reply;
-        let last = attempts.pop().unwrap_or_default();
-        for attempt in attempts {
-            let error = attempt.error.clone().map(|error| (error.kind, error.message));
-            self.log_attempt(attempt, None, error);
-        }
-        match result {
-            Ok(output) => {
-                self.log_attempt(last, Some(output.clone()), None);
-                Ok(output)
-            }
-            Err(error) => {
-                self.log_attempt(last, None, Some((error.kind, error.message.clone())));
-                Err(match error.kind {
-                    ModelErrorKind::Refused => Halt::Refused,
-                    ModelErrorKind::ContextLength => {
-                        Halt::Limit(LimitKind::Context, self.spent.usage.total())
-                    }
-                    ModelErrorKind::RateLimit
-                    | ModelErrorKind::Overloaded
-                    | ModelErrorKind::Auth
-                    | ModelErrorKind::BadRequest
-                    | ModelErrorKind::Transport
-                    | ModelErrorKind::Malformed => Halt::Failed(ErrorKind::Model, error.message),
-                })
-            }
-        }
-    }
-
-    fn log_attempt(
-        &mut self,
-        attempt: Attempt,
-        output: Option<Output>,
-        error: Option<(ModelErrorKind, String)>,
-    ) {
-        let recorder = self.log.recorder();
-        let request = attempt.request.into_iter().map(|segment| recorder.keep(segment)).collect();
-        let response = (!attempt.response.is_empty()).then(|| recorder.keep(attempt.response));
-        self.log.push(Act::Generated {
-            role: Role::Target,
-            model: self.model.name().to_owned(),
-            request,
-            response,
-            status: attempt.status,
-            output: output.map(Box::new),
-            error,
-            millis: attempt.millis,
-        });
-    }
-
-    /// Carries out one tool call. Returns whether it was a readable `submit`.
-    async fn call(&mut self, agent: &Agent<'_>, call: ToolCall) -> Result<bool, Halt> {
-        self.log.push(Act::ToolCalled { call: call.clone() });
-        let job = tool::read(&call, agent.tools);
-        let submitted = matches!(job, Ok(Job::Submit));
-        let mut returned = Returned::default();
-        match job {
-            Err(error) => {
-                returned.text.clone_from(&error);
-                returned.error = Some(error);
-            }
-            Ok(Job::Submit) => "Received.".clone_into(&mut returned.text),
-            Ok(Job::Think) => "Noted.".clone_into(&mut returned.text),
-            Ok(Job::Bash { command }) => {
-                let left_ms = self.shared.limits.tool_ms - self.spent.tool_ms;
-                let limit_ms = self.shared.limits.call_ms.min(left_ms);
-                let captured = self.exec(agent.sandbox, tool::bash(command, limit_ms)).await?;
-                self.spent.tool_ms += captured.millis;
-                returned.text = tool::show(&captured, limit_ms);
-                returned.captured = Some(captured);
-            }
-        }
-        let captured = returned.captured;
-        self.log.push(Act::ToolReturned {
-            call_id: call.id.clone(),
-            text: returned.text.clone(),
-            status: captured.as_ref().map(|captured| captured.status),
-            error: returned.error,
-            dropped_bytes: captured.as_ref().map_or(0, tool::dropped),
-            millis: captured.as_ref().map_or(0, |captured| captured.millis),
-        });
-        if captured.is_some() {
-            let (log, machine) = self.machine(agent.sandbox).await?;
-            machine.list_if_a_service_ended(log).await?;
-        }
-        self.conversation.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            text: returned.text,
-        });
-        Ok(submitted)
-    }
-
-    /// Runs a command, and answers the programs that it calls, in the order of their calls.
-    async fn exec(&mut self, name: &str, command: Command) -> Result<Captured, Halt> {
-        let sandbox = Arc::clone(&self.machine(name).await?.1.sandbox);
-        let mut running: BoxFuture<'_, _> = sandbox.exec(command);
-        loop {
-            tokio::select! {
-                biased;
-                call = sandbox.checkpoint() => self.serve(name, call?).await?,
-                captured = &mut running => return Ok(captured?),
-            }
-        }
+    /// Takes the state of the sandbox `name`, and lets the parts of the world look at what changed in it.
+    pub(crate) async fn checkpoint(&mut self, name: &str) -> Result<(), Halt> {
+        let (log, machine) = self.machine(name).await?;
+        let taken = machine.checkpoint(log).await?;
+        let log: &dyn Blobs = self.log;
+        let read = |digest| taken.large.get(&digest).cloned().or_else(|| log.blob(digest));
+        let noticed = self.world.observe(name, &taken.changes, &read);
+        self.emit(noticed);
+        Ok(())
     }
 
     /// The sandbox `name`, made on first use, and the log to write about it.
@@ -387,8 +259,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         name: &str,
     ) -> Result<(&mut Log<'r>, &mut Machine), Halt> {
         if !self.machines.contains_key(name) {
-            let machine = Machine::create(name, self.plan, self.shared.provider, self.log).await?;
-            self.machines.insert(name.to_owned(), machine);
+            self.make(name).await?;
         }
         match self.machines.get_mut(name) {
             Some(machine) => Ok((self.log, machine)),
@@ -396,17 +267,36 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
     }
 
+    async fn make(&mut self, name: &str) -> Result<(), Halt> {
+        let plan = self.plan;
+        let mut extra =
+            Extra { commands: self.world.commands(name), files: self.world.files(name) };
+        for carry in plan.sandboxes.get(name).into_iter().flat_map(|sandbox| &sandbox.carry) {
+            let copies = self.copies(&carry.from, &carry.paths).await?;
+            extra.files.extend(copies.map_err(Halt::scenario)?);
+        }
+        let machine = Machine::create(name, plan, extra, self.shared.provider, self.log).await?;
+        self.machines.insert(name.to_owned(), machine);
+        Ok(())
+    }
+
+    /// Copies of files of the sandbox `name`, or in words why they cannot be had.
+    pub(crate) fn copies<'s>(
+        &'s mut self,
+        name: &'s str,
+        paths: &'s [Glob],
+    ) -> BoxFuture<'s, Result<Result<Vec<NewFile>, String>, Halt>> {
+        // Boxed, because a sandbox that carries files over is made while another one is.
+        Box::pin(async move {
+            let (log, machine) = self.machine(name).await?;
+            Ok(machine.copies(paths, log).await?)
+        })
+    }
+
     /// The sandbox in which programs run, out of the agent's reach.
     pub(crate) async fn backstage(&mut self) -> Result<&dyn Sandbox, Halt> {
         if self.backstage.is_none() {
-            let spec = SandboxSpec { hostname: "backstage".to_owned(), ..SandboxSpec::default() };
-            let sandbox = self.shared.provider.create(spec).await?;
-            let files = self.plan.backstage.iter().map(|file| NewFile {
-                path: format!("{}/{}", program::FOLDER, file.path),
-                ..file.clone()
-            });
-            sandbox.put(files.collect()).await?;
-            self.backstage = Some(sandbox);
+            self.backstage = Some(self.open_backstage(Vec::new()).await?);
         }
         self.backstage.as_deref().ok_or_else(|| Halt::bug("the backstage sandbox vanished"))
     }
@@ -420,12 +310,4 @@ impl<'a, 'r> Runner<'a, 'r> {
             let _ = backstage.destroy().await;
         }
     }
-}
-
-/// What a tool call came to.
-#[derive(Default)]
-struct Returned {
-    text: String,
-    error: Option<String>,
-    captured: Option<Captured>,
 }

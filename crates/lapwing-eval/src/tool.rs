@@ -121,7 +121,7 @@ pub(crate) fn dropped(captured: &Captured) -> u64 {
 }
 
 /// The first and last half of `text` if it has more than `most` characters.
-fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     let n_chars = text.chars().count();
     if n_chars <= most {
         return text.to_owned();

@@ -24,7 +24,9 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
                 add("nudge", nudge.as_deref().unwrap_or_default());
             }
             PhaseKind::Ask { questions, .. } => {
-                questions.iter().for_each(|question| add("question", question));
+                for question in questions {
+                    add("question", question);
+                }
             }
             PhaseKind::Run { .. } => {}
         }

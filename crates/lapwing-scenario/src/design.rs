@@ -1,42 +1,172 @@
 //! Expands a design into conditions.
 
+mod screen;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use lapwing_core::Condition;
 
 use crate::Diagnostic;
 use crate::diagnostic::near;
-use crate::schema::{DefaultDesign, Design, Factor};
+use crate::schema::{Design, DesignKind, Factor};
+use screen::Fraction;
 
 type Levels = BTreeMap<String, String>;
 
-/// The conditions of the design, or the combinations of the chosen levels; then the controls.
+/// Which conditions are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DesignChoice {
+    /// The scenario's own design. With levels chosen: all their combinations, other factors at their base.
+    #[default]
+    Default,
+    /// The base and each other level alone.
+    Star,
+    /// All combinations.
+    Full,
+    /// A two-level fraction of this many conditions, over the first two levels of each factor.
+    Screen(usize),
+}
+
+/// What a two-level fraction can and cannot tell apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// How many conditions it has, those that are excluded among them.
+    pub runs: usize,
+    /// How many factors it varies.
+    pub factors: usize,
+    /// Its resolution in Roman numerals; `None` if the conditions are all combinations.
+    pub resolution: Option<String>,
+    /// Main effects that cannot be told from interactions of two factors, as `slot = instruction x task`; if there are none,
+    /// such interactions that cannot be told from each other.
+    pub aliases: Vec<String>,
+    /// Conditions that the scenario excludes. Without them the levels are no longer balanced.
+    pub excluded: Vec<String>,
+}
+
+impl fmt::Display for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, factors, resolution, aliases, excluded } = self;
+        write!(f, "a screen of {factors} factors in {runs} conditions, ")?;
+        match resolution {
+            Some(resolution) => write!(f, "resolution {resolution}")?,
+            None => f.write_str("all combinations of two levels")?,
+        }
+        for alias in aliases {
+            write!(f, "\n  cannot be told apart: {alias}")?;
+        }
+        for condition in excluded {
+            write!(f, "\n  excluded, so that effects are no longer balanced: {condition}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The conditions of `choice` with the `chosen` levels; then the controls.
 pub(crate) fn conditions(
     factors: &[Factor],
     design: &Design,
     chosen: &BTreeMap<String, Vec<String>>,
+    choice: DesignChoice,
 ) -> Result<Vec<Condition>, Diagnostic> {
     check(factors, chosen)?;
-    let mut all = match (chosen.is_empty(), design.default) {
-        (true, DefaultDesign::Star) => star(factors),
-        (true, DefaultDesign::Full) => product(factors, |factor| factor.levels.clone()),
-        (false, DefaultDesign::Star | DefaultDesign::Full) => {
+    let limited = limited(factors, chosen);
+    let own = choice == DesignChoice::Default && chosen.is_empty();
+    let mut all = match kind(design, choice, chosen) {
+        DesignKind::Star => star(&limited),
+        DesignKind::Full if choice == DesignChoice::Default && !own => {
             product(factors, |factor| match chosen.get(&factor.name) {
                 Some(levels) => levels.clone(),
                 None => factor.levels.first().cloned().into_iter().collect(),
             })
         }
+        DesignKind::Full => product(&limited, |factor| factor.levels.clone()),
+        DesignKind::List => design.list.iter().map(|levels| filled(factors, levels)).collect(),
+        DesignKind::Screen(runs) => screened(&limited, runs)?.1,
     };
-    if chosen.is_empty() {
+    if own {
         all.extend(design.also.iter().map(|levels| filled(factors, levels)));
     }
-    all.retain(|levels| !design.exclude.iter().any(|excluded| is_part(excluded, levels)));
+    all.retain(|levels| !is_excluded(design, levels));
     if all.is_empty() {
         return Err(Diagnostic::new("the scenario excludes every chosen condition").help(
             "choose other levels; `design.exclude` in scenario.toml lists what cannot be combined",
         ));
     }
     Ok(with_controls(all, design))
+}
+
+/// What the screen of `choice` can tell apart; `None` if that design is no screen.
+pub(crate) fn screen(
+    factors: &[Factor],
+    design: &Design,
+    chosen: &BTreeMap<String, Vec<String>>,
+    choice: DesignChoice,
+) -> Result<Option<Screen>, Diagnostic> {
+    check(factors, chosen)?;
+    let DesignKind::Screen(runs) = kind(design, choice, chosen) else { return Ok(None) };
+    let limited = limited(factors, chosen);
+    let (fraction, all) = screened(&limited, runs)?;
+    let names: Vec<&str> = varied(&limited).map(|factor| factor.name.as_str()).collect();
+    let excluded = all.into_iter().filter(|levels| is_excluded(design, levels));
+    let excluded =
+        excluded.map(|levels| describe(factors, &Condition { control: None, levels })).collect();
+    Ok(Some(Screen {
+        runs,
+        factors: names.len(),
+        resolution: fraction.resolution(),
+        aliases: fraction.aliases(&names),
+        excluded,
+    }))
+}
+
+fn kind(
+    design: &Design,
+    choice: DesignChoice,
+    chosen: &BTreeMap<String, Vec<String>>,
+) -> DesignKind {
+    match choice {
+        DesignChoice::Default if chosen.is_empty() => design.kind,
+        DesignChoice::Default | DesignChoice::Full => DesignKind::Full,
+        DesignChoice::Star => DesignKind::Star,
+        DesignChoice::Screen(runs) => DesignKind::Screen(runs),
+    }
+}
+
+/// The factors with the chosen levels only; those of which none is chosen with all.
+fn limited(factors: &[Factor], chosen: &BTreeMap<String, Vec<String>>) -> Vec<Factor> {
+    let factors = factors.iter().map(|factor| {
+        let is_chosen =
+            |level: &&String| chosen.get(&factor.name).is_none_or(|levels| levels.contains(*level));
+        let levels = factor.levels.iter().filter(is_chosen).cloned().collect();
+        Factor { name: factor.name.clone(), levels }
+    });
+    factors.collect()
+}
+
+/// The factors that a screen varies.
+fn varied(factors: &[Factor]) -> impl Iterator<Item = &Factor> {
+    factors.iter().filter(|factor| factor.levels.len() > 1)
+}
+
+fn screened(factors: &[Factor], runs: usize) -> Result<(Fraction, Vec<Levels>), Diagnostic> {
+    let fraction = Fraction::new(varied(factors).count(), runs)?;
+    let conditions = fraction.runs().map(|run| {
+        let second = varied(factors).zip(run).filter(|(_, second)| *second);
+        let named = second.map(|(factor, _)| (factor.name.clone(), factor.levels[1].clone()));
+        filled(factors, &named.collect())
+    });
+    let conditions = conditions.collect();
+    Ok((fraction, conditions))
+}
+
+/// Checks that a design of `runs` screens `factors`.
+pub(crate) fn check_screen(factors: &[Factor], runs: usize) -> Result<(), Diagnostic> {
+    screened(factors, runs).map(drop)
+}
+
+fn is_excluded(design: &Design, levels: &Levels) -> bool {
+    design.exclude.iter().any(|excluded| is_part(excluded, levels))
 }
 
 /// Each condition once, those that are a control at the end under its name.
@@ -156,7 +286,8 @@ mod tests {
     fn design() -> Design {
         let control = levels(&[("order", "break"), ("slot", "user")]);
         Design {
-            default: DefaultDesign::Star,
+            kind: DesignKind::Star,
+            list: vec![levels(&[("slot", "both")]), levels(&[("slot", "both"), ("order", "keep")])],
             also: vec![levels(&[("order", "keep"), ("slot", "both")])],
             exclude: vec![levels(&[("order", "none"), ("slot", "system")])],
             controls: vec![Condition { control: Some("able".to_owned()), levels: control }],
@@ -164,10 +295,18 @@ mod tests {
     }
 
     fn described(chosen: Chosen<'_>) -> Result<Vec<String>, String> {
+        chosen_in(&design(), chosen, DesignChoice::Default)
+    }
+
+    fn chosen_in(
+        design: &Design,
+        chosen: Chosen<'_>,
+        choice: DesignChoice,
+    ) -> Result<Vec<String>, String> {
         let chosen = chosen.iter().map(|(factor, levels)| {
             ((*factor).to_owned(), levels.iter().map(|level| (*level).to_owned()).collect())
         });
-        match conditions(&factors(), &design(), &chosen.collect()) {
+        match conditions(&factors(), design, &chosen.collect(), choice) {
             Ok(conditions) => Ok(conditions.iter().map(|one| describe(&factors(), one)).collect()),
             Err(problem) => Err(problem.to_string()),
         }
@@ -213,5 +352,66 @@ mod tests {
         for (chosen, expected) in rows {
             assert_eq!(described(chosen), Err(expected.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_list_is_run_as_it_stands() {
+        let design = Design { kind: DesignKind::List, also: Vec::new(), ..design() };
+        let expected = ["slot=both", "order=keep slot=both", "able (order=break)"];
+        let described = chosen_in(&design, &[], DesignChoice::Default);
+        assert_eq!(described, Ok(expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_design_that_is_asked_for_stays_within_the_chosen_levels() {
+        let chosen: Chosen<'_> = &[("order", &["keep", "none"])];
+        let in_star = ["base", "order=keep", "slot=both", "able (order=break)"];
+        let described = chosen_in(&design(), chosen, DesignChoice::Star);
+        assert_eq!(described, Ok(in_star.map(str::to_owned).to_vec()));
+        let in_full = [
+            "base",
+            "slot=both",
+            "order=keep",
+            "order=keep slot=system",
+            "order=keep slot=both",
+            "able (order=break)",
+        ];
+        let described = chosen_in(&design(), chosen, DesignChoice::Full);
+        assert_eq!(described, Ok(in_full.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_screen_says_what_it_excludes_and_cannot_tell_apart() {
+        let script = Factor {
+            name: "script".to_owned(),
+            levels: vec!["plain".to_owned(), "locked".to_owned()],
+        };
+        let factors: Vec<Factor> = factors().into_iter().chain([script]).collect();
+        let chosen = BTreeMap::new();
+        let choice = DesignChoice::Screen(4);
+        let conditions = conditions(&factors, &design(), &chosen, choice).unwrap();
+        let described: Vec<String> =
+            conditions.iter().map(|condition| describe(&factors, condition)).collect();
+        let expected = ["script=locked", "order=keep", "order=keep slot=system script=locked"];
+        assert_eq!(described[..3], expected);
+        let screen = screen(&factors, &design(), &chosen, choice).unwrap().unwrap();
+        assert_eq!(
+            screen.to_string(),
+            "a screen of 3 factors in 4 conditions, resolution III
+  cannot be told apart: order = slot x script
+  cannot be told apart: slot = order x script
+  cannot be told apart: script = order x slot
+  excluded, so that effects are no longer balanced: slot=system"
+        );
+    }
+
+    #[test]
+    fn a_screen_varies_only_factors_with_two_levels_left() {
+        let chosen = BTreeMap::from([("order".to_owned(), vec!["keep".to_owned()])]);
+        let problem = screen(&factors(), &design(), &chosen, DesignChoice::Screen(4)).unwrap_err();
+        assert!(
+            problem.to_string().starts_with("a screen takes 2 to 16 factors, here are 1"),
+            "{problem}"
+        );
     }
 }

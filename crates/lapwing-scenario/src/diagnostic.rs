@@ -1,6 +1,7 @@
 //! What is wrong with a scenario, where, and what to do about it.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One mistake in a scenario folder or in a question put to it.
@@ -121,24 +122,50 @@ impl Text {
 
 /// Collects the mistakes of a folder, so that one reading reports them all.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Vec<Diagnostic>>);
+pub(crate) struct Problems {
+    found: RefCell<Vec<Diagnostic>>,
+    /// Names whose own definition is unsound: what refers to them is not reported again.
+    unsound: RefCell<BTreeSet<String>>,
+}
 
 impl Problems {
     pub(crate) fn push(&self, problem: Diagnostic) {
-        self.0.borrow_mut().push(problem);
+        self.found.borrow_mut().push(problem);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.found.borrow().is_empty()
     }
 
     pub(crate) fn into_inner(self) -> Vec<Diagnostic> {
-        self.0.into_inner()
+        self.found.into_inner()
     }
 
     /// The value, or `None` after its mistake was collected.
     pub(crate) fn keep<T>(&self, result: Result<T, Diagnostic>) -> Option<T> {
         result.map_err(|problem| self.push(problem)).ok()
+    }
+
+    /// Remembers names that are declared, but not as they must be.
+    pub(crate) fn note_unsound(&self, names: impl IntoIterator<Item = String>) {
+        self.unsound.borrow_mut().extend(names);
+    }
+
+    /// The text of `name` if it is among `known`.
+    pub(crate) fn known<'k>(
+        &self,
+        what: &str,
+        name: &Text,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) -> Option<String> {
+        if known.clone().any(|known| known == name.value) {
+            return Some(name.value.clone());
+        }
+        if !self.unsound.borrow().contains(&name.value) {
+            let problem = name.diagnostic(format!("unknown {what} `{}`", name.value));
+            self.push(problem.help(near(&name.value, known)));
+        }
+        None
     }
 }
 

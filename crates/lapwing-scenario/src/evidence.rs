@@ -3,12 +3,13 @@
 mod event;
 mod file;
 mod glob;
+mod judge;
 mod process;
 mod text;
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Blobs, ChangeKind, Event};
+use lapwing_core::{Blobs, ChangeKind, Event, Label};
 use regex::Regex;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ use crate::expr::{Expr, Scope, truth};
 
 pub(crate) use file::CHANGES;
 pub use glob::Glob;
+pub use judge::JudgeOver;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +84,8 @@ pub(crate) enum QueryKind {
     Call { tool: String },
     /// The model wrote something.
     Text { of: TextOf, pattern: Regex },
+    /// A judge gave this label to what the model wrote.
+    Judge { over: JudgeOver, rubric: String, label: Label },
 }
 
 /// Which part of a model's turn is searched.
@@ -100,6 +104,7 @@ impl QueryKind {
             Self::Process { .. } => Some(&["service", "ended", "code", "signal"]),
             Self::Call { .. } => Some(&["tool", "arguments"]),
             Self::Text { .. } => Some(&["match", "text"]),
+            Self::Judge { .. } => Some(&["label", "text", "turn"]),
         }
     }
 }
@@ -148,9 +153,31 @@ fn answer(query: &Query, events: &[Event], found: &BTreeMap<String, Found>) -> F
         QueryKind::Event { name } => event::emitted(name, &inside),
         QueryKind::Call { tool } => event::called(tool, &inside),
         QueryKind::Text { of, pattern } => text::find(*of, pattern, &inside),
+        QueryKind::Judge { over, rubric: _, label } => {
+            judge::find(&query.name, *over, *label, events, &inside)
+        }
     };
     let found = meeting(query.condition.as_ref(), answer);
     Found { looked_at: found.looked_at.or(last), ..found }
+}
+
+/// The turns that the judge query `name` is about: their events and texts. None where it is not known where to look.
+pub(crate) fn texts_to_judge<'q>(
+    name: &str,
+    queries: impl IntoIterator<Item = &'q Query>,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Vec<(u64, String)> {
+    let queries: Vec<&Query> = queries.into_iter().collect();
+    let Some(index) = queries.iter().position(|query| query.name == name) else {
+        return Vec::new();
+    };
+    let (earlier, query) = (&queries[..index], queries[index]);
+    let QueryKind::Judge { over, .. } = query.kind else { return Vec::new() };
+    let found = find(earlier.iter().copied(), events, blobs);
+    let Ok(Some(window)) = window(query, events, &found) else { return Vec::new() };
+    let inside: Vec<&Event> = events.iter().filter(|event| window.holds(event.seq)).collect();
+    judge::texts(over, events, &inside)
 }
 
 /// Where `query` looks; `None` if what it waits for never happened.

@@ -1,10 +1,10 @@
 //! Findings: folds of a sample's events by the rules of its scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
-use crate::evidence::{Found, find};
+use crate::evidence::{Found, QueryKind, find};
 use crate::expr::{Expr, Scope, mutations, truth};
 use crate::schema::Definition;
 
@@ -63,6 +63,21 @@ pub(crate) fn is_true(
 ) -> bool {
     let found = find(&definition.queries, events, blobs);
     truth(rule, Scope::Evidence(&found)).known == Ok(true)
+}
+
+/// Whether a rule of this stage names evidence that a judge gives, or evidence that looks before or after such.
+pub(crate) fn asks_a_judge(definition: &Definition, behaviour: &str, stage: Stage) -> bool {
+    let mut judged: BTreeSet<&str> = BTreeSet::new();
+    // Each query stands behind those that it names.
+    for query in &definition.queries {
+        let names = [&query.after, &query.before].into_iter().flatten();
+        let is_judge = matches!(query.kind, QueryKind::Judge { .. });
+        if is_judge || names.into_iter().any(|name| judged.contains(name.as_str())) {
+            judged.insert(&query.name);
+        }
+    }
+    let mut rules = rules(definition).filter(|rule| (rule.0, rule.1) == (behaviour, stage));
+    rules.any(|(_, _, rule)| rule.names().iter().any(|found| judged.contains(found.name)))
 }
 
 fn rules(definition: &Definition) -> impl Iterator<Item = (&str, Stage, &Expr)> {

@@ -12,6 +12,7 @@
 //! | `lists.toml` | lists of at least 20 texts to draw from |
 //! | `*.md`, set-up scripts | prompts and other texts that `scenario.toml` names; always templates |
 //! | `files/` | copied to the root of a sandbox with its folders; `files/home/agent/x` becomes `/home/agent/x` |
+//! | `rubrics/NAME.toml`, `gold/NAME.toml` | what a judge is asked, and texts with known labels to measure a judge on |
 //! | `programs/` | copied backstage: the logic behind the commands that are offered inside |
 //!
 //! Below `files/` and `programs/` only `NAME.j2` is a template, and becomes `NAME`. A file that begins with `#!` can be
@@ -20,18 +21,28 @@
 //! # `scenario.toml`
 //!
 //! - `format = 1`, `title`, `description`.
-//! - `factor.NAME = [levels]`, the base level first. `design = { default = "star" or "full", also = [..], exclude = [..] }`
-//!   with tables of levels; `control.NAME = { factor = "level" }`.
+//! - `factor.NAME = [levels]`, the base level first. `design = { default, also = [..], exclude = [..] }`
+//!   with tables of levels; `default` is `"star"` (the base and each level alone), `"full"`, `"list"` with `list = [..]`, or
+//!   `"screen"` with `runs = 8`, a two-level fraction over the first two levels of each factor; `control.NAME = { factor = "level" }`.
 //! - `vary.NAME = "list"` draws one entry for each seed, `{ list, n }` draws `n` different ones. `text.NAME = "file"` is a text
 //!   that other templates can name. Templates know factors, draws, texts before them and `nonce`; an unknown name is a mistake.
 //! - `sandbox.NAME = { files, setup, read_only, hostname, memory, disk }`. An entry of `read_only` that renders to nothing is
 //!   dropped, so that a factor can switch it: `"{{ '/x' if script == 'read-only' else '' }}"`.
 //! - `service.NAME = { sandbox, run = [argv] }`, `program.NAME = { sandbox, run = "programs/file" }`.
-//! - `phase = [..]`, each with `id`, `optional` and either `agent` (a sandbox) with `system`, `user`, `tools`, `nudge`, `turns`,
-//!   `end` (a rule), or `ask` (a file) with `context = "continue" or "fresh"`. A `system` message that renders to nothing is left out.
-//!   An `optional` phase is run on request; what breaks in it counts only where evidence asks for that `phase`.
+//! - `sandbox.NAME.carry = { from = "a", paths = ["/home/agent/**"] }`, or a list of such tables: regular files that this sandbox
+//!   takes over from another one when it is made, which is at its first use.
+//! - `phase = [..]`, each with `id`, `optional` and one of three kinds. An `optional` phase is run on request; what breaks in it
+//!   counts only where evidence asks for that `phase`.
+//!   - `agent` (a sandbox) with `system`, `user`, `tools`, `nudge`, `turns`, `end` (a rule). A `system` message that renders to nothing
+//!     is left out.
+//!   - `ask` (a file or a list of files) with `context = "continue" or "fresh"`. The whole list is asked up to `times` times; the phase
+//!     ends early once the rule `until` is true.
+//!   - `run = "programs/FILE"`: backstage, with copies of the files `copy` of the sandbox `of`, which may be left out if there is only
+//!     one; or as a script for `sh` that runs `inside` a sandbox, which the agent may have changed.
+//! - `inject.NAME = { when, deliver, text }`: the file `text` is delivered once the rule `when` is true, before the next turn of an
+//!   agent phase; as a message of the `user`, as a `mail` (with its header lines), or as a `file` at `path` in a `sandbox`.
 //! - `evidence.KIND.NAME`: `event { name }`, `file { path, except, changed, sandbox }`, `process { service }`, `call { tool }`,
-//!   `text { of, matches }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
+//!   `text { of, matches }`, `judge { over, rubric, label }`; each also takes `phase`, `after`, `before` (other evidence) and `where` (a condition over its own
 //!   fields: of a file `path changed size mode`, of a process `service ended code signal`, of a call `tool arguments`, of a
 //!   text `match text`, of an event what the program emitted and `program`). Files are looked at when a sandbox is made, at each
 //!   call of a program and at the end of a phase: what changed between two looks counts as changed at the second. Evidence of a
@@ -42,11 +53,12 @@
 //!
 //! # `policies.toml`
 //!
-//! `NAME = { expect, when, turns }`. `expect` is `"unexposed"` or the last stage that happens of each behaviour, `{ behaviour =
-//! "stage" }`; what it does not name must read absent. `when = [{ condition = { factor = "level" }, expect }]` says otherwise for some
-//! conditions; the first that fits stands. A turn has `say`, one call (`bash`, `submit` or `think` with its argument, or `raw = { tool,
+//! `NAME = { expect, measures, judged, when, turns, phase }`. `expect` is `"unexposed"` or the last stage that happens of each behaviour, `{ behaviour =
+//! "stage" }`; what it does not name must read absent. `measures = { NAME = 1.5 }` are values that measures must have exactly; `judged =
+//! ["NAME"]` is the judge evidence that is really there. `when = [{ condition = { factor = "level" }, .. }]` replaces any of these three in
+//! some conditions; the first that fits stands. `turns` are for the first phase of an agent, `phase.ID` for others. A turn has `say`, one call (`bash`, `submit` or `think` with its argument, or `raw = { tool,
 //! arguments }` as it stands), several in `calls = [..]`, or `empty = true`. `never` and `idle` are needed, and three different positives of
-//! each behaviour; `messy` and `p=X` come by themselves.
+//! each behaviour, one where a judge is needed; `messy` and `p=X` come by themselves.
 //!
 //! # Expressions
 //!
@@ -56,6 +68,7 @@
 //! or another one that is named; `overlap(a, b)`, the share of the words of `a` that `b` has. What cannot be decided is unknown.
 
 mod cues;
+pub mod decode;
 mod design;
 mod diagnostic;
 mod draw;
@@ -67,13 +80,15 @@ mod parse;
 mod plan;
 mod policy;
 mod reader;
+mod rubric;
 mod scenario;
 mod schema;
 mod template;
 mod world;
 
+pub use design::{DesignChoice, Screen};
 pub use diagnostic::Diagnostic;
-pub use evidence::Glob;
+pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
 pub use plan::{
@@ -81,6 +96,7 @@ pub use plan::{
     ServicePlan,
 };
 pub use policy::{Policy, Script};
+pub use rubric::{Gold, GoldItem, Rubric};
 pub use scenario::Scenario;
-pub use schema::{Behaviour, Factor, Figure, Impossible, Published};
+pub use schema::{Behaviour, Factor, Figure, Impossible, JudgeQuery, Published};
 pub use world::PartPlan;

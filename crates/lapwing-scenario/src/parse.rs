@@ -1,8 +1,11 @@
 //! Reads `scenario.toml`, `lists.toml` and the files that they name into a [`Definition`].
 
 mod behaviour;
-mod design;
+pub(crate) mod design;
 mod evidence;
+mod inject;
+mod judge;
+mod phase;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +15,7 @@ use crate::expr::{Expr, parse};
 use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
-use crate::{Diagnostic, Folder};
+use crate::{Diagnostic, Folder, JudgeQuery, rubric};
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -31,8 +34,8 @@ struct Context<'a> {
     services: Vec<ServiceDefinition>,
     phases: Vec<String>,
     queries: Vec<String>,
-    /// Names whose own definition is unsound: what refers to them is not reported again.
-    unsound: BTreeSet<String>,
+    /// Parts of the world.
+    parts: Vec<String>,
 }
 
 /// Reads the folder; the mistakes go to `problems`. `None` if a part without which there is no scenario is unsound.
@@ -55,7 +58,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         services: Vec::new(),
         phases: phase_ids(&root),
         queries: evidence::names(&root),
-        unsound: BTreeSet::new(),
+        parts: root.get("world").map(|item| item.keys()).unwrap_or_default(),
     };
     context.note_unsound(&root, "factor", |context, name| {
         context.factors.iter().any(|factor| factor.name == name)
@@ -74,7 +77,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
-    let phases = world::phases(&root, &context);
+    let phases = phase::phases(&root, &context);
+    let injections = inject::injections(&root, &context);
     let queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
@@ -83,6 +87,10 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
     let published = behaviour::published(&root, &context, &behaviours);
+    let judged = evidence::names_of_kind(&root, "judge");
+    let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
+    let rubrics = rubric::rubrics(folder, problems);
+    let gold = rubric::gold(folder, problems);
     root.report_unknown();
 
     Some(Definition {
@@ -97,11 +105,16 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         services: context.services,
         programs,
         phases,
+        injections,
         exposed: exposed?,
+        judges: JudgeQuery::of(&queries, &rubrics),
         queries,
+        judged,
+        measured,
         behaviours,
         rules,
         published,
+        gold,
     })
 }
 
@@ -148,16 +161,9 @@ fn phase_ids(root: &Table<'_>) -> Vec<String> {
 
 impl Context<'_> {
     /// Remembers the entries of the table `key` that could not be read.
-    fn note_unsound(
-        &mut self,
-        root: &Table<'_>,
-        key: &str,
-        is_sound: impl Fn(&Self, &str) -> bool,
-    ) {
+    fn note_unsound(&self, root: &Table<'_>, key: &str, is_sound: impl Fn(&Self, &str) -> bool) {
         let declared = root.get(key).map(|item| item.keys()).unwrap_or_default();
-        let unsound: Vec<String> =
-            declared.into_iter().filter(|name| !is_sound(self, name)).collect();
-        self.unsound.extend(unsound);
+        self.problems.note_unsound(declared.into_iter().filter(|name| !is_sound(self, name)));
     }
 
     /// An expression over evidence.
@@ -199,8 +205,12 @@ impl Context<'_> {
 
     /// The template in the file that `item` names.
     fn file_template(&self, item: &Item<'_>) -> Option<Template> {
-        let name = item.text()?;
-        let path = self.file(&name)?;
+        self.named_template(&item.text()?)
+    }
+
+    /// The template in the file `name`.
+    fn named_template(&self, name: &Text) -> Option<Template> {
+        let path = self.file(name)?;
         let text = self.problems.keep(self.folder.text(path))?;
         self.checked(Template::of_file(path, text))
     }
@@ -242,15 +252,7 @@ impl Context<'_> {
         name: &Text,
         known: impl Iterator<Item = &'k str> + Clone,
     ) -> Option<String> {
-        if known.clone().any(|known| known == name.value) {
-            return Some(name.value.clone());
-        }
-        if self.unsound.contains(&name.value) {
-            return None;
-        }
-        let problem = name.diagnostic(format!("unknown {what} `{}`", name.value));
-        self.problems.push(problem.help(near(&name.value, known)));
-        None
+        self.problems.known(what, name, known)
     }
 
     /// A name that templates and expressions can use.
@@ -263,6 +265,11 @@ impl Context<'_> {
         let problem = name.diagnostic(format!("`{}` cannot be a name", name.value));
         self.problems.push(problem.help("use lower-case letters, digits and `_`, a letter first"));
         None
+    }
+
+    /// A table of factors and levels, at least one.
+    fn levels(&self, item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+        design::levels(item, &self.factors, self.problems)
     }
 
     fn report(&self, problem: Diagnostic) {

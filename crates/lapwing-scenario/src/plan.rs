@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::draw::Stream;
 use crate::evidence::Glob;
-use crate::schema::{Definition, PhaseDefinition, PhaseDefinitionKind, SandboxDefinition, Vary};
+use crate::schema::{
+    Definition, DeliveryDefinition, InjectionDefinition, PhaseDefinition, PhaseDefinitionKind,
+    SandboxDefinition, Vary,
+};
 use crate::template::Template;
 use crate::world::PartPlan;
 use crate::{Diagnostic, Folder};
@@ -181,7 +184,11 @@ pub(crate) fn plan(
         programs: programs.collect(),
         backstage: files(folder, "programs", "", &values)?,
         world: Vec::new(),
-        injections: Vec::new(),
+        injections: definition
+            .injections
+            .iter()
+            .map(|injection| injection_plan(injection, &values))
+            .collect::<Result<_, _>>()?,
         phases: definition
             .phases
             .iter()
@@ -237,7 +244,7 @@ fn sandbox_plan(
         hostname: sandbox.hostname.render(values)?,
         files,
         setup: sandbox.setup.as_ref().map(|setup| setup.render(values)).transpose()?,
-        carry: Vec::new(),
+        carry: sandbox.carry.clone(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
         limits: sandbox.limits.clone(),
     })
@@ -284,9 +291,31 @@ fn phase_plan(
             nudge: agent.nudge.as_ref().map(message).transpose()?,
             turns: agent.turns,
         },
-        PhaseDefinitionKind::Ask { question, fresh } => {
-            PhaseKind::Ask { questions: vec![message(question)?], fresh: *fresh, times: 1 }
+        PhaseDefinitionKind::Ask(ask) => PhaseKind::Ask {
+            questions: ask.questions.iter().map(message).collect::<Result<_, _>>()?,
+            fresh: ask.fresh,
+            times: ask.times,
+        },
+        PhaseDefinitionKind::Run { program, place } => {
+            PhaseKind::Run { program: program.clone(), place: place.clone() }
         }
     };
     Ok(PhasePlan { id: phase.id.clone(), optional: phase.optional, kind })
+}
+
+fn injection_plan(
+    injection: &InjectionDefinition,
+    values: &Map<String, Value>,
+) -> Result<InjectionPlan, Diagnostic> {
+    let deliver = match &injection.deliver {
+        DeliveryDefinition::User => Delivery::User,
+        DeliveryDefinition::Mail => Delivery::Mail,
+        DeliveryDefinition::File { sandbox, path } => {
+            Delivery::File { sandbox: sandbox.clone(), path: path.render(values)? }
+        }
+    };
+    let text = injection.text.render(values)?;
+    // A message is trimmed like every other one; a mail and a file are what they are.
+    let text = if deliver == Delivery::User { text.trim().to_owned() } else { text };
+    Ok(InjectionPlan { name: injection.name.clone(), deliver, text })
 }

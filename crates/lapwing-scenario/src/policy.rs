@@ -1,6 +1,7 @@
 //! Scripted policies: stand-ins for a model that plant a known act, so that an instrument can be checked sample by sample.
 
 mod parse;
+mod planting;
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +23,33 @@ pub(crate) use script::script;
 pub struct Policy {
     /// Its name, without `policy/`.
     pub name: String,
-    pub(crate) expect: Expectation,
-    pub(crate) when: Vec<(BTreeMap<String, String>, Expectation)>,
+    pub(crate) planting: Planting,
     /// What it does in each phase that it has a script for.
     pub(crate) phases: BTreeMap<String, Vec<Turn>>,
 }
 
-/// What a policy says of itself.
+/// What a policy says that it plants.
+#[derive(Clone, Debug)]
+pub(crate) struct Planting {
+    pub(crate) expect: Expectation,
+    /// The value of measures.
+    pub(crate) measures: BTreeMap<String, f64>,
+    /// Judge evidence that is really there.
+    pub(crate) judged: BTreeSet<String>,
+    /// What is different in some conditions; the first that fits stands.
+    pub(crate) when: Vec<Exception>,
+}
+
+/// What is different where `condition` holds; `None` is as everywhere else.
+#[derive(Clone, Debug)]
+pub(crate) struct Exception {
+    pub(crate) condition: BTreeMap<String, String>,
+    pub(crate) expect: Option<Expectation>,
+    pub(crate) measures: Option<BTreeMap<String, f64>>,
+    pub(crate) judged: Option<BTreeSet<String>>,
+}
+
+/// What the stages of the behaviours come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expectation {
     /// It never reaches the situation.
@@ -56,8 +77,9 @@ pub(crate) enum PlannedCall {
 impl Policy {
     /// What every stage of every behaviour must come to in `condition`.
     fn planted(&self, definition: &Definition, condition: &Condition) -> Vec<Planted> {
-        let special = self.when.iter().find(|(levels, _)| is_part(levels, &condition.levels));
-        let expectation = special.map_or(&self.expect, |(_, expectation)| expectation);
+        let planting = &self.planting;
+        let special = planting.special(condition).and_then(|exception| exception.expect.as_ref());
+        let expectation = special.unwrap_or(&planting.expect);
         let stages = definition.behaviours.iter().flat_map(|behaviour| {
             behaviour.stages.iter().map(move |(stage, _)| (behaviour, *stage))
         });
@@ -67,6 +89,24 @@ impl Policy {
             outcome: expectation.outcome(behaviour, stage, condition),
         });
         planted.collect()
+    }
+}
+
+impl Planting {
+    fn special(&self, condition: &Condition) -> Option<&Exception> {
+        self.when.iter().find(|exception| is_part(&exception.condition, &condition.levels))
+    }
+
+    /// The values that measures must have in `condition`.
+    pub(crate) fn measures_in(&self, condition: &Condition) -> &BTreeMap<String, f64> {
+        let special = self.special(condition);
+        special.and_then(|exception| exception.measures.as_ref()).unwrap_or(&self.measures)
+    }
+
+    /// The judge evidence that is really there in `condition`.
+    pub(crate) fn judged_in(&self, condition: &Condition) -> &BTreeSet<String> {
+        let special = self.special(condition);
+        special.and_then(|exception| exception.judged.as_ref()).unwrap_or(&self.judged)
     }
 }
 

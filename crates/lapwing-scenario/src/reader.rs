@@ -233,11 +233,7 @@ impl<'a> Item<'a> {
 
     /// The entries of a list, without a complaint about anything else.
     pub(crate) fn entries(&self) -> Vec<Item<'a>> {
-        if matches!(self.value, DeValue::Array(_)) {
-            self.list().unwrap_or_default()
-        } else {
-            Vec::new()
-        }
+        if self.is_list() { self.list().unwrap_or_default() } else { Vec::new() }
     }
 
     /// The keys of a table, without a complaint about anything else.
@@ -257,6 +253,10 @@ impl<'a> Item<'a> {
 
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.value, DeValue::String(_))
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
     }
 
     pub(crate) fn place(&self) -> Place {

@@ -1,14 +1,15 @@
 //! The scenario as other crates see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lapwing_core::{Blobs, Condition, Digest, Event, Finding};
+use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 
 use crate::diagnostic::{Problems, near};
-use crate::schema::{Behaviour, Definition, Factor, PhaseDefinitionKind, Published};
+use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    Diagnostic, Folder, Mutant, Plan, Policy, Script, cues, design, finding, parse, plan, policy,
+    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design, evidence, finding,
+    parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -96,16 +97,28 @@ impl Scenario {
         &self.0.policies
     }
 
-    /// The conditions of the scenario's own design, or all combinations of the `chosen` levels with the other factors
-    /// at their base; then the controls.
+    /// The conditions of a design, with the `chosen` levels of those factors that it names; then the controls.
     ///
     /// # Errors
-    /// An unknown factor or level, or a choice that the scenario excludes altogether.
+    /// An unknown factor or level, a screen that cannot be, or a choice that the scenario excludes altogether.
     pub fn conditions(
         &self,
         chosen: &BTreeMap<String, Vec<String>>,
+        choice: DesignChoice,
     ) -> Result<Vec<Condition>, Diagnostic> {
-        design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen)
+        design::conditions(&self.0.definition.factors, &self.0.definition.design, chosen, choice)
+    }
+
+    /// What a screen can and cannot tell apart; `None` if the design is none.
+    ///
+    /// # Errors
+    /// As of [`Scenario::conditions`].
+    pub fn screen(
+        &self,
+        chosen: &BTreeMap<String, Vec<String>>,
+        choice: DesignChoice,
+    ) -> Result<Option<Screen>, Diagnostic> {
+        design::screen(&self.0.definition.factors, &self.0.definition.design, chosen, choice)
     }
 
     /// Ids of the phases that are run only on request.
@@ -138,14 +151,22 @@ impl Scenario {
         let phase = definition.phases.iter().find(|known| known.id == phase);
         let rule = phase.and_then(|phase| match &phase.kind {
             PhaseDefinitionKind::Agent(agent) => agent.end.as_ref(),
-            PhaseDefinitionKind::Ask { .. } => None,
+            PhaseDefinitionKind::Ask(ask) => ask.until.as_ref(),
+            PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.
-    pub fn is_due(&self, _injection: &str, _events: &[Event], _blobs: &dyn Blobs) -> bool {
-        false
+    pub fn is_due(&self, injection: &str, events: &[Event], blobs: &dyn Blobs) -> bool {
+        let definition = &self.0.definition;
+        let injection = definition.injections.iter().find(|known| known.name == injection);
+        injection.is_some_and(|known| finding::is_true(definition, &known.when, events, blobs))
+    }
+
+    /// Whether evidence reads the bytes of files, so that they must be kept from the beginning.
+    pub fn reads_files(&self) -> bool {
+        true
     }
 
     /// The findings of a sample, one for each stage of each behaviour, in the order of the file.
@@ -163,6 +184,53 @@ impl Scenario {
         finding::finding_under(&self.0.definition, mutant, events, blobs)
     }
 
+    /// The exact values that measures must have where `policy` is played; see [`Script::policy`]. Others may have any.
+    pub fn planted_measures(&self, policy: &str, condition: &Condition) -> BTreeMap<String, f64> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.measures_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// Names of the judge evidence that is really there where `policy` is played; see [`Script::policy`].
+    pub fn judged_truth(&self, policy: &str, condition: &Condition) -> BTreeSet<String> {
+        let policy = self.policy(policy);
+        policy.map(|policy| policy.planting.judged_in(condition).clone()).unwrap_or_default()
+    }
+
+    /// The evidence that judges give, in the order in which they are to be asked.
+    pub fn judge_queries(&self) -> &[JudgeQuery] {
+        &self.0.definition.judges
+    }
+
+    /// Hand-labelled texts on which a judge can be measured, by rubric.
+    pub fn gold(&self) -> &[Gold] {
+        &self.0.definition.gold
+    }
+
+    /// Whether a rule of this stage asks a judge.
+    pub fn is_judged(&self, behaviour: &str, stage: Stage) -> bool {
+        finding::asks_a_judge(&self.0.definition, behaviour, stage)
+    }
+
+    /// The turns that a judge is to label for `query`: the event of each and its text.
+    ///
+    /// A turn in which nothing is written is left out, as is one whose reasoning is asked for and not shown whole.
+    pub fn texts_to_judge(
+        &self,
+        query: &JudgeQuery,
+        events: &[Event],
+        blobs: &dyn Blobs,
+    ) -> Vec<(u64, String)> {
+        evidence::texts_to_judge(&query.name, &self.0.definition.queries, events, blobs)
+    }
+
+    /// The policy that is played under `name` in this seed: itself, or what `p=X` draws.
+    ///
+    /// # Errors
+    /// A probability outside 0 to 1.
+    pub fn drawn_policy<'n>(&self, name: &'n str, seed: u64) -> Result<&'n str, Diagnostic> {
+        policy::drawn(name, seed)
+    }
+
     /// The policy `name` as a model for one sample. `p=0.3` plays `always` with that probability and else `never`,
     /// drawn by the seed.
     ///
@@ -177,12 +245,16 @@ impl Scenario {
     ) -> Result<Script, Diagnostic> {
         let drawn = policy::drawn(name, seed)?;
         let policies = &self.0.policies;
-        let Some(policy) = policies.iter().find(|policy| policy.name == drawn) else {
+        let Some(policy) = self.policy(drawn) else {
             let names = policies.iter().map(|policy| policy.name.as_str());
             return Err(
                 Diagnostic::new(format!("unknown policy `{drawn}`")).help(near(drawn, names))
             );
         };
         policy::script(&self.0.definition, name, policy, plan, condition)
+    }
+
+    fn policy(&self, name: &str) -> Option<&Policy> {
+        self.0.policies.iter().find(|policy| policy.name == name)
     }
 }

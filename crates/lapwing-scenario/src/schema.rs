@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Limits, Stage};
+use lapwing_core::{Condition, Label, Limits, Stage};
 
-use crate::evidence::Query;
+use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::{CarryPlan, RunPlace};
+use crate::{Gold, Rubric};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,31 @@ impl Figure {
     }
 }
 
+/// Evidence that a judge gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgeQuery {
+    /// The name of the evidence.
+    pub name: String,
+    /// What the judge is asked.
+    pub rubric: Rubric,
+    /// The part of each turn that it reads.
+    pub over: JudgeOver,
+    /// The label that makes a turn an item.
+    pub label: Label,
+}
+
+impl JudgeQuery {
+    /// The queries that ask a judge, in the order in which they are answered.
+    pub(crate) fn of(queries: &[Query], rubrics: &BTreeMap<String, Rubric>) -> Vec<Self> {
+        let judges = queries.iter().filter_map(|query| {
+            let QueryKind::Judge { over, rubric, label } = &query.kind else { return None };
+            let rubric = rubrics.get(rubric)?.clone();
+            Some(Self { name: query.name.clone(), rubric, over: *over, label: *label })
+        });
+        judges.collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) title: String,
@@ -100,6 +127,7 @@ pub(crate) struct Definition {
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
+    pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
     /// Each behind those that it names.
     pub(crate) queries: Vec<Query>,
@@ -107,11 +135,19 @@ pub(crate) struct Definition {
     /// Of each behaviour the rules of its stages.
     pub(crate) rules: Vec<Vec<Expr>>,
     pub(crate) published: Vec<Published>,
+    /// Names of the evidence that a judge finds.
+    pub(crate) judged: Vec<String>,
+    /// Names of the measures.
+    pub(crate) measured: Vec<String>,
+    pub(crate) judges: Vec<JudgeQuery>,
+    pub(crate) gold: Vec<Gold>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Design {
-    pub(crate) default: DefaultDesign,
+    pub(crate) kind: DesignKind,
+    /// The conditions of a [`DesignKind::List`].
+    pub(crate) list: Vec<BTreeMap<String, String>>,
     pub(crate) also: Vec<BTreeMap<String, String>>,
     pub(crate) exclude: Vec<BTreeMap<String, String>>,
     /// In the order of the file, with the level of every factor.
@@ -120,12 +156,16 @@ pub(crate) struct Design {
 
 /// Which conditions are run unless others are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DefaultDesign {
+pub(crate) enum DesignKind {
     /// The base and each other level alone.
     #[default]
     Star,
     /// All combinations.
     Full,
+    /// Those of [`Design::list`].
+    List,
+    /// A two-level fraction of this many conditions.
+    Screen(usize),
 }
 
 /// A value that is drawn anew for every seed.
@@ -143,6 +183,7 @@ pub(crate) struct SandboxDefinition {
     pub(crate) hostname: Template,
     pub(crate) files: Option<String>,
     pub(crate) setup: Option<Template>,
+    pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
 }
@@ -172,7 +213,12 @@ pub(crate) struct PhaseDefinition {
 #[derive(Clone, Debug)]
 pub(crate) enum PhaseDefinitionKind {
     Agent(Box<AgentDefinition>),
-    Ask { question: Template, fresh: bool },
+    Ask(Box<AskDefinition>),
+    Run {
+        /// Relative to `programs/`.
+        program: String,
+        place: RunPlace,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -184,4 +230,28 @@ pub(crate) struct AgentDefinition {
     pub(crate) nudge: Option<Template>,
     pub(crate) turns: u32,
     pub(crate) end: Option<Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AskDefinition {
+    pub(crate) questions: Vec<Template>,
+    pub(crate) fresh: bool,
+    pub(crate) times: u32,
+    pub(crate) until: Option<Expr>,
+}
+
+/// Something that is delivered in mid-run.
+#[derive(Clone, Debug)]
+pub(crate) struct InjectionDefinition {
+    pub(crate) name: String,
+    pub(crate) when: Expr,
+    pub(crate) deliver: DeliveryDefinition,
+    pub(crate) text: Template,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum DeliveryDefinition {
+    User,
+    Mail,
+    File { sandbox: String, path: Template },
 }

@@ -1,12 +1,15 @@
-//! Estimators on counts and slices: how certain a rate is, also when samples share seeds and when some are missing.
+//! Estimators on counts and slices: how certain a rate is, also when samples share seeds and when
+//! some are missing, and how far two raters agree.
 //!
 //! Pure functions. Probabilities, rates and levels lie in `[0, 1]`; a level is the nominal coverage, for example `0.95`.
 
 mod clustered;
 mod interval;
+mod kappa;
 mod missing;
 mod quantile;
 
 pub use clustered::{Clustered, MIN_CLUSTERS, TooFewClusters, clustered};
 pub use interval::{Interval, clopper_pearson, jeffreys, wilson};
+pub use kappa::{Kappa, kappa};
 pub use missing::bounds;

@@ -1,4 +1,4 @@
-"""Prints the rows of tests/reference.rs from an independent implementation: SciPy and statsmodels.
+"""Prints the rows of tests/reference.rs, and those of kappa in src/kappa.rs, from an independent implementation: SciPy and statsmodels.
 
     python -m venv venv && venv/bin/pip install scipy statsmodels && venv/bin/python reference.py
 """
@@ -8,6 +8,7 @@ import scipy
 import statsmodels
 import statsmodels.api as sm
 from scipy.stats import beta, t
+from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import proportion_confint
 
 print(f"scipy {scipy.__version__}, statsmodels {statsmodels.__version__}")
@@ -57,3 +58,18 @@ for n in (20, 50, 100):
 
     mean = np.mean([coverage(i / 1000) for i in range(1, 1000)])
     print(f"({n}, {coverage(0.01):.9f}, {mean:.9f}),")
+
+# Cohen's kappa with its large-sample interval, by statsmodels.
+for table in (
+    [[20, 5, 0], [10, 15, 0], [0, 0, 0]],
+    [[18, 2, 0], [1, 9, 0], [0, 0, 0]],
+    [[53, 5, 2], [11, 14, 5], [1, 6, 3]],
+    [[10, 3, 2], [1, 12, 2], [0, 0, 0]],
+    [[1, 14, 0], [13, 2, 0], [0, 0, 0]],
+):
+    used = [i for i in range(3) if sum(table[i]) + sum(row[i] for row in table) > 0]
+    counts = np.array(table)[np.ix_(used, used)]
+    agreement = cohens_kappa(counts)
+    half = scipy.stats.norm.ppf(0.975) * agreement.std_kappa
+    ends = [agreement.kappa, max(agreement.kappa - half, -1), min(agreement.kappa + half, 1)]
+    print(f"({table}, [" + ", ".join(f"{end:.12f}" for end in ends) + "]),")

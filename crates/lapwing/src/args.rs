@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
+use lapwing_scenario::DesignChoice;
 
 /// A laboratory for catching deceit in AI models.
 #[derive(Parser)]
@@ -99,6 +100,10 @@ pub(crate) struct Design {
     #[arg(short = 'f', long = "factor", value_name = "FACTOR=LEVEL,...")]
     pub(crate) factors: Vec<String>,
 
+    /// star, full or screen=N (a two-level fraction in N conditions), instead of the scenario's own; with -f within those levels
+    #[arg(long = "design", value_name = "DESIGN", value_parser = choice)]
+    pub(crate) choice: Option<DesignChoice>,
+
     /// Seeds, each a drawing of names, wording and nonce [default: 10 for models, 2 for the instrument check]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) seeds: Option<u64>,
@@ -163,4 +168,15 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         design: Design,
     },
+}
+
+/// Reads the argument of `--design`.
+fn choice(argument: &str) -> Result<DesignChoice, String> {
+    let choice = match argument.split_once('=') {
+        None if argument == "star" => Some(DesignChoice::Star),
+        None if argument == "full" => Some(DesignChoice::Full),
+        Some(("screen", runs)) => runs.parse().ok().map(DesignChoice::Screen),
+        _ => None,
+    };
+    choice.ok_or_else(|| "write star, full or screen=8".to_owned())
 }

@@ -13,7 +13,7 @@ use lapwing_core::{
     Service, Session, StopReason, ToolCall, Usage,
 };
 use lapwing_eval::{Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
-use lapwing_scenario::{Folder, Scenario};
+use lapwing_scenario::{DesignChoice, Folder, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, RunWriter, Runs};
 use tokio::sync::{Notify, oneshot};
 
@@ -64,7 +64,7 @@ pub(crate) fn scenario() -> Scenario {
 
 pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
     let scenario = scenario();
-    let base = scenario.conditions(&BTreeMap::new()).unwrap().remove(0);
+    let base = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap().remove(0);
     let targets = vec![Target::Model(Arc::clone(model) as Arc<dyn Model>)];
     let design = Design { targets, conditions: vec![base], seeds, epochs: 1 };
     let samples = design.expand(&scenario).unwrap();

@@ -34,7 +34,7 @@ pub(super) fn find(of: TextOf, pattern: &Regex, events: &[&Event]) -> Found {
 }
 
 /// The reasoning that is shown, its parts joined by line breaks, and whether some is hidden or only summarised.
-fn reasoning(message: &Message) -> (String, bool) {
+pub(super) fn reasoning(message: &Message) -> (String, bool) {
     let parts = match message {
         Message::Assistant { parts } => parts.as_slice(),
         Message::System { .. } | Message::User { .. } | Message::Tool { .. } => &[],

@@ -3,7 +3,6 @@
 use lapwing_core::Stage;
 
 use super::Context;
-use super::design::levels;
 use crate::design::filled;
 use crate::diagnostic::Text;
 use crate::expr::Expr;
@@ -57,7 +56,7 @@ fn one_impossible(
 ) -> Option<Impossible> {
     let condition = table
         .need("condition", "{ script = \"read-only\" }")
-        .and_then(|item| levels(&item, context));
+        .and_then(|item| context.levels(&item));
     let stage = table.need("stage", "\"success\"").and_then(|item| stage(&item, stages, context));
     let why = table.need("why", "\"the reason\"").and_then(|item| item.text());
     table.report_unknown();
@@ -96,7 +95,7 @@ fn one_published(
     });
     let condition = table
         .need("condition", "{ instruction = \"none\" }")
-        .and_then(|item| levels(&item, context));
+        .and_then(|item| context.levels(&item));
     let model = text("model", "\"NAME\"");
     let source = text("source", "\"arXiv:2509.14260\"");
     let status = text("status", "\"P\"")

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use lapwing_core::Condition;
 
 use super::Context;
-use crate::design::{filled, is_part};
-use crate::diagnostic::near;
+use crate::Diagnostic;
+use crate::design::{check_screen, filled, is_part};
+use crate::diagnostic::{Problems, near};
 use crate::reader::{Item, Table};
-use crate::schema::{DefaultDesign, Design, Factor};
+use crate::schema::{Design, DesignKind, Factor};
 
 pub(super) fn factors(root: &Table<'_>) -> Vec<Factor> {
     let factors = root.named("factor").into_iter().filter_map(|(name, item)| {
@@ -32,15 +33,17 @@ pub(super) fn factors(root: &Table<'_>) -> Vec<Factor> {
 pub(super) fn design(root: &Table<'_>, context: &Context<'_>) -> Design {
     let mut design = Design::default();
     if let Some(table) = root.get("design").and_then(|item| item.table()) {
-        if let Some(item) = table.get("default") {
-            design.default = default(&item, context).unwrap_or_default();
-        }
+        let kind = table.optional("default", |item| kind(item, &table, context));
+        design.kind = kind.ok().flatten().unwrap_or_default();
+        design.list = all_levels(&table, "list", context);
+        needs(&table, "list", design.kind == DesignKind::List, context);
+        needs(&table, "runs", matches!(design.kind, DesignKind::Screen(_)), context);
         design.also = all_levels(&table, "also", context);
         design.exclude = all_levels(&table, "exclude", context);
         table.report_unknown();
     }
     for (name, item) in root.named("control") {
-        let Some(named) = levels(&item, context) else { continue };
+        let Some(named) = context.levels(&item) else { continue };
         let levels = filled(&context.factors, &named);
         if design.exclude.iter().any(|excluded| is_part(excluded, &levels)) {
             item.fail(|place| {
@@ -54,11 +57,36 @@ pub(super) fn design(root: &Table<'_>, context: &Context<'_>) -> Design {
     design
 }
 
-fn default(item: &Item<'_>, context: &Context<'_>) -> Option<DefaultDesign> {
+fn kind(item: &Item<'_>, table: &Table<'_>, context: &Context<'_>) -> Option<DesignKind> {
     let text = item.text()?;
-    match context.known("design", &text, ["star", "full"].into_iter())?.as_str() {
-        "full" => Some(DefaultDesign::Full),
-        _ => Some(DefaultDesign::Star),
+    let kinds = ["star", "full", "list", "screen"].into_iter();
+    Some(match context.known("design", &text, kinds)?.as_str() {
+        "full" => DesignKind::Full,
+        "list" => {
+            table.need("list", "[{ order = \"keep\" }]")?;
+            DesignKind::List
+        }
+        "screen" => {
+            let item = table.need("runs", "8")?;
+            let runs = item.count(1)?.try_into().unwrap_or(usize::MAX);
+            if let Err(problem) = check_screen(&context.factors, runs) {
+                item.fail(|place| Diagnostic {
+                    help: problem.help,
+                    ..place.diagnostic(problem.message)
+                });
+            }
+            DesignKind::Screen(runs)
+        }
+        _ => DesignKind::Star,
+    })
+}
+
+/// Reports a key that the design does not use.
+fn needs(table: &Table<'_>, key: &str, used: bool, context: &Context<'_>) {
+    if let Some(item) = table.get(key).filter(|_| !used) {
+        let design = if key == "list" { "list" } else { "screen" };
+        let problem = item.place().diagnostic("this design does not use it");
+        context.report(problem.help(format!("add `default = \"{design}\"` or leave `{key}` out")));
     }
 }
 
@@ -68,26 +96,29 @@ fn all_levels(
     context: &Context<'_>,
 ) -> Vec<BTreeMap<String, String>> {
     let items = table.get(key).and_then(|item| item.list()).unwrap_or_default();
-    items.iter().filter_map(|item| levels(item, context)).collect()
+    items.iter().filter_map(|item| context.levels(item)).collect()
 }
 
 /// A table of factors and levels, at least one.
-pub(super) fn levels(item: &Item<'_>, context: &Context<'_>) -> Option<BTreeMap<String, String>> {
+pub(crate) fn levels(
+    item: &Item<'_>,
+    factors: &[Factor],
+    problems: &Problems,
+) -> Option<BTreeMap<String, String>> {
     let table = item.table()?;
+    let names = || factors.iter().map(|factor| factor.name.as_str());
     if table.is_empty() {
-        let names = context.factors.iter().map(|factor| factor.name.as_str());
-        context.report(item.place().diagnostic("names no factor").help(near("", names)));
+        problems.push(item.place().diagnostic("names no factor").help(near("", names())));
         return None;
     }
     let mut levels = BTreeMap::new();
     let mut sound = true;
     for (name, item) in table.all() {
         let level = item.text().and_then(|level| {
-            let names = context.factors.iter().map(|factor| factor.name.as_str());
-            let name = context.known("factor", &name, names)?;
-            let factor = context.factors.iter().find(|factor| factor.name == name)?;
+            let name = problems.known("factor", &name, names())?;
+            let factor = factors.iter().find(|factor| factor.name == name)?;
             let what = format!("level of `{name}`");
-            context.known(&what, &level, factor.levels.iter().map(String::as_str))
+            problems.known(&what, &level, factor.levels.iter().map(String::as_str))
         });
         match level {
             Some(level) => drop(levels.insert(name.value, level)),

@@ -4,18 +4,25 @@ use lapwing_core::ChangeKind;
 use regex::Regex;
 
 use super::Context;
+use super::judge::judge;
 use crate::diagnostic::{Text, near};
 use crate::evidence::{CHANGES, Glob, Query, QueryKind, TextOf};
 use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
 
-const KINDS: [&str; 5] = ["event", "file", "process", "call", "text"];
+const KINDS: [&str; 6] = ["event", "file", "process", "call", "text", "judge"];
 
 /// The names of all queries, in the order of the file.
 pub(super) fn names(root: &Table<'_>) -> Vec<String> {
     let kinds = root.named("evidence").into_iter();
     let tables = kinds.filter_map(|(_, item)| item.table());
     tables.flat_map(|table| table.all()).map(|(name, _)| name.value).collect()
+}
+
+/// The names of all queries of one kind.
+pub(super) fn names_of_kind(root: &Table<'_>, kind: &str) -> Vec<String> {
+    let kinds = root.named("evidence").into_iter().filter(|(name, _)| name.value == kind);
+    kinds.flat_map(|(_, item)| item.keys()).collect()
 }
 
 /// All queries, each behind those that it names.
@@ -52,7 +59,8 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
         "file" => file(table, context),
         "process" => process(table, context),
         "call" => call(table),
-        _ => text(table, context),
+        "text" => text(table, context),
+        _ => judge(table, context),
     };
     let condition = table.optional("where", |item| condition(item, kind.as_ref()?, context));
     table.report_unknown();
@@ -89,7 +97,7 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     Some(QueryKind::File { sandbox: sandbox?, paths: paths?, except: except?, changed: changed? })
 }
 
-fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     if let [only] = context.sandboxes.as_slice() {
         return Some(only.name.clone());
     }
@@ -99,7 +107,7 @@ fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     None
 }
 
-fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
+pub(super) fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
     let compiled = item.texts()?.into_iter().map(|text| {
         let glob = Glob::new(&text.value).map_err(|message| {
             text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")

@@ -1,23 +1,16 @@
-//! `vary`, `sandbox`, `service`, `program` and `phase`.
+//! `vary`, `text`, `sandbox`, `service` and `program`.
 
 use std::collections::BTreeMap;
 
 use lapwing_core::Limits;
 
 use super::Context;
+use super::evidence::globs;
+use crate::CarryPlan;
 use crate::diagnostic::{Text, near};
 use crate::reader::{Item, Table};
-use crate::schema::{
-    AgentDefinition, PhaseDefinition, PhaseDefinitionKind, ProgramDefinition, SandboxDefinition,
-    ServiceDefinition, Vary,
-};
+use crate::schema::{ProgramDefinition, SandboxDefinition, ServiceDefinition, Vary};
 use crate::template::Template;
-
-/// The tools that a phase can offer.
-const TOOLS: [&str; 3] = ["bash", "submit", "think"];
-
-/// Turns of a phase that sets no limit.
-const DEFAULT_TURNS: u64 = 30;
 
 pub(super) fn vary(
     root: &Table<'_>,
@@ -86,17 +79,49 @@ fn one_vary(
 }
 
 pub(super) fn sandboxes(root: &Table<'_>, context: &Context<'_>) -> Vec<SandboxDefinition> {
-    let named = root.named("sandbox").into_iter();
-    named.filter_map(|(name, item)| sandbox(name, &item.table()?, context)).collect()
+    let named = root.named("sandbox");
+    let names: Vec<&str> = named.iter().map(|(name, _)| name.value.as_str()).collect();
+    let sandbox = |(name, item): &(Text, Item<'_>)| sandbox(name, &item.table()?, &names, context);
+    let sandboxes: Vec<SandboxDefinition> = named.iter().filter_map(sandbox).collect();
+    for (name, _) in named.iter().filter(|(name, _)| is_circle(&name.value, &sandboxes)) {
+        let problem = name.diagnostic("`carry` leads in a circle");
+        context.report(problem.help("let one of the sandboxes be made without the others"));
+    }
+    sandboxes
 }
 
-fn sandbox(name: Text, table: &Table<'_>, context: &Context<'_>) -> Option<SandboxDefinition> {
+/// Whether the files of `name` come from `name` itself.
+fn is_circle(name: &str, sandboxes: &[SandboxDefinition]) -> bool {
+    let mut waiting = vec![name];
+    let mut seen = Vec::new();
+    while let Some(next) = waiting.pop() {
+        let sandbox = sandboxes.iter().find(|sandbox| sandbox.name == next);
+        for carry in sandbox.map_or(&[][..], |sandbox| &sandbox.carry) {
+            if !seen.contains(&&*carry.from) {
+                seen.push(&*carry.from);
+                waiting.push(&carry.from);
+            }
+        }
+    }
+    seen.contains(&name)
+}
+
+fn sandbox(
+    name: &Text,
+    table: &Table<'_>,
+    names: &[&str],
+    context: &Context<'_>,
+) -> Option<SandboxDefinition> {
     let hostname = match table.get("hostname") {
         Some(item) => context.text_template(&item.text()?),
-        None => Some(Template::of_text(&name)),
+        None => Some(Template::of_text(name)),
     };
     let files = table.get("files").and_then(|item| folder(&item, context));
     let setup = table.get("setup").and_then(|item| context.file_template(&item));
+    let carry = table.optional("carry", |item| {
+        let tables = if item.is_list() { item.list()? } else { vec![item.clone()] };
+        tables.iter().map(|item| carry(&item.table()?, names, context)).collect()
+    });
     let read_only = table.get("read_only").and_then(|item| templates(&item, context));
     let defaults = Limits::default();
     let memory = table.get("memory").and_then(|item| bytes(&item));
@@ -108,13 +133,23 @@ fn sandbox(name: Text, table: &Table<'_>, context: &Context<'_>) -> Option<Sandb
     };
     table.report_unknown();
     Some(SandboxDefinition {
-        name: name.value,
+        name: name.value.clone(),
         hostname: hostname?,
         files,
         setup,
+        carry: carry.ok()?.unwrap_or_default(),
         read_only: read_only.unwrap_or_default(),
         limits,
     })
+}
+
+fn carry(table: &Table<'_>, names: &[&str], context: &Context<'_>) -> Option<CarryPlan> {
+    let from = table
+        .need("from", "\"a\"")
+        .and_then(|item| context.known("sandbox", &item.text()?, names.iter().copied()));
+    let paths = table.need("paths", "[\"/home/agent/**\"]").and_then(|item| globs(&item, context));
+    table.report_unknown();
+    Some(CarryPlan { from: from?, paths: paths? })
 }
 
 /// A folder of the scenario. Its templates are checked here, where their names are known.
@@ -182,7 +217,7 @@ pub(super) fn programs(root: &Table<'_>, context: &Context<'_>) -> Vec<ProgramDe
 }
 
 /// The program file, relative to `programs/`, without the suffix of a template.
-fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
     let name = item.text()?;
     let path = context.file(&name)?;
     let Some(inside) = path.strip_prefix("programs/") else {
@@ -200,78 +235,4 @@ fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
 
 fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
     item.texts()?.iter().map(|text| context.text_template(text)).collect()
-}
-
-pub(super) fn phases(root: &Table<'_>, context: &Context<'_>) -> Vec<PhaseDefinition> {
-    let Some(items) = root.need("phase", "[{ id = \"act\", .. }]").and_then(|item| item.list())
-    else {
-        return Vec::new();
-    };
-    let mut phases: Vec<PhaseDefinition> = Vec::new();
-    for item in &items {
-        let Some(phase) = item.table().and_then(|table| phase(&table, context)) else { continue };
-        if phases.iter().any(|earlier| earlier.id == phase.id) {
-            let problem = item.place().diagnostic(format!("the id `{}` is taken", phase.id));
-            context.report(problem.help("give each phase its own id"));
-        }
-        phases.push(phase);
-    }
-    phases
-}
-
-fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {
-    let id = table.need("id", "\"act\"").and_then(|item| item.text());
-    let optional = table.get("optional").and_then(|item| item.boolean()).unwrap_or(false);
-    let kind = match (table.get("agent"), table.get("ask")) {
-        (Some(sandbox), None) => agent(&sandbox, table, context),
-        (None, Some(question)) => ask(&question, table, context),
-        (Some(_), Some(_)) | (None, None) => {
-            let problem = table.place().diagnostic("a phase has either `agent` or `ask`");
-            context.report(problem.help("write `agent = \"SANDBOX\"` or `ask = \"FILE\"`"));
-            return None;
-        }
-    };
-    table.report_unknown();
-    Some(PhaseDefinition { id: id?.value, optional, kind: kind? })
-}
-
-fn agent(
-    sandbox: &Item<'_>,
-    table: &Table<'_>,
-    context: &Context<'_>,
-) -> Option<PhaseDefinitionKind> {
-    let sandbox = sandbox.text().and_then(|name| context.sandbox(&name));
-    let system = table.optional("system", |item| context.file_template(item));
-    let user = table.need("user", "\"user.md\"").and_then(|item| context.file_template(&item));
-    let tools = table.need("tools", "[\"bash\"]").and_then(|item| tools(&item, context));
-    let nudge = table.optional("nudge", |item| context.file_template(item));
-    let turns = table.get("turns").map_or(Some(DEFAULT_TURNS), |item| item.count(1));
-    let end = table.optional("end", |item| context.rule(item));
-    Some(PhaseDefinitionKind::Agent(Box::new(AgentDefinition {
-        sandbox: sandbox?,
-        system: system.ok()?,
-        user: user?,
-        tools: tools?,
-        nudge: nudge.ok()?,
-        turns: turns?.try_into().unwrap_or(u32::MAX),
-        end: end.ok()?,
-    })))
-}
-
-fn tools(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<String>> {
-    let names = item.texts()?;
-    names.iter().map(|name| context.known("tool", name, TOOLS.into_iter())).collect()
-}
-
-fn ask(
-    question: &Item<'_>,
-    table: &Table<'_>,
-    context: &Context<'_>,
-) -> Option<PhaseDefinitionKind> {
-    let question = context.file_template(question);
-    let conversations = ["continue", "fresh"].into_iter();
-    let fresh = table.get("context").map_or(Some(false), |item| {
-        Some(context.known("context", &item.text()?, conversations)? == "fresh")
-    });
-    Some(PhaseDefinitionKind::Ask { question: question?, fresh: fresh? })
 }

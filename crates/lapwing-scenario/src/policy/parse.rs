@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lapwing_core::Stage;
-
+use super::planting::planting;
 use super::{Expectation, PlannedCall, Policy, Turn, tools_of};
 use crate::Folder;
 use crate::diagnostic::{Diagnostic, Problems, Text, near};
@@ -20,9 +19,10 @@ const MIN_POSITIVES: usize = 3;
 /// Tools and their only argument.
 const CALLS: [(&str, &str); 3] = [("bash", "command"), ("submit", "answer"), ("think", "thought")];
 
-struct Context<'a> {
-    definition: &'a Definition,
-    problems: &'a Problems,
+/// What policies are checked against.
+pub(super) struct Context<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) problems: &'a Problems,
     variables: BTreeSet<String>,
     tools: BTreeSet<String>,
     /// The phase that `turns` is for: the first of an agent, else the first.
@@ -66,15 +66,20 @@ fn variables(definition: &Definition) -> BTreeSet<String> {
 
 fn main_phase(definition: &Definition) -> String {
     let is_agent = |phase: &&PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Agent(_));
-    let mut phases = definition.phases.iter();
-    let first = phases.clone().find(is_agent).or_else(|| phases.next());
+    let first = asked(definition).find(is_agent).or_else(|| asked(definition).next());
     first.map(|phase| phase.id.clone()).unwrap_or_default()
+}
+
+/// The phases in which a model is asked for anything.
+fn asked(definition: &Definition) -> impl Iterator<Item = &PhaseDefinition> {
+    let is_run = |phase: &PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Run { .. });
+    definition.phases.iter().filter(move |phase| !is_run(phase))
 }
 
 fn tools(definition: &Definition) -> BTreeSet<String> {
     let tools = definition.phases.iter().flat_map(|phase| match &phase.kind {
         PhaseDefinitionKind::Agent(agent) => agent.tools.as_slice(),
-        PhaseDefinitionKind::Ask { .. } => &[],
+        PhaseDefinitionKind::Ask(_) | PhaseDefinitionKind::Run { .. } => &[],
     });
     tools.cloned().collect()
 }
@@ -84,10 +89,7 @@ fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Polic
         let problem = name.diagnostic(format!("the name `{}` is taken", name.value));
         context.problems.push(problem.help("`messy` and `p=X` exist for every scenario"));
     }
-    let expect = table.need("expect", "{}").and_then(|item| expectation(&item, context));
-    let when = table.get("when").map_or(Some(Vec::new()), |item| {
-        item.list()?.iter().map(|item| exception(&item.table()?, context)).collect()
-    });
+    let planting = planting(table, context);
     let own = table
         .need("turns", "[{ bash = \"ls\" }]")
         .and_then(|item| Some((context.main_phase.clone(), turns(&item, context)?)));
@@ -106,7 +108,7 @@ fn policy(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Option<Polic
             context.problems.push(problem.help(help));
         }
     }
-    Some(Policy { name: name.value.clone(), expect: expect?, when: when?, phases })
+    Some(Policy { name: name.value.clone(), planting: planting?, phases })
 }
 
 fn turns(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Turn>> {
@@ -115,89 +117,18 @@ fn turns(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Turn>> {
 
 /// A phase in which a model is asked, other than the one that `turns` is for.
 fn phase(name: &Text, context: &Context<'_>) -> Option<String> {
-    let others = || context.definition.phases.iter().map(|phase| phase.id.as_str());
+    let others = || asked(context.definition).map(|phase| phase.id.as_str());
     if name.value == context.main_phase {
         let problem = name.diagnostic(format!("`turns` is what it does in `{}`", name.value));
         context.problems.push(problem.help("write these turns there"));
         return None;
     }
     if !others().any(|id| id == name.value) {
-        let problem = name.diagnostic(format!("unknown phase `{}`", name.value));
+        let problem = name.diagnostic(format!("no model is asked in a phase `{}`", name.value));
         context.problems.push(problem.help(near(&name.value, others())));
         return None;
     }
     Some(name.value.clone())
-}
-
-/// `{ behaviour = "stage" }` or `"unexposed"`.
-fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
-    if item.is_text() {
-        let text = item.text()?;
-        if text.value == "unexposed" {
-            return Some(Expectation::Unexposed);
-        }
-        let problem = text.diagnostic(format!("unknown expectation `{}`", text.value));
-        context.problems.push(problem.help("write `\"unexposed\"` or `{ behaviour = \"stage\" }`"));
-        return None;
-    }
-    let behaviours = &context.definition.behaviours;
-    let mut stages = BTreeMap::new();
-    for (name, item) in item.table()?.all() {
-        let Some(behaviour) = behaviours.iter().find(|behaviour| behaviour.name == name.value)
-        else {
-            let names = behaviours.iter().map(|behaviour| behaviour.name.as_str());
-            let problem = name.diagnostic(format!("unknown behaviour `{}`", name.value));
-            context.problems.push(problem.help(near(&name.value, names)));
-            return None;
-        };
-        let text = item.text()?;
-        let known = || behaviour.stages.iter().map(|(stage, _)| *stage);
-        let Some(stage) = known().find(|stage| stage.as_str() == text.value) else {
-            let problem =
-                text.diagnostic(format!("`{}` has no stage `{}`", name.value, text.value));
-            context.problems.push(problem.help(near(&text.value, known().map(Stage::as_str))));
-            return None;
-        };
-        stages.insert(name.value, stage);
-    }
-    Some(Expectation::Stages(stages))
-}
-
-/// An entry of `when`.
-fn exception(
-    table: &Table<'_>,
-    context: &Context<'_>,
-) -> Option<(BTreeMap<String, String>, Expectation)> {
-    let condition = table
-        .need("condition", "{ script = \"read-only\" }")
-        .and_then(|item| levels(&item.table()?, context));
-    let expect = table.need("expect", "{}").and_then(|item| expectation(&item, context));
-    table.report_unknown();
-    Some((condition?, expect?))
-}
-
-fn levels(table: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, String>> {
-    let factors = &context.definition.factors;
-    let mut levels = BTreeMap::new();
-    for (name, item) in table.all() {
-        let level = item.text()?;
-        let factor = factors.iter().find(|factor| factor.name == name.value);
-        let problem = match factor {
-            Some(factor) if factor.levels.contains(&level.value) => {
-                levels.insert(name.value, level.value);
-                continue;
-            }
-            Some(factor) => level
-                .diagnostic(format!("unknown level of `{}` `{}`", name.value, level.value))
-                .help(near(&level.value, factor.levels.iter().map(String::as_str))),
-            None => name
-                .diagnostic(format!("unknown factor `{}`", name.value))
-                .help(near(&name.value, factors.iter().map(|factor| factor.name.as_str()))),
-        };
-        context.problems.push(problem);
-        return None;
-    }
-    Some(levels)
 }
 
 /// A turn: something said, a call or several, or `{ empty = true }`.
@@ -292,23 +223,35 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
         return;
     }
     for behaviour in &context.definition.behaviours {
-        let expects = |policy: &&Policy| match &policy.expect {
+        let expects = |policy: &&Policy| match &policy.planting.expect {
             Expectation::Stages(stages) => stages.contains_key(&behaviour.name),
             Expectation::Unexposed => false,
         };
         let turns =
             policies.iter().filter(expects).map(|policy| written(policy.phases.values().flatten()));
         let different = turns.collect::<BTreeSet<_>>().len();
-        if different < MIN_POSITIVES {
+        let needed = if is_judged(&behaviour.name, context.definition) { 1 } else { MIN_POSITIVES };
+        if different < needed {
+            let verb = if needed == 1 { "is" } else { "are" };
             report(
                 format!(
-                    "`{}` has {different} different positives, at least {MIN_POSITIVES} are needed",
+                    "`{}` has {different} different positives, at least {needed} {verb} needed",
                     behaviour.name
                 ),
                 "add policies that do it by other means",
             );
         }
     }
+}
+
+/// Whether a rule of the behaviour names evidence that a judge finds: a script only checks the plumbing of it.
+fn is_judged(behaviour: &str, definition: &Definition) -> bool {
+    let behaviours = definition.behaviours.iter().zip(&definition.rules);
+    let mut rules =
+        behaviours.filter(|(known, _)| known.name == behaviour).flat_map(|(_, rules)| rules);
+    rules.any(|rule| {
+        rule.names().iter().any(|found| definition.judged.iter().any(|name| name == found.name))
+    })
 }
 
 /// What the turns do, as written.

@@ -1,6 +1,10 @@
 //! The format as a user of the crate gets it.
 
 #[cfg(test)]
+mod judges;
+#[cfg(test)]
 mod mistakes;
+#[cfg(test)]
+mod phases;
 #[cfg(test)]
 mod shutdown;

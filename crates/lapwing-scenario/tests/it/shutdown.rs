@@ -8,7 +8,7 @@ use lapwing_core::{
     Act, Change, Condition, Digest, Entry, EntryKind, Event, ExitStatus, Message, Model, Outcome,
     Output, Place, Request, Service, Stage, StopReason, ToolSpec,
 };
-use lapwing_scenario::{Folder, PhaseKind, Scenario};
+use lapwing_scenario::{DesignChoice, Folder, PhaseKind, Scenario};
 
 fn shutdown() -> Scenario {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/shutdown");
@@ -22,13 +22,13 @@ fn shutdown() -> Scenario {
 fn condition(scenario: &Scenario, levels: &[(&str, &str)]) -> Condition {
     let chosen =
         levels.iter().map(|(factor, level)| ((*factor).to_owned(), vec![(*level).to_owned()]));
-    scenario.conditions(&chosen.collect()).unwrap().remove(0)
+    scenario.conditions(&chosen.collect(), DesignChoice::Default).unwrap().remove(0)
 }
 
 #[test]
 fn the_default_design_is_the_star_the_added_conditions_and_the_controls() {
     let scenario = shutdown();
-    let conditions = scenario.conditions(&BTreeMap::new()).unwrap();
+    let conditions = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap();
     let described: Vec<String> =
         conditions.iter().map(|condition| scenario.describe(condition)).collect();
     assert_eq!(
@@ -50,7 +50,7 @@ fn the_default_design_is_the_star_the_added_conditions_and_the_controls() {
 #[test]
 fn no_text_that_the_model_can_read_gives_the_purpose_away() {
     let scenario = shutdown();
-    for condition in scenario.conditions(&BTreeMap::new()).unwrap() {
+    for condition in scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap() {
         let plan = scenario.plan(&condition, 1).unwrap();
         assert_eq!(scenario.cues(&plan), [], "{}", scenario.describe(&condition));
     }

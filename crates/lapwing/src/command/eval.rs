@@ -38,6 +38,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     };
     let start = Start {
         chosen: start::choices(&args.design.factors)?,
+        design: args.design.choice.unwrap_or_default(),
         targets,
         instrument_check,
         seeds: args.design.seeds.unwrap_or(if instrument_check { 2 } else { 10 }),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lapwing_scenario::{PhaseKind, Plan, RunPlace};
+use lapwing_scenario::{DesignChoice, PhaseKind, Plan, RunPlace};
 use serde_json::json;
 
 use super::{Global, print_json, start};
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         )
         .help("one sample is rendered: choose one level of each factor"));
     }
-    let Some(condition) = scenario.conditions(&chosen)?.into_iter().next() else {
+    let Some(condition) = scenario.conditions(&chosen, DesignChoice::Default)?.into_iter().next()
+    else {
         return Err(Failure::new(Failure::USAGE, "the scenario has no such condition"));
     };
     let plan = scenario.plan(&condition, args.seed)?;

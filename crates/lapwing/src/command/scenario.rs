@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use lapwing_core::{Condition, GenerateConfig};
 use lapwing_eval::{Check, Mutations, SampleLimits};
-use lapwing_scenario::{Diagnostic, Figure, Scenario};
+use lapwing_scenario::{DesignChoice, Diagnostic, Figure, Scenario};
 use lapwing_store::{Ending, Run};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub(crate) fn list(global: &Global) -> Result<ExitCode, Failure> {
 
 pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     let scenario = library::load(wanted)?;
-    let conditions = scenario.conditions(&BTreeMap::new())?;
+    let conditions = scenario.conditions(&BTreeMap::new(), DesignChoice::Default)?;
     if global.json {
         let behaviours = scenario.behaviours().iter().map(|behaviour| {
             let stages: BTreeMap<_, _> = behaviour.stages.iter().cloned().collect();
@@ -66,6 +66,9 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     writeln!(out, "\n  {BOLD}conditions{BOLD:#} without -f")?;
     for condition in &conditions {
         writeln!(out, "    {}", scenario.describe(condition))?;
+    }
+    if let Some(screen) = scenario.screen(&BTreeMap::new(), DesignChoice::Default)? {
+        writeln!(out, "    {}", screen.to_string().replace('\n', "\n    "))?;
     }
     writeln!(out, "\n  {BOLD}behaviours{BOLD:#}")?;
     for behaviour in scenario.behaviours() {
@@ -114,6 +117,7 @@ pub(crate) fn check(
     );
     let start = Start {
         chosen: start::choices(&design.factors)?,
+        design: design.choice.unwrap_or_default(),
         targets: start::policies(&scenario),
         instrument_check: true,
         seeds: design.seeds.unwrap_or(2),
@@ -135,7 +139,7 @@ pub(crate) fn check(
 /// Words in what a model can read that tell it that it is watched, over all conditions.
 fn cues(start: &Start) -> Result<Vec<Diagnostic>, Failure> {
     let mut cues: Vec<Diagnostic> = Vec::new();
-    for condition in start.scenario.conditions(&start.chosen)? {
+    for condition in start.scenario.conditions(&start.chosen, start.design)? {
         for cue in start.scenario.cues(&start.scenario.plan(&condition, 0)?) {
             if !cues.iter().any(|known| known.to_string() == cue.to_string()) {
                 cues.push(cue);

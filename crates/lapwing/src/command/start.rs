@@ -9,7 +9,7 @@ use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{Design, Eval, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
-use lapwing_scenario::Scenario;
+use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, Runs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,6 +21,7 @@ use crate::progress::Meter;
 pub(crate) struct Start {
     pub(crate) scenario: Scenario,
     pub(crate) chosen: BTreeMap<String, Vec<String>>,
+    pub(crate) design: DesignChoice,
     pub(crate) targets: Vec<Target>,
     pub(crate) instrument_check: bool,
     pub(crate) seeds: u64,
@@ -68,8 +69,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 impl Start {
     /// Makes the run: expands the design, tries isolation and endpoints, runs every sample, seals the file.
     pub(crate) async fn run(self, native: Native, runs: &Runs) -> Result<(Run, Ending), Failure> {
-        let conditions = self.scenario.conditions(&self.chosen)?;
+        let conditions = self.scenario.conditions(&self.chosen, self.design)?;
         let n_conditions = conditions.len();
+        if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
+            eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
+        }
         let design = Design {
             targets: self.targets.clone(),
             conditions,
@@ -137,7 +141,14 @@ impl Start {
             ("wall_time_ms".to_owned(), limits.wall_ms.to_string()),
             ("root_file_system".to_owned(), host_release()),
         ]);
+        let design = match self.design {
+            DesignChoice::Default => None,
+            DesignChoice::Star => Some("star".to_owned()),
+            DesignChoice::Full => Some("full".to_owned()),
+            DesignChoice::Screen(runs) => Some(format!("screen={runs}")),
+        };
         let optional = [
+            ("design", design),
             ("turns", limits.turns.map(|n| n.to_string())),
             ("tokens", limits.tokens.map(|n| n.to_string())),
             ("temperature", self.config.temperature.map(|n| n.to_string())),
