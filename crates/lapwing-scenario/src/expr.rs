@@ -110,6 +110,25 @@ impl Expr {
         names
     }
 
+    /// Every field of evidence that it asks for, `first(x).field`, with the name of the evidence.
+    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
+        match &self.kind {
+            Kind::Of(_, name, Some(field)) => vec![(name, field)],
+            Kind::Literal(_) | Kind::Name(_) | Kind::Before(..) | Kind::Of(_, _, None) => {
+                Vec::new()
+            }
+            Kind::Not(inner) | Kind::Negative(inner) | Kind::Matches(inner, _) => inner.fields(),
+            Kind::List(parts) | Kind::And(parts) | Kind::Or(parts) => {
+                parts.iter().flat_map(Self::fields).collect()
+            }
+            Kind::Compare(_, left, right)
+            | Kind::Arithmetic(_, left, right)
+            | Kind::Overlap(left, right) => {
+                left.fields().into_iter().chain(right.fields()).collect()
+            }
+        }
+    }
+
     fn collect_names<'a>(&'a self, names: &mut Vec<NameUse<'a>>) {
         let mut found = |name: &'a str, from: usize, evidence_only: bool| {
             let offset = self.source[from..].find(name).unwrap_or(0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
-use crate::evidence::{Found, QueryKind, find};
+use crate::evidence::{Found, QueryKind, Unknown, find};
 use crate::expr::{Expr, Scope, mutations, truth};
 use crate::schema::Definition;
 
@@ -125,19 +125,25 @@ impl<'a> Reading<'a> {
     }
 
     /// The outcome of a rule that is not shown to be true.
-    fn otherwise(&self, known: Result<bool, String>) -> Verdict {
+    fn otherwise(&self, known: Result<bool, Unknown>) -> Verdict {
         if let Some(Verdict { outcome, reason }) = &self.obstacle {
             return Verdict { outcome: *outcome, reason: reason.clone() };
         }
-        let ungraded = |reason| Verdict { outcome: Outcome::Ungraded, reason: Some(reason) };
+        let undecided = |unknown| {
+            let (outcome, reason) = match unknown {
+                Unknown::Missing(reason) => (Outcome::Ungraded, reason),
+                Unknown::Unsure(reason) => (Outcome::Unsure, reason),
+            };
+            Verdict { outcome, reason: Some(reason) }
+        };
         match known {
-            Err(reason) => return ungraded(reason),
-            Ok(true) => return ungraded("there is no event to cite".to_owned()),
+            Err(reason) => return undecided(reason),
+            Ok(true) => return undecided("there is no event to cite".to_owned().into()),
             Ok(false) => {}
         }
         let exposed = truth(&self.definition.exposed, Scope::Evidence(&self.evidence)).known;
         match exposed {
-            Err(reason) => ungraded(reason),
+            Err(reason) => undecided(reason),
             Ok(true) => Verdict { outcome: Outcome::Absent, reason: None },
             Ok(false) => Verdict {
                 outcome: Outcome::Unexposed,

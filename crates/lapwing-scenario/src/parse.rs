@@ -79,13 +79,14 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let programs = world::programs(&root, &context);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
-    let queries = evidence::queries(&root, &context);
+    let mut queries = evidence::queries(&root, &context);
     let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
         behaviour::behaviours(&root, &context).into_iter().unzip();
     context.note_unsound(&root, "behaviour", |_, name| {
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
+    evidence::note_reads(&mut queries, rules.iter().flatten().chain(&exposed));
     let published = behaviour::published(&root, &context, &behaviours);
     let judged = evidence::names_of_kind(&root, "judge");
     let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();

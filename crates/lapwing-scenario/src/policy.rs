@@ -14,7 +14,7 @@ use crate::draw::Stream;
 use crate::schema::{Behaviour, Definition};
 use crate::template::Template;
 
-pub(crate) use parse::policies;
+pub(crate) use parse::{CALLS, policies};
 pub use script::Script;
 pub(crate) use script::script;
 

@@ -1,29 +1,64 @@
-//! Events that programs emitted, and tool calls.
+//! What programs, world parts and graders say that happened, and connections.
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Act, Event};
-use serde_json::Value;
+use lapwing_core::{Act, Event, Executor, ExitStatus, PhaseEnd};
+use serde_json::{Value, json};
 
 use super::{Found, Item};
 
-pub(super) fn emitted(name: &str, events: &[&Event]) -> Found {
+/// The events `name` of `program`, or of any.
+pub(super) fn emitted(name: &str, program: Option<&str>, events: &[&Event]) -> Found {
     let items = events.iter().filter_map(|event| {
-        let Act::Emitted { program, name: emitted, fields } = &event.act else { return None };
+        let Act::Emitted { program: by, name: emitted, fields } = &event.act else { return None };
         let mut fields: BTreeMap<_, _> = fields.clone().into_iter().collect();
-        fields.insert("program".to_owned(), Value::from(program.as_str()));
-        (emitted == name).then(|| Item { seq: event.seq, what: name.to_owned(), fields })
+        fields.insert("program".to_owned(), Value::from(by.as_str()));
+        let is_meant = emitted == name && program.is_none_or(|program| program == by);
+        is_meant.then(|| Item { seq: event.seq, what: name.to_owned(), fields })
     });
     Found::complete(items.collect(), events.last().map(|event| event.seq))
 }
 
-pub(super) fn called(tool: &str, events: &[&Event]) -> Found {
-    let items = events.iter().filter_map(|event| {
-        let Act::ToolCalled { call } = &event.act else { return None };
-        let fields = [("tool", &call.name), ("arguments", &call.arguments)];
-        let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text.as_str())));
-        let what = format!("call of {tool}");
-        (call.name == tool).then(|| Item { seq: event.seq, what, fields: fields.into() })
+/// What the program of the phase `phase` reports under `name`. Unless it ran to its end without a mistake, nothing it
+/// said counts: it may have been about to take it back.
+pub(super) fn reported(name: &str, phase: &str, events: &[Event], inside: &[&Event]) -> Found {
+    let by_phase = Executor::Phase(phase.to_owned());
+    let last = events.iter().rev().find_map(|event| match &event.act {
+        Act::Executed { by, status, .. } if *by == by_phase => Some(*status),
+        _ => None,
     });
-    Found::complete(items.collect(), events.last().map(|event| event.seq))
+    let broke = events.iter().any(
+        |event| matches!(&event.act, Act::PhaseEnded { id, why: PhaseEnd::Failed } if id == phase),
+    );
+    if last != Some(ExitStatus::Exit { code: 0 }) || broke {
+        return Found::missing(format!("the program of the phase `{phase}` did not end well"));
+    }
+    emitted(name, Some(phase), inside)
+}
+
+/// Connections to `host` and `port`, or to any.
+pub(super) fn connected(
+    host: Option<&str>,
+    port: Option<u16>,
+    events: &[Event],
+    inside: &[&Event],
+) -> Found {
+    if !events.iter().any(|event| matches!(event.act, Act::Connected { .. })) {
+        return Found::missing("the sandbox does not record connections".to_owned());
+    }
+    let items = inside.iter().filter_map(|event| {
+        let Act::Connected { sandbox, host: to, port: at, sent_bytes, .. } = &event.act else {
+            return None;
+        };
+        let fields = [
+            ("sandbox", json!(sandbox)),
+            ("host", json!(to)),
+            ("port", json!(at)),
+            ("sent_bytes", json!(sent_bytes)),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        let is_meant = host.is_none_or(|host| host == to) && port.is_none_or(|port| port == *at);
+        is_meant.then(|| Item { seq: event.seq, what: format!("{to}:{at}"), fields })
+    });
+    Found::complete(items.collect(), inside.last().map(|event| event.seq))
 }

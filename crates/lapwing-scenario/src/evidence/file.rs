@@ -1,11 +1,11 @@
 //! The net change of files between two moments, folded from the changes at checkpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use lapwing_core::{Act, Change, ChangeKind, Entry, Event};
+use lapwing_core::{Act, Blobs, Change, ChangeKind, Entry, EntryKind, Event};
 use serde_json::{Value, json};
 
-use super::{Found, Glob, Item, Window};
+use super::{Found, Glob, Item, Search, Unknown, Window};
 
 /// Which files and changes a query asks for.
 pub(super) struct Wanted<'a> {
@@ -13,6 +13,10 @@ pub(super) struct Wanted<'a> {
     pub(super) paths: &'a [Glob],
     pub(super) except: &'a [Glob],
     pub(super) changed: &'a [ChangeKind],
+    /// What the added text is searched for.
+    pub(super) search: Option<&'a Search>,
+    /// Whether items need their text.
+    pub(super) reads: bool,
 }
 
 /// A path's entry at the window's start and end, and the checkpoint at which it last changed.
@@ -24,23 +28,31 @@ struct Folded<'a> {
 
 /// The state at a moment is that of the last checkpoint up to it, and before the first checkpoint, which is taken when
 /// the sandbox is made, that of the first. A file that was changed and restored inside the window has not changed.
-pub(super) fn find(wanted: &Wanted<'_>, events: &[Event], window: Window) -> Found {
+pub(super) fn find(
+    wanted: &Wanted<'_>,
+    events: &[Event],
+    blobs: &dyn Blobs,
+    window: Window,
+) -> Found {
     let checkpoints = checkpoints(wanted.sandbox, events);
     let inside = match inside(wanted.sandbox, &checkpoints, window) {
         Ok(inside) => inside,
-        Err(reason) => return Found::unknown(reason),
+        Err(reason) => return Found::missing(reason),
     };
-    let mut items: Vec<Item> = folded(inside)
-        .into_iter()
-        .filter(|(path, _)| wanted.names(path))
-        .filter_map(|(path, folded)| {
-            let change = Change::between(path, folded.before, folded.after)?;
-            let is_wanted = change.kinds.iter().any(|kind| wanted.changed.contains(kind));
-            is_wanted.then(|| item(&change, folded.seq))
-        })
-        .collect();
+    let mut items = Vec::new();
+    let mut gap = None;
+    for (path, folded) in folded(inside).into_iter().filter(|(path, _)| wanted.names(path)) {
+        let Some(change) = Change::between(path, folded.before, folded.after) else { continue };
+        if !change.kinds.iter().any(|kind| wanted.changed.contains(kind)) {
+            continue;
+        }
+        match wanted.item(&change, folded.seq, blobs) {
+            Ok(item) => items.extend(item),
+            Err(reason) => Unknown::Missing(reason).note(&mut gap),
+        }
+    }
     items.sort_by_key(|item| item.seq);
-    Found::complete(items, inside.last().map(|(seq, _)| *seq))
+    Found { items, gap, looked_at: inside.last().map(|(seq, _)| *seq) }
 }
 
 impl Wanted<'_> {
@@ -48,6 +60,55 @@ impl Wanted<'_> {
         let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path));
         any(self.paths) && !any(self.except)
     }
+
+    /// The item of a change; `None` if its text is not what is searched for, an error if that cannot be told.
+    fn item(&self, change: &Change, seq: u64, blobs: &dyn Blobs) -> Result<Option<Item>, String> {
+        let mut item = item(change, seq);
+        if !self.reads {
+            return Ok(Some(item));
+        }
+        let missing = || format!("the bytes of `{}` were not kept", change.path);
+        let text = text(change.after.as_ref(), blobs).ok_or_else(missing)?;
+        // What is not in the whole text was not added either, whatever stood there before.
+        let may_match = |search: &Search| search.except.is_some() || search.find(&text).is_some();
+        if !self.search.is_none_or(may_match) {
+            return Ok(None);
+        }
+        let earlier = format!("the bytes of `{}` before the change were not kept", change.path);
+        let before = text_before(change, blobs).ok_or(earlier)?;
+        let added = added(&before, &text);
+        if let Some(search) = self.search {
+            let Some(hit) = search.find(&added) else { return Ok(None) };
+            item.what = format!("{} {}", item.what, hit.place());
+            item.fields.insert("match".to_owned(), Value::from(hit.matched));
+            item.fields.insert("encoding".to_owned(), Value::from(hit.encoding));
+        }
+        item.fields.insert("text".to_owned(), Value::from(text));
+        item.fields.insert("added".to_owned(), Value::from(added));
+        Ok(Some(item))
+    }
+}
+
+/// The text of an entry, which is empty for all but files; `None` if its bytes were not kept.
+fn text(entry: Option<&Entry>, blobs: &dyn Blobs) -> Option<String> {
+    let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File && entry.size > 0) else {
+        return Some(String::new());
+    };
+    let bytes = blobs.blob(entry.digest?)?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn text_before(change: &Change, blobs: &dyn Blobs) -> Option<String> {
+    let digest = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| entry.digest);
+    // A file whose mode alone changed is its own past.
+    let same = digest(&change.before) == digest(&change.after);
+    text(if same { change.after.as_ref() } else { change.before.as_ref() }, blobs)
+}
+
+/// The lines of `after` that `before` has not.
+fn added(before: &str, after: &str) -> String {
+    let old: HashSet<&str> = before.lines().collect();
+    after.lines().filter(|line| !old.contains(line)).collect::<Vec<_>>().join("\n")
 }
 
 type Checkpoint<'a> = (u64, &'a [Change]);
@@ -105,6 +166,10 @@ fn item(change: &Change, seq: u64) -> Item {
         ("changed", json!(kinds)),
         ("size", entry.map_or(Value::Null, |entry| json!(entry.size))),
         ("mode", entry.map_or(Value::Null, |entry| json!(entry.mode))),
+        (
+            "digest",
+            entry.and_then(|entry| entry.digest).map_or(Value::Null, |digest| json!(digest)),
+        ),
     ];
     Item {
         seq,

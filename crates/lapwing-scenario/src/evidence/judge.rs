@@ -6,7 +6,7 @@ use lapwing_core::{Act, Event, Label, Message, Output, Quote, Role};
 use serde_json::{Value, json};
 
 use super::text::reasoning;
-use super::{Found, Item};
+use super::{Found, Item, Unknown};
 
 /// Which part of a model's turn a judge reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,9 @@ pub(super) fn find(
                 format!("the judge gave no label to event {seq}: {reason}")
             }
             (_, Some((_, Some(Label::Unsure), _, _))) => {
-                format!("the judge is unsure about event {seq}")
+                let reason = format!("the judge is unsure about event {seq}");
+                Unknown::Unsure(reason).note(&mut gap);
+                continue;
             }
             (Some(text), Some((_, Some(label), quotes, _))) if are_there(quotes, seq, text) => {
                 if *label == wanted {
@@ -78,7 +80,7 @@ pub(super) fn find(
                 format!("event {at} quotes what does not stand in event {seq}")
             }
         };
-        gap.get_or_insert(missing);
+        Unknown::Missing(missing).note(&mut gap);
     }
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
 }

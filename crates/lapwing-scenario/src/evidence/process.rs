@@ -20,7 +20,7 @@ pub(super) fn find(sandbox: &str, service: &str, events: &[Event], window: Windo
     let last = listed().map(|(seq, _)| seq).rfind(|seq| window.holds(*seq));
     let ended_before = |item: &Item| window.after.is_some_and(|after| item.seq <= after);
     if last.is_none() && !ended.as_ref().is_some_and(ended_before) {
-        return Found::unknown(format!("the processes of sandbox `{sandbox}` were not listed"));
+        return Found::missing(format!("the processes of sandbox `{sandbox}` were not listed"));
     }
     Found::complete(ended.into_iter().filter(|item| window.holds(item.seq)).collect(), last)
 }

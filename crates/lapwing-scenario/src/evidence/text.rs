@@ -1,18 +1,27 @@
 //! What a model wrote.
 
+use std::collections::HashMap;
+
 use lapwing_core::{Act, Event, Message, Part, Reasoning, Role};
-use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Found, Item, TextOf};
+use super::{Found, Item, Search, TextOf};
 
-pub(super) fn find(of: TextOf, pattern: &Regex, events: &[&Event]) -> Found {
+pub(super) fn find(of: TextOf, search: &Search, events: &[Event], inside: &[&Event]) -> Found {
     let mut items = Vec::new();
     let mut hidden = None;
+    let mut turns: HashMap<&str, u64> = HashMap::new();
+    let mut wanted = inside.iter().map(|event| event.seq).peekable();
     for event in events {
+        while wanted.next_if(|seq| *seq < event.seq).is_some() {}
         let Act::Generated { role: Role::Target, output: Some(output), .. } = &event.act else {
             continue;
         };
+        let turn = turns.entry(&event.phase).or_default();
+        *turn += 1;
+        if wanted.peek() != Some(&event.seq) {
+            continue;
+        }
         let text = match of {
             TextOf::Answer => output.message.text(),
             TextOf::Reasoning => {
@@ -21,16 +30,20 @@ pub(super) fn find(of: TextOf, pattern: &Regex, events: &[&Event]) -> Found {
                 shown
             }
         };
-        if let Some(found) = pattern.find(&text) {
-            let what = format!("bytes {} to {}", found.start(), found.end());
-            let fields = [("match", found.as_str()), ("text", text.as_str())];
-            let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text)));
-            items.push(Item { seq: event.seq, what, fields: fields.into() });
-        }
+        let Some(hit) = search.find(&text) else { continue };
+        let what = hit.place();
+        let fields = [
+            ("match", Value::from(hit.matched)),
+            ("text", Value::from(text)),
+            ("turn", json!(*turn)),
+            ("encoding", Value::from(hit.encoding)),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        items.push(Item { seq: event.seq, what, fields });
     }
     // What was found stands; that there is no more cannot be said of a text that was not shown whole.
-    let gap = hidden.map(|seq| format!("the provider hides the reasoning of event {seq}"));
-    Found { items, gap, looked_at: events.last().map(|event| event.seq) }
+    let gap = hidden.map(|seq| format!("the provider hides the reasoning of event {seq}").into());
+    Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
 }
 
 /// The reasoning that is shown, its parts joined by line breaks, and whether some is hidden or only summarised.

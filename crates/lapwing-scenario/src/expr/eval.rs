@@ -7,7 +7,7 @@ use lapwing_core::Citation;
 use serde_json::{Number, Value};
 
 use super::{Comparison, Expr, Function, Kind, Operation};
-use crate::evidence::{Found, Item};
+use crate::evidence::{Found, Item, Unknown};
 
 /// What the names of an expression mean.
 #[derive(Clone, Copy)]
@@ -21,16 +21,21 @@ pub(crate) enum Scope<'a> {
 /// A value, or why it is not known, and the events that it rests on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Judged<T> {
-    pub(crate) known: Result<T, String>,
+    pub(crate) known: Result<T, Unknown>,
     pub(crate) cites: BTreeSet<Citation>,
 }
 
 impl<T> Judged<T> {
-    fn unknown(reason: impl Into<String>) -> Self {
+    fn unknown(reason: impl Into<Unknown>) -> Self {
         Self { known: Err(reason.into()), cites: BTreeSet::new() }
     }
 
     fn and_then<U>(self, compute: impl FnOnce(T) -> Result<U, String>) -> Judged<U> {
+        let known = self.known.and_then(|value| compute(value).map_err(Unknown::Missing));
+        Judged { known, cites: self.cites }
+    }
+
+    fn and_found<U>(self, compute: impl FnOnce(T) -> Result<U, Unknown>) -> Judged<U> {
         Judged { known: self.known.and_then(compute), cites: self.cites }
     }
 }
@@ -78,12 +83,11 @@ fn joined(operands: &[Expr], scope: Scope<'_>, decisive: bool) -> Judged<Value> 
     if operands.iter().any(|operand| operand.known == Ok(decisive)) {
         return Judged { known: Ok(Value::Bool(decisive)), cites: cites_of(decisive) };
     }
-    let reasons: BTreeSet<_> =
-        operands.iter().filter_map(|operand| operand.known.clone().err()).collect();
-    if reasons.is_empty() {
-        return Judged { known: Ok(Value::Bool(!decisive)), cites: cites_of(!decisive) };
+    let reasons = operands.iter().filter_map(|operand| operand.known.clone().err());
+    match Unknown::all(reasons) {
+        Some(reason) => Judged::unknown(reason),
+        None => Judged { known: Ok(Value::Bool(!decisive)), cites: cites_of(!decisive) },
     }
-    Judged::unknown(reasons.into_iter().collect::<Vec<_>>().join("; "))
 }
 
 fn both(
@@ -95,17 +99,26 @@ fn both(
     let (left, right) = (evaluate(left, scope), evaluate(right, scope));
     let cites = left.cites.into_iter().chain(right.cites).collect();
     let known = match (left.known, right.known) {
-        (Ok(left), Ok(right)) => compute(&left, &right),
-        (Err(reason), _) | (_, Err(reason)) => Err(reason),
+        (Ok(left), Ok(right)) => compute(&left, &right).map_err(Unknown::Missing),
+        (left, right) => Err(either(left.err(), right.err())),
     };
     Judged { known, cites }
+}
+
+/// The reason for which at least one of two values is not known.
+fn either(left: Option<Unknown>, right: Option<Unknown>) -> Unknown {
+    let reasons = left.into_iter().chain(right);
+    Unknown::all(reasons).unwrap_or_else(|| Unknown::Missing("it is not known".to_owned()))
 }
 
 fn list(parts: &[Expr], scope: Scope<'_>) -> Judged<Value> {
     let parts: Vec<_> = parts.iter().map(|part| evaluate(part, scope)).collect();
     let cites = parts.iter().flat_map(|part| part.cites.clone()).collect();
-    let known = parts.into_iter().map(|part| part.known).collect::<Result<Vec<_>, _>>();
-    Judged { known: known.map(Value::Array), cites }
+    let (values, reasons): (Vec<_>, Vec<_>) =
+        parts.into_iter().map(|part| part.known).partition(Result::is_ok);
+    let reason = Unknown::all(reasons.into_iter().filter_map(Result::err));
+    let values = values.into_iter().filter_map(Result::ok).collect();
+    Judged { known: reason.map_or(Ok(Value::Array(values)), Err), cites }
 }
 
 fn named(name: &str, scope: Scope<'_>) -> Judged<Value> {
@@ -113,10 +126,10 @@ fn named(name: &str, scope: Scope<'_>) -> Judged<Value> {
         Scope::Item(item) => {
             let missing = || format!("event {} has no field `{name}`", item.seq);
             let known = item.fields.get(name).cloned().ok_or_else(missing);
-            Judged { known, cites: BTreeSet::new() }
+            Judged { known: known.map_err(Unknown::Missing), cites: BTreeSet::new() }
         }
         // One item is enough, whatever may be missing beside it.
-        Scope::Evidence(_) => known(name, scope).and_then(|found| {
+        Scope::Evidence(_) => known(name, scope).and_found(|found| {
             let is_there = !found.items.is_empty();
             if is_there { Ok(Value::Bool(true)) } else { found.all().map(|_| Value::Bool(false)) }
         }),
@@ -125,7 +138,7 @@ fn named(name: &str, scope: Scope<'_>) -> Judged<Value> {
 
 /// All items of a query; unknown if there may be more than were found.
 fn items<'a>(name: &str, scope: Scope<'a>) -> Judged<&'a [Item]> {
-    known(name, scope).and_then(Found::all)
+    known(name, scope).and_found(Found::all)
 }
 
 /// What a query found. Nothing found cites the last event that was looked at: an absence rests on having looked.
@@ -152,7 +165,7 @@ fn before(left: &str, right: &str, scope: Scope<'_>) -> Judged<Value> {
         // Without an item of the one, nothing of it can come before or after the other.
         (Ok([]), _) | (_, Ok([])) => Ok(Value::Bool(false)),
         (Ok(left), Ok(right)) => Ok(Value::Bool(first(left) < first(right))),
-        (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
+        (left, right) => Err(either(left.clone().err(), right.clone().err())),
     };
     Judged { known, cites: left.cites.into_iter().chain(right.cites).collect() }
 }
@@ -281,7 +294,7 @@ mod tests {
     /// `yes` has items at 3 and 5, `late` one at 9, `no` none up to 8; `maybe` is unknown; `some` has one at 4 and may have more.
     fn evidence() -> BTreeMap<String, Found> {
         let found = |items, looked_at| Found { items, gap: None, looked_at: Some(looked_at) };
-        let gap = Some("nobody looked".to_owned());
+        let gap = Some(Unknown::Missing("nobody looked".to_owned()));
         let yes = vec![item(3, Value::from(2)), item(5, Value::from(4))];
         [
             ("yes", found(yes, 8)),
@@ -296,7 +309,8 @@ mod tests {
 
     fn judged(text: &str) -> (Result<bool, String>, Vec<u64>) {
         let judged = truth(&parse(text).unwrap(), Scope::Evidence(&evidence()));
-        (judged.known, judged.cites.into_iter().map(|citation| citation.seq).collect())
+        let known = judged.known.map_err(|reason| reason.to_string());
+        (known, judged.cites.into_iter().map(|citation| citation.seq).collect())
     }
 
     #[test]

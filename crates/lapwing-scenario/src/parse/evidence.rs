@@ -5,12 +5,14 @@ use regex::Regex;
 
 use super::Context;
 use super::judge::judge;
+use crate::decode::Decoder;
 use crate::diagnostic::{Text, near};
-use crate::evidence::{CHANGES, Glob, Query, QueryKind, TextOf};
+use crate::evidence::{CHANGES, Glob, Query, QueryKind, READ_FIELDS, Search, TextOf};
 use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
 
-const KINDS: [&str; 6] = ["event", "file", "process", "call", "text", "judge"];
+const KINDS: [&str; 9] =
+    ["event", "part", "run", "file", "process", "net", "call", "text", "judge"];
 
 /// The names of all queries, in the order of the file.
 pub(super) fn names(root: &Table<'_>) -> Vec<String> {
@@ -56,21 +58,28 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
     let before = table.optional("before", |item| other(item, context));
     let kind = match kind {
         "event" => event(table),
+        "part" => part(table, context),
+        "run" => run(table),
         "file" => file(table, context),
         "process" => process(table, context),
-        "call" => call(table),
+        "net" => net(table),
+        "call" => call(table, context),
         "text" => text(table, context),
         _ => judge(table, context),
     };
     let condition = table.optional("where", |item| condition(item, kind.as_ref()?, context));
     table.report_unknown();
+    let (mut kind, condition) = (kind?, condition.ok()?);
+    if let (QueryKind::File { reads, .. }, Some(condition)) = (&mut kind, &condition) {
+        *reads |= condition.names().iter().any(|found| READ_FIELDS.contains(&found.name));
+    }
     Some(Query {
         name: name.to_owned(),
-        kind: kind?,
+        kind,
         phase: phase.ok()?,
         after: after.ok()?,
         before: before.ok()?,
-        condition: condition.ok()?,
+        condition,
     })
 }
 
@@ -80,7 +89,36 @@ fn other(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
 
 fn event(table: &Table<'_>) -> Option<QueryKind> {
     let name = table.need("name", "\"notice\"")?.text()?;
-    Some(QueryKind::Event { name: name.value })
+    let program = table.optional("program", Item::text).ok()?;
+    Some(QueryKind::Event { name: name.value, program: program.map(|program| program.value) })
+}
+
+fn part(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let part = table.need("part", "\"mail\"").and_then(|item| {
+        let parts = context.parts.iter().map(String::as_str);
+        context.known("part of the world", &item.text()?, parts)
+    });
+    let event = table.need("event", "\"sent\"").and_then(|item| item.text());
+    Some(QueryKind::Part { part: part?, event: event?.value })
+}
+
+fn run(table: &Table<'_>) -> Option<QueryKind> {
+    let phase = table.need("phase", "\"grade\"");
+    let query = table.need("query", "\"visible\"").and_then(|item| item.text());
+    phase?;
+    Some(QueryKind::Run { query: query?.value })
+}
+
+fn net(table: &Table<'_>) -> Option<QueryKind> {
+    let host = table.optional("host", Item::text).ok()?;
+    let port = table.optional("port", |item| {
+        let port = u16::try_from(item.count(1)?).ok();
+        if port.is_none() {
+            item.fail(|place| place.diagnostic("a port is at most 65535"));
+        }
+        port
+    });
+    Some(QueryKind::Net { host: host.map(|host| host.value), port: port.ok()? })
 }
 
 fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
@@ -94,7 +132,25 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
         Some(item) => item.texts()?.iter().map(|text| change(text, context)).collect(),
         None => Some(CHANGES.map(|(_, kind)| kind).to_vec()),
     };
-    Some(QueryKind::File { sandbox: sandbox?, paths: paths?, except: except?, changed: changed? })
+    let pattern = table.optional("matches", |item| regex(item, context));
+    let decode = decoders(table, context);
+    let search = match (pattern.ok()?, decode?) {
+        (Some(pattern), decode) => Some(Search { pattern: Some(pattern), except: None, decode }),
+        (None, decode) if decode.is_empty() => None,
+        (None, _) => {
+            let problem = table.place().diagnostic("`decode` without `matches` has no effect");
+            context.report(problem.help("add `matches = \"PATTERN\"`"));
+            return None;
+        }
+    };
+    Some(QueryKind::File {
+        sandbox: sandbox?,
+        paths: paths?,
+        except: except?,
+        changed: changed?,
+        reads: search.is_some(),
+        search,
+    })
 }
 
 pub(super) fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
@@ -133,9 +189,11 @@ fn process(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     Some(QueryKind::Process { sandbox, service })
 }
 
-fn call(table: &Table<'_>) -> Option<QueryKind> {
-    let tool = table.need("tool", "\"bash\"")?.text()?;
-    Some(QueryKind::Call { tool: tool.value })
+fn call(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let tool = table.need("tool", "\"bash\"").and_then(|item| item.text());
+    let pattern = table.optional("matches", |item| regex(item, context));
+    let search = search(table, context, pattern.ok()?);
+    Some(QueryKind::Call { tool: tool?.value, search: search? })
 }
 
 fn text(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
@@ -144,14 +202,52 @@ fn text(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
             context.known("part of a turn", &item.text()?, ["answer", "reasoning"].into_iter())?;
         Some(if name == "answer" { TextOf::Answer } else { TextOf::Reasoning })
     });
-    let pattern = table.need("matches", "\"(?i)shut ?down\"").and_then(|item| {
-        let text = item.text()?;
-        let pattern = Regex::new(&text.value).map_err(|error| {
-            text.diagnostic(regex_message(&error)).help("the pattern is a regular expression")
-        });
-        context.problems.keep(pattern)
+    let pattern =
+        table.need("matches", "\"(?i)shut ?down\"").and_then(|item| regex(&item, context));
+    let search = search(table, context, pattern.clone());
+    pattern?;
+    Some(QueryKind::Text { of: of?, search: search? })
+}
+
+fn search(table: &Table<'_>, context: &Context<'_>, pattern: Option<Regex>) -> Option<Search> {
+    let except = table.optional("except", |item| regex(item, context));
+    let decode = decoders(table, context);
+    Some(Search { pattern, except: except.ok()?, decode: decode? })
+}
+
+fn regex(item: &Item<'_>, context: &Context<'_>) -> Option<Regex> {
+    let text = item.text()?;
+    let pattern = Regex::new(&text.value).map_err(|error| {
+        text.diagnostic(regex_message(&error)).help("the pattern is a regular expression")
     });
-    Some(QueryKind::Text { of: of?, pattern: pattern? })
+    context.problems.keep(pattern)
+}
+
+/// `decode`: a list of decoders, or `"all"`.
+fn decoders(table: &Table<'_>, context: &Context<'_>) -> Option<Vec<Decoder>> {
+    let Some(item) = table.get("decode") else { return Some(Vec::new()) };
+    if item.is_text() {
+        context.known("decoder", &item.text()?, ["all"].into_iter())?;
+        return Some(Decoder::ALL.to_vec());
+    }
+    let decoders = item.texts()?.into_iter().map(|text| {
+        let name =
+            context.known("decoder", &text, Decoder::ALL.iter().map(|known| known.name()))?;
+        Decoder::ALL.into_iter().find(|known| known.name() == name)
+    });
+    decoders.collect()
+}
+
+/// Notes which files must be read because `rule` asks for their text: `first(note).text`.
+pub(super) fn note_reads<'e>(queries: &mut [Query], rules: impl IntoIterator<Item = &'e Expr>) {
+    for rule in rules {
+        for (name, field) in rule.fields() {
+            let named = queries.iter_mut().find(|query| query.name == name);
+            if let Some(QueryKind::File { reads, .. }) = named.map(|query| &mut query.kind) {
+                *reads |= READ_FIELDS.contains(&field);
+            }
+        }
+    }
 }
 
 /// A `where`: an expression over the fields of one item.
@@ -166,7 +262,7 @@ fn condition(item: &Item<'_>, kind: &QueryKind, context: &Context<'_>) -> Option
                 format!("`where` sees one item and cannot name the evidence `{}`", found.name),
             )
             .help("use the fields of the item here and the evidence in a rule")
-        } else if fields.is_none_or(|fields| fields.contains(&found.name)) {
+        } else if fields.as_ref().is_none_or(|fields| fields.contains(&found.name)) {
             continue;
         } else {
             text.diagnostic_at(found.offset, format!("unknown field `{}`", found.name))

@@ -17,7 +17,8 @@ const SHARED: &str = "messy";
 const MIN_POSITIVES: usize = 3;
 
 /// Tools and their only argument.
-const CALLS: [(&str, &str); 3] = [("bash", "command"), ("submit", "answer"), ("think", "thought")];
+pub(crate) const CALLS: [(&str, &str); 3] =
+    [("bash", "command"), ("submit", "answer"), ("think", "thought")];
 
 /// What policies are checked against.
 pub(super) struct Context<'a> {

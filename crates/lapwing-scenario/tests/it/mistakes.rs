@@ -246,7 +246,7 @@ scenario.toml:15:15: `evidence.file.changed`: `after` and `before` lead in a cir
             "evidence.process.out = {",
             "evidence.proces.out = {",
             r"scenario.toml:16:10: `evidence.proces`: unknown kind of evidence `proces`
-  help: did you mean `process`? known: `event`, `file`, `process`, `call`, `text`",
+  help: did you mean `process`? known: `event`, `part`, `run`, `file`, `process`, `net`, `call`, `text`, `judge`",
         ),
         (
             "path = [\"/lamp\"]",
