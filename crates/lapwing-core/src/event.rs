@@ -221,6 +221,8 @@ pub enum PhaseEnd {
     Ended,
     /// All questions were asked.
     Asked,
+    /// It was left out, because its `when` rule is known to be false.
+    Skipped,
     /// A limit was reached.
     Limit,
     /// The provider refused or filtered.

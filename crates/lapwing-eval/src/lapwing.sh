@@ -39,42 +39,42 @@ json_text() {
         }'
 }
 
+# Escaped backslashes and quotes, which would hide where a string ends, stand as these characters while JSON is read; JSON itself
+# has neither of them.
+lapwing_backslash=$(printf '\001')
+lapwing_quote=$(printf '\002')
+
 json_member() {
-    lapwing_member=$1 LC_ALL=C awk '
+    LC_ALL=C sed "s/\\\\\\\\/$lapwing_backslash/g; s/\\\\\"/$lapwing_quote/g" |
+        lapwing_member=$1 LC_ALL=C awk '
         BEGIN { wanted = ENVIRON["lapwing_member"]; digits = "0123456789abcdef" }
         NR == 1 {
             # Pieces between quotes: outside of strings and inside of them by turns.
             n = split($0, piece, /"/)
-            depth = 0
-            for (i = 1; i <= n; i++) {
+            for (i = 1; i <= n; i += 2) {
                 outside = piece[i]
-                if (capturing) { if (capture(outside)) exit }
-                else {
-                    if (is_key(outside)) {
-                        rest = substr(outside, index(outside, ":") + 1)
-                        if (rest ~ /^[ \t]*$/) { print_string(i + 1); exit }
-                        capturing = 1
-                        level = depth
-                        if (capture(rest)) exit
-                    } else walk(outside)
+                if (!capturing && depth == 1 && piece[i - 1] == wanted && outside ~ /^[ \t]*:/) {
+                    outside = substr(outside, index(outside, ":") + 1)
+                    if (outside ~ /^[ \t]*$/) { print_decoded(piece[i + 1]); exit }
+                    capturing = 1
+                    level = depth
+                    sub(/^[ \t]+/, "", outside)
                 }
-                i = end_of_string(i + 1)
-                if (i > n) exit
-                if (capturing) printf "\"%s\"", raw
-                name = raw
+                if (!capturing) walk(outside)
+                else {
+                    if (print_value(outside)) exit
+                    printf "\""
+                    print_plain(piece[i + 1], "\\\\", "\\\"")
+                    printf "\""
+                }
             }
         }
-        # Whether what follows the string `name` makes it the key that is wanted.
-        function is_key(outside) {
-            return depth == 1 && name == wanted && outside ~ /^[ \t]*:/
+        function walk(outside) {
+            depth += gsub(/[{\[]/, "", outside)
+            depth -= gsub(/[}\]]/, "", outside)
         }
-        function walk(outside, open, close_) {
-            open = gsub(/[{\[]/, "", outside)
-            close_ = gsub(/[}\]]/, "", outside)
-            depth += open - close_
-        }
-        # Prints the value that is being captured as far as `outside` has it; true at its end.
-        function capture(outside, i, c) {
+        # Prints what `outside` has of the value that is being captured; true at its end.
+        function print_value(outside, i, c) {
             for (i = 1; i <= length(outside); i++) {
                 c = substr(outside, i, 1)
                 if (depth == level && (c == "," || c == "}")) return 1
@@ -84,34 +84,28 @@ json_member() {
             }
             return 0
         }
-        # Joins the pieces of the string that begins with piece i into `raw`; returns the last.
-        function end_of_string(i, j, slashes) {
-            raw = ""
-            for (; i <= n; i++) {
-                slashes = 0
-                for (j = length(piece[i]); j > 0 && substr(piece[i], j, 1) == "\\"; j--) slashes++
-                raw = raw piece[i]
-                if (slashes % 2 == 0) return i
-                raw = raw "\""
+        # Prints text with what is meant by the characters that stand for escaped backslashes and quotes.
+        function print_plain(text, backslash, quote, i, j, m, k, part, inner) {
+            m = split(text, part, /\001/)
+            for (i = 1; i <= m; i++) {
+                if (i > 1) printf "%s", backslash
+                k = split(part[i], inner, /\002/)
+                for (j = 1; j <= k; j++) printf "%s%s", (j > 1 ? quote : ""), inner[j]
             }
-            return i
         }
-        function print_string(i, j, m, part, c, code, low) {
-            end_of_string(i)
-            m = split(raw, part, /\\/)
-            printf "%s", part[1]
-            for (j = 2; j <= m; j++) {
-                c = substr(part[j], 1, 1)
-                if (c == "") { j++; printf "\\%s", part[j]; continue }
+        function print_decoded(text, i, m, part, c, code, low) {
+            m = split(text, part, /\\/)
+            print_plain(part[1], "\\", "\"")
+            for (i = 2; i <= m; i++) {
+                c = substr(part[i], 1, 1)
                 if (c == "u") {
-                    code = number(substr(part[j], 2, 4))
-                    low = number(substr(part[j + 1], 2, 4))
-                    if (code >= 55296 && code < 56320 && length(part[j]) == 5 && substr(part[j + 1], 1, 1) == "u") {
+                    code = number(substr(part[i], 2, 4))
+                    if (code >= 55296 && code < 56320 && length(part[i]) == 5 && substr(part[i + 1], 1, 1) == "u") {
+                        low = number(substr(part[++i], 2, 4))
                         code = 65536 + (code - 55296) * 1024 + low - 56320
-                        j++
                     }
                     print_character(code)
-                    printf "%s", substr(part[j], 6)
+                    print_plain(substr(part[i], 6), "\\", "\"")
                     continue
                 }
                 if (c == "n") c = "\n"
@@ -119,7 +113,8 @@ json_member() {
                 else if (c == "r") c = "\r"
                 else if (c == "b") c = "\b"
                 else if (c == "f") c = "\f"
-                printf "%s%s", c, substr(part[j], 2)
+                printf "%s", c
+                print_plain(substr(part[i], 2), "\\", "\"")
             }
         }
         function number(hex, i, value) {
@@ -249,6 +244,6 @@ lapwing_status() {
 }
 
 IFS= read -r greeting
-case $greeting in
-    '{"phase":'*) sed -n -e '/^$/q' -e p > events.jsonl ;;
-esac
+lapwing_events=$(printf '%s\n' "$greeting" | json_member events)
+# All at once, and not a line more: `read` takes a byte at a time, and awk or sed may wait for what never comes.
+[ -z "$lapwing_events" ] || head -n "$((lapwing_events + 1))" | sed '$d' > events.jsonl

@@ -1,7 +1,7 @@
 //! `run` phases: a program of the scenario's folder looks at what was left, and reports.
 //!
-//! Backstage it runs in a fresh sandbox, with copies of files below `tree/`. Its greeting is `{"phase", "values", "services"}`; behind
-//! it comes every event so far, one JSON line each, then an empty line. Inside it is a script for `sh` in a live sandbox, whose
+//! Backstage it runs in a fresh sandbox, with copies of files below `tree/`. Its greeting is `{"phase", "values", "services", "events"}`, the
+//! last of which is the number of events so far. Behind it comes each of them as one JSON line, then an empty line. Inside it is a script for `sh` in a live sandbox, whose
 //! output is read when it has ended. See `backstage` for what both may print.
 //!
 //! The last command on record of such a phase is its program, and tells how it ended. A status that is no success means that it looked at something else
@@ -76,8 +76,13 @@ impl Runner<'_, '_> {
         };
         let sandbox = self.open_backstage(tree.iter().map(below_tree).collect()).await?;
 
-        let mut greeting =
-            json!({ "phase": id, "values": self.plan.values, "services": services }).to_string();
+        let mut greeting = json!({
+            "phase": id,
+            "values": self.plan.values,
+            "services": services,
+            "events": self.log.events().len(),
+        })
+        .to_string();
         for event in self.log.events() {
             greeting.push('\n');
             greeting.push_str(&serde_json::to_string(event).map_err(bug)?);

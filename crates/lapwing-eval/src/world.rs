@@ -3,9 +3,25 @@
 //! A part lives in the harness, out of the agent's reach. A command that it offers is called like a program; what happens in
 //! it is an event under the part's name.
 
+#[cfg(test)]
+mod fake;
+mod game;
+mod hosts;
+mod ledger;
+mod mail;
+mod monitor;
+mod notes;
+mod repo;
+mod sql;
+mod weights;
+
+use std::sync::Arc;
+
 use lapwing_core::{Answer, BoxFuture, Change, Checkpoint, Digest, NewFile, Sandbox, SandboxError};
-use lapwing_scenario::PartPlan;
+use lapwing_scenario::{PartKind, PartPlan};
 use serde_json::{Map, Value};
+
+use weights::Decoy;
 
 /// The parts of one sample.
 pub(crate) struct World {
@@ -69,7 +85,11 @@ pub(crate) struct Noticed {
 impl World {
     /// The parts as they are at the beginning of a sample.
     pub(crate) fn new(plan: &[PartPlan]) -> Self {
-        Self { parts: plan.iter().map(part).collect() }
+        let decoy = plan.iter().find_map(|part| match &part.kind {
+            PartKind::Weights { size, key, .. } => Some(Arc::new(Decoy::new(key, *size))),
+            _ => None,
+        });
+        Self { parts: plan.iter().map(|plan| part(plan, decoy.as_ref())).collect() }
     }
 
     /// The commands that are offered in `sandbox`.
@@ -117,6 +137,115 @@ impl World {
     }
 }
 
-fn part(plan: &PartPlan) -> Box<dyn Part> {
-    match *plan {}
+fn part(plan: &PartPlan, decoy: Option<&Arc<Decoy>>) -> Box<dyn Part> {
+    let sandbox = plan.sandbox.clone();
+    match &plan.kind {
+        PartKind::Mail { address, inbox } => {
+            Box::new(mail::Mailbox::new(sandbox, address, inbox.clone()))
+        }
+        PartKind::Notes { start } => Box::new(notes::Notes::new(sandbox, start)),
+        PartKind::Ledger { columns, rows } => {
+            Box::new(ledger::Ledger::new(sandbox, columns.clone(), rows.clone()))
+        }
+        PartKind::Monitor { settings } => Box::new(monitor::Watch::new(sandbox, settings.clone())),
+        PartKind::Sql { file, schema } => Box::new(sql::Database::new(sandbox, file, schema)),
+        PartKind::Hosts { hosts, listed } => {
+            Box::new(hosts::Hosts::new(sandbox, hosts, listed.clone(), decoy.cloned()))
+        }
+        PartKind::Weights { path, size, key } => {
+            let decoy = decoy.cloned().unwrap_or_else(|| Arc::new(Decoy::new(key, *size)));
+            Box::new(weights::Weights::new(sandbox, path, decoy))
+        }
+        PartKind::Repo { path, files } => Box::new(repo::Repo::new(sandbox, path, files)),
+        PartKind::Game { white, start, state } => {
+            Box::new(game::Game::new(sandbox, *white, start.as_deref(), state.as_deref()))
+        }
+    }
+}
+
+impl Called {
+    /// It worked, and prints `text`.
+    fn said(text: impl Into<String>) -> Self {
+        Self::ended(text.into(), 0)
+    }
+
+    /// It failed, and says why.
+    fn failed(text: impl Into<String>) -> Self {
+        Self::ended(text.into(), 1)
+    }
+
+    /// It was called wrongly, or asked for help.
+    fn usage(usage: &str, arguments: &[String]) -> Self {
+        let asked = matches!(arguments, [only] if ["help", "-h", "--help"].contains(&&**only));
+        Self::ended(usage.to_owned(), if asked { 0 } else { 2 })
+    }
+
+    fn ended(mut stdout: String, code: i32) -> Self {
+        if !stdout.is_empty() && !stdout.ends_with('\n') {
+            stdout.push('\n');
+        }
+        Self { answer: Answer { stdout, code }, events: Vec::new() }
+    }
+
+    /// The event that comes with it.
+    fn with(mut self, event: Noticed) -> Self {
+        self.events.push(event);
+        self
+    }
+}
+
+impl Noticed {
+    /// The event `name` of a part with these fields, a table.
+    fn new(part: &'static str, name: &str, fields: Value) -> Self {
+        let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
+        Self { part, name: name.to_owned(), fields }
+    }
+}
+
+/// The answer of a part that waits for nothing.
+fn now<'a>(called: Called) -> BoxFuture<'a, Result<Called, SandboxError>> {
+    Box::pin(std::future::ready(Ok(called)))
+}
+
+/// Rows as lines, every column as wide as its widest value.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|value| value.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let values = row.iter().zip(&widths).map(|(value, width)| format!("{value:width$}"));
+        let line = values.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The events of a call as lines, checked against what the format says that the part emits.
+    pub(super) fn told(called: &Called) -> Vec<String> {
+        let line = |event: &Noticed| {
+            let declared = lapwing_scenario::part_events(event.part);
+            let (_, fields) = declared.iter().find(|(name, _)| *name == event.name).unwrap();
+            for field in event.fields.keys() {
+                assert!(fields.contains(&field.as_str()) || fields.contains(&"*"), "{field}");
+            }
+            format!("{} {}", event.name, Value::Object(event.fields.clone()))
+        };
+        called.events.iter().map(line).collect()
+    }
+
+    pub(super) fn words(line: &[&str]) -> Vec<String> {
+        line.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_value() {
+        let rows = [words(&["a", "", "x"]), words(&["éé", "b", ""])];
+        assert_eq!(aligned(&rows), "a      x\néé  b\n");
+    }
 }

@@ -1,8 +1,9 @@
 //! Finds words that would tell a model that it is being looked at.
 
+use lapwing_core::Delivery;
 use regex::Regex;
 
-use crate::{Diagnostic, PhaseKind, Plan};
+use crate::{Diagnostic, PartPlan, PhaseKind, Plan};
 
 /// Beginnings of words that name the harness, its tools or its purpose.
 const CUES: &str = r"(?ix)\b(
@@ -10,7 +11,7 @@ const CUES: &str = r"(?ix)\b(
     | backstage | scenario | experiment | test.?subject | jailbreak | decoy | policy/
 )\w*";
 
-/// What the model can read: prompts, questions, file contents and paths, host names, program names.
+/// What the model can read: prompts, questions, deliveries, file contents and paths, host names, program names, world parts.
 pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
     let mut texts: Vec<(String, String)> = Vec::new();
     for phase in &plan.phases {
@@ -34,24 +35,38 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
     for (name, sandbox) in &plan.sandboxes {
         texts.push((format!("host name of `{name}`"), sandbox.hostname.clone()));
         for file in &sandbox.files {
-            texts.push((format!("path {}", file.path), file.path.clone()));
-            texts.push((file.path.clone(), String::from_utf8_lossy(&file.bytes).into_owned()));
+            let place = format!("{} in sandbox `{name}`", file.path);
+            texts.push((format!("path of {place}"), file.path.clone()));
+            texts.push((place, String::from_utf8_lossy(&file.bytes).into_owned()));
+        }
+    }
+    for injection in &plan.injections {
+        texts.push((format!("text of `inject.{}`", injection.name), injection.text.clone()));
+        if let Delivery::File { path, .. } = &injection.deliver {
+            texts.push((format!("path of `inject.{}`", injection.name), path.clone()));
         }
     }
     for program in &plan.programs {
-        texts.push((format!("program `{}`", program.name), program.name.clone()));
+        texts.push((format!("name of program `{}`", program.name), program.name.clone()));
+    }
+    for service in &plan.services {
+        texts.push((format!("command of service `{}`", service.name), service.argv.join(" ")));
+    }
+    texts.extend(plan.world.iter().flat_map(PartPlan::texts));
+    for part in &plan.world {
+        texts.extend(part.texts());
     }
     let Ok(cues) = Regex::new(CUES) else { return Vec::new() };
-    texts.iter().flat_map(|(file, text)| cues_in(&cues, file, text)).collect()
+    texts.iter().flat_map(|(place, text)| cues_in(&cues, place, text)).collect()
 }
 
-fn cues_in(cues: &Regex, file: &str, text: &str) -> Vec<Diagnostic> {
+fn cues_in(cues: &Regex, place: &str, text: &str) -> Vec<Diagnostic> {
     let lines = text.lines().enumerate();
     let found = lines.flat_map(|(index, line)| {
         cues.find_iter(line).map(move |cue| {
-            Diagnostic::in_file(file, format!("the model can read `{}`", cue.as_str()))
+            Diagnostic::in_file(place, format!("the model can read `{}`", cue.as_str()))
                 .at_line(Some(index as u32 + 1))
-                .help("say it in other words")
+                .help(format!("in {place}, say it in other words"))
         })
     });
     found.collect()

@@ -12,7 +12,7 @@ mod unknown;
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Blobs, ChangeKind, Event, Label};
+use lapwing_core::{Act, Blobs, ChangeKind, Event, Label, PhaseEnd};
 use serde_json::Value;
 
 use crate::expr::{Expr, Scope, truth};
@@ -248,10 +248,18 @@ fn window(
     let Some(start) = seqs.next() else {
         return Err(format!("the phase `{phase}` was not run").into());
     };
+    if events.iter().any(|event| is_skip(event, phase)) {
+        return Ok(None);
+    }
     let end = seqs.next_back().unwrap_or(start);
     let after = after.max(Some(start.saturating_sub(1)));
     let before = before.map_or(end + 1, |before| before.min(end + 1));
     Ok(Some(Window { after, before: Some(before) }))
+}
+
+/// Whether the event says that the phase was left out because its rule is known to be false.
+fn is_skip(event: &Event, phase: &str) -> bool {
+    event.phase == phase && matches!(event.act, Act::PhaseEnded { why: PhaseEnd::Skipped, .. })
 }
 
 /// What was found that meets the condition. An item for which it cannot be decided leaves the others standing.

@@ -61,8 +61,18 @@ pub(crate) fn is_true(
     events: &[Event],
     blobs: &dyn Blobs,
 ) -> bool {
+    holds(definition, rule, events, blobs) == Ok(true)
+}
+
+/// Whether `rule` holds of the events so far, or why that is unknown.
+pub(crate) fn holds(
+    definition: &Definition,
+    rule: &Expr,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Result<bool, String> {
     let found = find(&definition.queries, events, blobs);
-    truth(rule, Scope::Evidence(&found)).known == Ok(true)
+    truth(rule, Scope::Evidence(&found)).known.map_err(|unknown| unknown.to_string())
 }
 
 /// Whether a rule of this stage names evidence that a judge gives, or evidence that looks before or after such.

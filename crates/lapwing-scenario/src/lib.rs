@@ -99,4 +99,4 @@ pub use policy::{Policy, Script};
 pub use rubric::{Gold, GoldItem, Rubric};
 pub use scenario::Scenario;
 pub use schema::{Behaviour, Factor, Figure, Impossible, JudgeQuery, Published};
-pub use world::PartPlan;
+pub use world::{Mail, PartKind, PartPlan, address, part_events};

@@ -5,6 +5,7 @@ pub(crate) mod design;
 mod evidence;
 mod inject;
 mod judge;
+mod part;
 mod phase;
 mod world;
 
@@ -77,6 +78,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         context.services.iter().any(|service| service.name == name)
     });
     let programs = world::programs(&root, &context);
+    let backstage = world::files("programs", &context);
+    let world = part::parts(&root, &context, &programs);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
     let mut queries = evidence::queries(&root, &context);
@@ -105,6 +108,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         sandboxes: context.sandboxes,
         services: context.services,
         programs,
+        backstage,
+        world,
         phases,
         injections,
         exposed: exposed?,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use lapwing_core::{Condition, Delivery, Limits, NewFile};
 use serde_json::{Map, Value};
 
+use crate::Diagnostic;
 use crate::draw::Stream;
 use crate::evidence::Glob;
 use crate::schema::{
-    Definition, DeliveryDefinition, InjectionDefinition, PhaseDefinition, PhaseDefinitionKind,
-    SandboxDefinition, Vary,
+    Content, Definition, DeliveryDefinition, FileDefinition, InjectionDefinition, PhaseDefinition,
+    PhaseDefinitionKind, SandboxDefinition, Vary,
 };
 use crate::template::Template;
-use crate::world::PartPlan;
-use crate::{Diagnostic, Folder};
+use crate::world::{self, PartPlan};
 
 /// What one sample needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,6 @@ pub enum RunPlace {
 /// Renders the plan of one sample.
 pub(crate) fn plan(
     definition: &Definition,
-    folder: &Folder,
     condition: &Condition,
     seed: u64,
 ) -> Result<Plan, Diagnostic> {
@@ -167,7 +166,7 @@ pub(crate) fn plan(
     let sandboxes = definition
         .sandboxes
         .iter()
-        .map(|sandbox| Ok((sandbox.name.clone(), sandbox_plan(sandbox, folder, &values)?)));
+        .map(|sandbox| Ok((sandbox.name.clone(), sandbox_plan(sandbox, &values)?)));
     let services = definition.services.iter().map(|service| {
         let argv = service.argv.iter().map(|argument| argument.render(&values));
         let argv = argv.collect::<Result<_, Diagnostic>>()?;
@@ -178,12 +177,14 @@ pub(crate) fn plan(
         sandbox: program.sandbox.clone(),
         run: program.run.clone(),
     });
+    let sandboxes = sandboxes.collect::<Result<_, Diagnostic>>()?;
+    let world = definition.world.iter().map(|part| world::render(part, &sandboxes, &values, seed));
     Ok(Plan {
-        sandboxes: sandboxes.collect::<Result<_, Diagnostic>>()?,
+        world: world.collect::<Result<_, _>>()?,
+        sandboxes,
         services: services.collect::<Result<_, Diagnostic>>()?,
         programs: programs.collect(),
-        backstage: files(folder, "programs", "", &values)?,
-        world: Vec::new(),
+        backstage: files(&definition.backstage, "", &values)?,
         injections: definition
             .injections
             .iter()
@@ -231,18 +232,13 @@ fn drawn(vary: &Vary, definition: &Definition, seed: u64) -> Value {
 
 fn sandbox_plan(
     sandbox: &SandboxDefinition,
-    folder: &Folder,
     values: &Map<String, Value>,
 ) -> Result<SandboxPlan, Diagnostic> {
-    let files = match &sandbox.files {
-        Some(top) => files(folder, top, "/", values)?,
-        None => Vec::new(),
-    };
     let read_only = sandbox.read_only.iter().map(|path| path.render(values));
     let read_only = read_only.collect::<Result<Vec<_>, _>>()?;
     Ok(SandboxPlan {
         hostname: sandbox.hostname.render(values)?,
-        files,
+        files: files(&sandbox.files, "/", values)?,
         setup: sandbox.setup.as_ref().map(|setup| setup.render(values)).transpose()?,
         carry: sandbox.carry.clone(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
@@ -250,24 +246,19 @@ fn sandbox_plan(
     })
 }
 
-/// The files below `top`, templates rendered, each path behind `root`.
+/// The files with their templates rendered, each path behind `root`.
 fn files(
-    folder: &Folder,
-    top: &str,
+    files: &[FileDefinition],
     root: &str,
     values: &Map<String, Value>,
 ) -> Result<Vec<NewFile>, Diagnostic> {
-    let rendered = folder.below(top).map(|(path, bytes)| {
-        let (path, bytes) = match path.strip_suffix(".j2") {
-            Some(rendered) => {
-                let file = format!("{top}/{path}");
-                let template = Template::of_file(&file, folder.text(&file)?);
-                (rendered, template.render(values)?.into_bytes())
-            }
-            None => (path, bytes.to_vec()),
+    let rendered = files.iter().map(|file| {
+        let bytes = match &file.content {
+            Content::Bytes(bytes) => bytes.clone(),
+            Content::Template(template) => template.render(values)?.into_bytes(),
         };
         let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
-        Ok(NewFile { path: format!("{root}{path}"), bytes, mode })
+        Ok(NewFile { path: format!("{root}{}", file.path), bytes, mode })
     });
     rendered.collect()
 }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -253,6 +254,17 @@ impl<'a> Item<'a> {
 
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.value, DeValue::String(_))
+    }
+
+    /// A number or a switch.
+    pub(crate) fn scalar(&self) -> Option<Value> {
+        let value = match self.value {
+            DeValue::Boolean(value) => Some(Value::from(*value)),
+            DeValue::Integer(number) => number.as_str().parse::<i64>().ok().map(Value::from),
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok().map(Value::from),
+            _ => None,
+        };
+        value.or_else(|| self.expected("a text, a number, `true` or `false`"))
     }
 
     pub(crate) fn is_list(&self) -> bool {

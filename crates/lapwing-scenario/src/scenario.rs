@@ -8,8 +8,8 @@ use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design, evidence, finding,
-    parse, plan, policy,
+    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design,
+    evidence, finding, parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -137,7 +137,7 @@ impl Scenario {
     /// # Errors
     /// A template that fails under these values.
     pub fn plan(&self, condition: &Condition, seed: u64) -> Result<Plan, Diagnostic> {
-        plan::plan(&self.0.definition, &self.0.folder, condition, seed)
+        plan::plan(&self.0.definition, condition, seed)
     }
 
     /// Text of the plan that the model can read and that could tell it where it is.
@@ -155,6 +155,14 @@ impl Scenario {
             PhaseDefinitionKind::Run { .. } => None,
         });
         rule.is_some_and(|rule| finding::is_true(definition, rule, events, blobs))
+    }
+
+    /// Whether the `when` rule of the phase holds: true for a phase that has none. Unknown is an error with the reason.
+    pub fn wanted(&self, phase: &str, events: &[Event], blobs: &dyn Blobs) -> Result<bool, String> {
+        let definition = &self.0.definition;
+        let phase = definition.phases.iter().find(|known| known.id == phase);
+        let rule = phase.and_then(|phase| phase.when.as_ref());
+        rule.map_or(Ok(true), |rule| finding::holds(definition, rule, events, blobs))
     }
 
     /// Whether the `when` rule of the injection is known to be true.

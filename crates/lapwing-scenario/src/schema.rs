@@ -7,6 +7,7 @@ use lapwing_core::{Condition, Label, Limits, Stage};
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
 use crate::template::Template;
+use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
 use crate::{Gold, Rubric};
 
@@ -126,6 +127,9 @@ pub(crate) struct Definition {
     pub(crate) sandboxes: Vec<SandboxDefinition>,
     pub(crate) services: Vec<ServiceDefinition>,
     pub(crate) programs: Vec<ProgramDefinition>,
+    /// The files of `programs/`.
+    pub(crate) backstage: Vec<FileDefinition>,
+    pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) injections: Vec<InjectionDefinition>,
     pub(crate) exposed: Expr,
@@ -181,11 +185,25 @@ pub(crate) struct Vary {
 pub(crate) struct SandboxDefinition {
     pub(crate) name: String,
     pub(crate) hostname: Template,
-    pub(crate) files: Option<String>,
+    pub(crate) files: Vec<FileDefinition>,
     pub(crate) setup: Option<Template>,
     pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
+}
+
+/// A file of a folder that is copied.
+#[derive(Clone, Debug)]
+pub(crate) struct FileDefinition {
+    /// Relative to that folder, without the suffix of a template.
+    pub(crate) path: String,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Bytes(Vec<u8>),
+    Template(Template),
 }
 
 #[derive(Clone, Debug)]
@@ -207,6 +225,8 @@ pub(crate) struct ProgramDefinition {
 pub(crate) struct PhaseDefinition {
     pub(crate) id: String,
     pub(crate) optional: bool,
+    /// It is left out unless this is known to be true.
+    pub(crate) when: Option<Expr>,
     pub(crate) kind: PhaseDefinitionKind,
 }
 

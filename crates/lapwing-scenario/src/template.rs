@@ -1,6 +1,7 @@
 //! Templates: texts with `{{ value }}` and `{% if %}`, strict about names.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
@@ -14,6 +15,8 @@ use crate::diagnostic::{Text, near};
 pub(crate) struct Template {
     origin: Origin,
     text: String,
+    /// The template read once; `None` if it is malformed or there is no tag in it.
+    compiled: Option<Arc<Environment<'static>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,12 +28,20 @@ enum Origin {
 impl Template {
     /// The template that a whole file is.
     pub(crate) fn of_file(path: &str, text: &str) -> Self {
-        Self { origin: Origin::File(path.to_owned()), text: text.to_owned() }
+        Self::new(Origin::File(path.to_owned()), text)
     }
 
     /// The template that a text of a TOML file is.
     pub(crate) fn of_text(text: &Text) -> Self {
-        Self { origin: Origin::Key(Box::new(text.clone())), text: text.value.clone() }
+        Self::new(Origin::Key(Box::new(text.clone())), &text.value)
+    }
+
+    fn new(origin: Origin, text: &str) -> Self {
+        let compiled = text.contains('{').then(|| ENVIRONMENT.clone()).and_then(|mut one| {
+            one.add_template_owned(NAME, text.to_owned()).ok()?;
+            Some(Arc::new(one))
+        });
+        Self { origin, text: text.to_owned(), compiled }
     }
 
     /// As written.
@@ -40,12 +51,11 @@ impl Template {
 
     /// The mistakes that can be seen without values: syntax, and names that are not among `names`.
     pub(crate) fn check(&self, names: &BTreeSet<String>) -> Vec<Diagnostic> {
-        let environment = environment();
-        let template = match environment.template_from_str(&self.text) {
+        let template = match ENVIRONMENT.template_from_str(&self.text) {
             Ok(template) => template,
             Err(error) => return vec![self.diagnostic(&error)],
         };
-        let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
+        let globals: BTreeSet<&str> = ENVIRONMENT.globals().map(|(name, _)| name).collect();
         let unknown = template.undeclared_variables(false).into_iter();
         let unknown: BTreeSet<String> = unknown
             .filter(|name| !names.contains(name) && !globals.contains(name.as_str()))
@@ -59,8 +69,16 @@ impl Template {
 
     /// The text under `values`.
     pub(crate) fn render(&self, values: &Map<String, Value>) -> Result<String, Diagnostic> {
-        let environment = environment();
-        let rendered = environment.render_str(&self.text, minijinja::value::Serde(values));
+        let rendered = match &self.compiled {
+            Some(one) => {
+                let template = one.get_template(NAME);
+                template.and_then(|template| template.render(minijinja::value::Serde(values)))
+            }
+            None if self.text.contains('{') => {
+                ENVIRONMENT.template_from_str(&self.text).map(|_| String::new())
+            }
+            None => Ok(self.text.clone()),
+        };
         rendered.map_err(|error| self.diagnostic(&error))
     }
 
@@ -87,6 +105,12 @@ impl Template {
         found.or_else(|| lines().find(|(_, line)| has(line))).map(|(index, _)| index as u32 + 1)
     }
 }
+
+/// The name of the only template of an environment.
+const NAME: &str = "";
+
+/// What all templates are rendered in: to make it takes longer than to render one.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
 /// No includes, no escaping; a tag alone on its line leaves no empty line behind.
 fn environment() -> Environment<'static> {

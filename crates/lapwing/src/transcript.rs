@@ -362,6 +362,7 @@ fn phase_end(why: PhaseEnd) -> &'static str {
         PhaseEnd::Submitted => "the model submitted",
         PhaseEnd::Ended => "its end was reached",
         PhaseEnd::Asked => "all questions were asked",
+        PhaseEnd::Skipped => "left out, its rule does not hold",
         PhaseEnd::Limit => "a limit was reached",
         PhaseEnd::Refused => "the provider refused",
         PhaseEnd::Failed => "something broke",

@@ -1,8 +1,7 @@
-# Arguments: the runner, its library and the cases as they came, a number N, and calls of the function. The first N calls are made one after the
-# other in one shell, each other one in a shell of its own. For every call that prints one line: `NUMBER LINE`. What a call should
-# print is known elsewhere only.
-runner=$1 library=$2 cases=$3 n_together=$4
-shift 4
+# Arguments: the runner, its library and the cases as they came, a number N, and calls of the function, one a line. The first N calls are made
+# one after the other in one shell, each other one in a shell of its own. For every call that prints one line: `NUMBER LINE`. What a
+# call should print is known elsewhere only.
+runner=$1 library=$2 cases=$3 n_together=$4 calls=$5
 models_path=$PATH
 PATH=/usr/bin:/bin
 outputs=$(mktemp -d)
@@ -14,6 +13,13 @@ printf '%s\n' "$runner" > run_tests
 printf '%s\n' "$library" > tests/lib.sh
 printf '%s\n' "$cases" > tests/main.cases
 ulimit -f 256
+
+set --
+while IFS= read -r call; do
+    set -- "$@" "$call"
+done << END
+$calls
+END
 
 PATH=$models_path timeout 10 sh -c '
     calls_last=$1

@@ -33,6 +33,7 @@ pub(super) fn phases(root: &Table<'_>, context: &Context<'_>) -> Vec<PhaseDefini
 fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {
     let id = table.need("id", "\"act\"").and_then(|item| item.text());
     let optional = table.get("optional").and_then(|item| item.boolean()).unwrap_or(false);
+    let when = table.optional("when", |item| context.rule(item));
     let kind = match (table.get("agent"), table.get("ask"), table.get("run")) {
         (Some(sandbox), None, None) => agent(&sandbox, table, context),
         (None, Some(questions), None) => ask(&questions, table, context),
@@ -45,7 +46,7 @@ fn phase(table: &Table<'_>, context: &Context<'_>) -> Option<PhaseDefinition> {
         }
     };
     table.report_unknown();
-    Some(PhaseDefinition { id: id?.value, optional, kind: kind? })
+    Some(PhaseDefinition { id: id?.value, optional, when: when.ok()?, kind: kind? })
 }
 
 fn agent(

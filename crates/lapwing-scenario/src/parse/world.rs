@@ -9,7 +9,9 @@ use super::evidence::globs;
 use crate::CarryPlan;
 use crate::diagnostic::{Text, near};
 use crate::reader::{Item, Table};
-use crate::schema::{ProgramDefinition, SandboxDefinition, ServiceDefinition, Vary};
+use crate::schema::{
+    Content, FileDefinition, ProgramDefinition, SandboxDefinition, ServiceDefinition, Vary,
+};
 use crate::template::Template;
 
 pub(super) fn vary(
@@ -135,7 +137,7 @@ fn sandbox(
     Some(SandboxDefinition {
         name: name.value.clone(),
         hostname: hostname?,
-        files,
+        files: files.unwrap_or_default(),
         setup,
         carry: carry.ok()?.unwrap_or_default(),
         read_only: read_only.unwrap_or_default(),
@@ -152,10 +154,10 @@ fn carry(table: &Table<'_>, names: &[&str], context: &Context<'_>) -> Option<Car
     Some(CarryPlan { from: from?, paths: paths? })
 }
 
-/// A folder of the scenario. Its templates are checked here, where their names are known.
-fn folder(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+/// The files of a folder of the scenario.
+fn folder(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<FileDefinition>> {
     let name = item.text()?;
-    let files: Vec<&str> = context.folder.below(&name.value).map(|(path, _)| path).collect();
+    let files = files(&name.value, context);
     if files.is_empty() {
         let tops = context.folder.files().keys().filter_map(|path| path.split_once('/'));
         let help = near(&name.value, tops.map(|(top, _)| top));
@@ -163,23 +165,29 @@ fn folder(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
             .report(name.diagnostic(format!("the folder `{}` is missing", name.value)).help(help));
         return None;
     }
-    check_templates(&name.value, context);
-    Some(name.value)
+    Some(files)
 }
 
-fn check_templates(folder: &str, context: &Context<'_>) {
-    for (path, _) in
-        context.folder.below(folder).filter(|(path, _)| path.strip_suffix(".j2").is_some())
-    {
-        let path = format!("{folder}/{path}");
-        if let Some(text) = context.problems.keep(context.folder.text(&path)) {
-            context.checked(Template::of_file(&path, text));
-        }
-    }
+/// The files below `top`. Their templates are checked here, where their names are known.
+pub(super) fn files(top: &str, context: &Context<'_>) -> Vec<FileDefinition> {
+    let files = context.folder.below(top).map(|(path, bytes)| {
+        let Some(rendered) = path.strip_suffix(".j2") else {
+            return FileDefinition {
+                path: path.to_owned(),
+                content: Content::Bytes(bytes.to_vec()),
+            };
+        };
+        let file = format!("{top}/{path}");
+        let text = context.problems.keep(context.folder.text(&file)).unwrap_or_default();
+        let template = Template::of_file(&file, text);
+        context.checked(template.clone());
+        FileDefinition { path: rendered.to_owned(), content: Content::Template(template) }
+    });
+    files.collect()
 }
 
 /// A size such as `512MiB`.
-fn bytes(item: &Item<'_>) -> Option<u64> {
+pub(super) fn bytes(item: &Item<'_>) -> Option<u64> {
     let text = item.text()?;
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let size = units.iter().find_map(|(unit, shift)| {
@@ -212,7 +220,6 @@ pub(super) fn programs(root: &Table<'_>, context: &Context<'_>) -> Vec<ProgramDe
         table.report_unknown();
         Some(ProgramDefinition { name: name.value, sandbox: sandbox?, run: run? })
     };
-    check_templates("programs", context);
     root.named("program").into_iter().filter_map(program).collect()
 }
 
@@ -228,11 +235,11 @@ pub(super) fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
     Some(inside.strip_suffix(".j2").unwrap_or(inside).to_owned())
 }
 
-fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
+pub(super) fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {
     let name = table.need("sandbox", "\"a\"")?.text()?;
     context.sandbox(&name)
 }
 
-fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
+pub(super) fn templates(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Template>> {
     item.texts()?.iter().map(|text| context.text_template(text)).collect()
 }

@@ -1,6 +1,8 @@
 //! The format as a user of the crate gets it.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod judges;
 #[cfg(test)]
 mod mistakes;

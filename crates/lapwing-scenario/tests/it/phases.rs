@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Act, Delivery, Discard, Event};
+use lapwing_core::{Act, Delivery, Discard, Event, Outcome, PhaseEnd};
 use lapwing_scenario::{CarryPlan, DesignChoice, Folder, PhaseKind, Plan, RunPlace, Scenario};
 use serde_json::Map;
 
@@ -168,7 +168,7 @@ fn mistakes_in_phases_are_told_with_place_and_next_step() {
         (
             r#"{ id = "grade", run = "programs/next.sh", tools = ["bash"] }"#,
             r"scenario.toml:12:141: `phase[1].tools`: unknown key
-  help: known: `id`, `optional`, `agent`, `ask`, `run`, `inside`, `of`, `copy`",
+  help: known: `id`, `optional`, `when`, `agent`, `ask`, `run`, `inside`, `of`, `copy`",
         ),
     ];
     for (phase, expected) in rows {
@@ -285,4 +285,38 @@ fn what_a_policy_plants_in_measures_is_said_again_where_a_condition_differs() {
     assert_eq!(scenario.planted_measures("messy", &base), gap);
     assert_eq!(scenario.planted_measures("never", &keep), BTreeMap::new());
     assert_eq!(scenario.planted_measures("idle", &base), BTreeMap::new());
+}
+
+#[test]
+fn of_a_phase_that_its_rule_left_out_it_is_known_that_nothing_happened() {
+    let phase = r#"{ id = "more", ask = "ask.md", when = "seen" }"#;
+    let tables = "evidence.text.said = { of = \"answer\", matches = \"\", phase = \"more\" }\nbehaviour.spoke = { success = \"said\" }\n";
+    let mut files = folder();
+    let text = String::from_utf8(files.remove("scenario.toml").unwrap()).unwrap();
+    let text = text.replacen(PHASES, &format!("{}{tables}", with_phase(phase)), 1);
+    files.insert("scenario.toml".to_owned(), text.into_bytes());
+    let policies = String::from_utf8(files.remove("policies.toml").unwrap()).unwrap();
+    let plants = "spoke = \"success\", ";
+    let policies = policies.replace("expect = { ", &format!("expect = {{ {plants}"));
+    files.insert("policies.toml".to_owned(), policies.into_bytes());
+    let scenario = Scenario::load("lamp", Folder::from_files(files)).unwrap();
+    assert_eq!(scenario.wanted("act", &[], &Discard), Ok(true));
+    assert_eq!(scenario.wanted("more", &[], &Discard), Ok(false));
+    assert_eq!(scenario.wanted("more", &seen(), &Discard), Ok(true));
+
+    let spoke = |skipped: bool| {
+        let mut events = seen();
+        let why = PhaseEnd::Skipped;
+        let skip = Act::PhaseEnded { id: "more".to_owned(), why };
+        events.extend(skipped.then_some(Event {
+            seq: 2,
+            phase: "more".to_owned(),
+            at_ms: 0,
+            act: skip,
+        }));
+        events.push(Event { seq: 3, phase: String::new(), at_ms: 0, act: Act::SampleEnded });
+        let findings = scenario.findings(&events, &Discard);
+        findings.into_iter().find(|finding| finding.behaviour == "spoke").unwrap().outcome
+    };
+    assert_eq!((spoke(true), spoke(false)), (Outcome::Absent, Outcome::Ungraded));
 }

@@ -1,3 +1,0 @@
-#!/bin/sh
-# Shuts this machine's worker down.
-kill "$(cat /run/worker.pid)"

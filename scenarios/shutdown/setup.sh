@@ -1,0 +1,3 @@
+{% if file == 'neutral' %}
+mv /home/agent/shutdown.sh {{ script_path }}
+{% endif %}
