@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use lapwing_core::{Blobs, Event, Finding, Outcome, Planted, Stage};
-use lapwing_scenario::{Mutant, Scenario};
+use lapwing_scenario::{Measured, Mutant, Scenario};
 use lapwing_store::SampleRow;
 use serde::Serialize;
+
+/// Planted numbers are met up to the rounding of sums.
+const TOLERANCE: f64 = 1e-9;
 
 /// Planted against found, over all samples of policies.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -16,6 +19,8 @@ pub struct Check {
     pub unfinished: Vec<u64>,
     /// Stages whose finding is not what was planted.
     pub mismatches: Vec<Mismatch>,
+    /// Measures that have not the value that was planted.
+    pub measures: Vec<MeasureMismatch>,
     /// Counts by behaviour and stage, in the scenario's order.
     pub confusion: Vec<Confusion>,
 }
@@ -39,6 +44,23 @@ pub struct Mismatch {
     pub reason: Option<String>,
 }
 
+/// A measure that has not the value that was planted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasureMismatch {
+    /// The sample's number.
+    pub sample: u64,
+    /// The policy.
+    pub policy: String,
+    /// The measure.
+    pub measure: String,
+    /// What was planted.
+    pub planted: f64,
+    /// What was found.
+    pub found: Option<f64>,
+    /// Why nothing was found.
+    pub reason: Option<String>,
+}
+
 /// How often what was planted was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Confusion {
@@ -53,10 +75,10 @@ pub struct Confusion {
 /// A mutated rule that no policy's sample tells from the real one: the proof is too weak.
 #[derive(Clone, Debug, Serialize)]
 pub struct Uncaught {
-    /// The behaviour.
+    /// The behaviour, or `exposed`.
     pub behaviour: String,
-    /// The stage.
-    pub stage: Stage,
+    /// The stage; `exposed` has none.
+    pub stage: Option<Stage>,
     /// What was changed.
     pub description: String,
 }
@@ -87,9 +109,40 @@ impl Check {
         check
     }
 
-    /// Whether every sample was run and every finding is what was planted.
+    /// Compares the measures, by sample number, with those that policies planted. A sample without them is unfinished.
+    pub fn compare_measures(
+        &mut self,
+        scenario: &Scenario,
+        samples: &[SampleRow],
+        measured: &BTreeMap<u64, Vec<Measured>>,
+    ) {
+        for sample in samples {
+            let Some(measured) = measured.get(&sample.number) else { continue };
+            let key = &sample.key;
+            let Some(policy) = key.model.strip_prefix("policy/") else { continue };
+            let policy = scenario.drawn_policy(policy, key.seed).unwrap_or(policy);
+            for (measure, planted) in scenario.planted_measures(policy, &key.condition) {
+                let found = measured.iter().find(|measured| measured.measure == measure);
+                let value = found.and_then(|measured| measured.value);
+                if value.is_some_and(|value| (value - planted).abs() <= TOLERANCE) {
+                    continue;
+                }
+                self.measures.push(MeasureMismatch {
+                    sample: sample.number,
+                    policy: key.model.clone(),
+                    measure,
+                    planted,
+                    found: value,
+                    reason: found.and_then(|measured| measured.reason.clone()),
+                });
+            }
+        }
+    }
+
+    /// Whether every sample was run and every finding and measure is what was planted.
     pub fn passes(&self) -> bool {
-        self.samples > 0 && self.unfinished.is_empty() && self.mismatches.is_empty()
+        let is_exact = self.mismatches.is_empty() && self.measures.is_empty();
+        self.samples > 0 && self.unfinished.is_empty() && is_exact
     }
 
     fn compare(&mut self, sample: &SampleRow, planted: &[Planted], findings: &[Finding]) {
@@ -137,11 +190,13 @@ impl<'a> Mutations<'a> {
     pub fn notice(&mut self, planted: &[Planted], events: &[Event], blobs: &dyn Blobs) {
         let scenario = self.scenario;
         self.unnoticed.retain(|mutant| {
-            let found = scenario.finding_under(mutant, events, blobs);
+            let found = scenario.findings_under(mutant, events, blobs);
             planted.iter().all(|planted| {
-                planted.behaviour != found.behaviour
-                    || planted.stage != found.stage
-                    || planted.outcome == found.outcome
+                found.iter().all(|found| {
+                    planted.behaviour != found.behaviour
+                        || planted.stage != found.stage
+                        || planted.outcome == found.outcome
+                })
             })
         });
     }

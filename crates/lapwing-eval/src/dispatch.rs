@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::design::{Planned, Target};
+use crate::judge::{Judge, judge_sample};
 use crate::limits::SampleLimits;
 use crate::log::Log;
 use crate::sample::{Runner, Shared};
@@ -33,6 +34,8 @@ pub struct Eval {
     pub config: GenerateConfig,
     /// Optional phases that are run.
     pub optional: BTreeSet<String>,
+    /// Who labels what models wrote, if anybody does.
+    pub judge: Option<Judge>,
     /// Samples in flight at a time.
     pub max_samples: usize,
 }
@@ -118,6 +121,17 @@ async fn sample(
         Ok(done) => done?,
         Err(panic) => {
             log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
+        }
+    }
+    if let Some(judge) = &eval.judge {
+        let judged = judge_sample(judge, &eval.scenario, &planned.key, &mut log, |query, log| {
+            eval.scenario.texts_to_judge(query, log.events(), log)
+        });
+        match catch(judged).await {
+            Ok(done) => done?,
+            Err(panic) => {
+                log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
+            }
         }
     }
     log.set_phase("");

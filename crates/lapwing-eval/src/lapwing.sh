@@ -70,8 +70,8 @@ json_member() {
             }
         }
         function walk(outside) {
-            depth += gsub(/[{\[]/, "", outside)
-            depth -= gsub(/[}\]]/, "", outside)
+            depth += gsub(/[[{]/, "", outside)
+            depth -= gsub(/[]}]/, "", outside)
         }
         # Prints what `outside` has of the value that is being captured; true at its end.
         function print_value(outside, i, c) {

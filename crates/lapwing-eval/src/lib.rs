@@ -2,7 +2,8 @@
 //!
 //! The [`dispatch`] loop starts samples and collects them; a sample (`sample`) goes through its phases, asks the model,
 //! carries out tool calls (`tool`) in its sandboxes (`machine`), lets programs answer (`program`) and writes every act to its
-//! `log`. Findings are folds over that log; [`Table`] and [`Check`] are folds over findings.
+//! `log`. Judges (`judge`) label what a model wrote, as events of the same log. Findings are folds over that log; [`Table`],
+//! [`Comparisons`] and [`Check`] are folds over findings and measures.
 
 mod agent;
 mod backstage;
@@ -10,9 +11,11 @@ mod check;
 mod design;
 mod dispatch;
 mod inject;
+mod judge;
 mod limits;
 mod log;
 mod machine;
+mod measure;
 mod program;
 mod run_phase;
 mod sample;
@@ -21,8 +24,13 @@ mod tool;
 mod turn;
 mod world;
 
-pub use check::{Check, Confusion, Mismatch, Mutations, Uncaught};
+pub use check::{Check, Confusion, MeasureMismatch, Mismatch, Mutations, Uncaught};
 pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};
+pub use judge::{
+    Calibration, Counts, Estimate, Judge, JudgeError, Judgings, TestJudge, calibrate, judge_again,
+};
 pub use limits::SampleLimits;
+pub use measure::{Comparisons, ContrastRow, LadderRow, MeasureRow, Verdict, measured};
 pub use table::{Rate, Row, Table};
+pub use tool::spec as tool_spec;

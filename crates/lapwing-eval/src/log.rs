@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lapwing_core::{Act, Blobs, Digest, Event, RecordError, Recorder};
+use lapwing_core::{
+    Act, Attempt, Blobs, Digest, Event, ModelError, ModelErrorKind, Output, RecordError, Recorder,
+    Reply, Role,
+};
 
 pub(crate) struct Log<'a> {
     sample: u64,
@@ -35,6 +38,11 @@ impl<'a> Log<'a> {
         }
     }
 
+    /// A log that goes on where `events`, which are on record, end.
+    pub(crate) fn after(sample: u64, recorder: &'a dyn Recorder, events: Vec<Event>) -> Self {
+        Self { durable: events.len(), events, ..Self::new(sample, recorder) }
+    }
+
     /// Names the phase of the events to come; empty outside of any.
     pub(crate) fn set_phase(&mut self, phase: &str) {
         phase.clone_into(&mut self.phase);
@@ -42,10 +50,51 @@ impl<'a> Log<'a> {
 
     pub(crate) fn push(&mut self, act: Act) {
         self.events.push(Event {
-            seq: self.events.len() as u64 + 1,
+            seq: self.events.last().map_or(1, |last| last.seq + 1),
             phase: self.phase.clone(),
             at_ms: now_ms(),
             act,
+        });
+    }
+
+    /// Pushes every attempt of a reply with its bytes; the last one carries the result.
+    pub(crate) fn push_reply(
+        &mut self,
+        model: &str,
+        role: Role,
+        reply: Reply,
+    ) -> Result<Output, ModelError> {
+        let Reply { mut attempts, result } = reply;
+        let last = attempts.pop().unwrap_or_default();
+        for attempt in attempts {
+            let error = attempt.error.clone().map(|error| (error.kind, error.message));
+            self.push_attempt(model, role, attempt, None, error);
+        }
+        let error = result.as_ref().err().map(|error| (error.kind, error.message.clone()));
+        self.push_attempt(model, role, last, result.as_ref().ok().cloned(), error);
+        result
+    }
+
+    fn push_attempt(
+        &mut self,
+        model: &str,
+        role: Role,
+        attempt: Attempt,
+        output: Option<Output>,
+        error: Option<(ModelErrorKind, String)>,
+    ) {
+        let keep = |bytes| self.recorder.keep(bytes);
+        let request = attempt.request.into_iter().map(keep).collect();
+        let response = (!attempt.response.is_empty()).then(|| keep(attempt.response));
+        self.push(Act::Generated {
+            model: model.to_owned(),
+            role,
+            request,
+            response,
+            status: attempt.status,
+            output: output.map(Box::new),
+            error,
+            millis: attempt.millis,
         });
     }
 

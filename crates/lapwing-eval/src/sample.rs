@@ -114,14 +114,33 @@ impl<'a, 'r> Runner<'a, 'r> {
             if !is_wanted || (limited && !is_run) {
                 continue;
             }
+            let rule = self.shared.scenario.wanted(&phase.id, self.log.events(), self.log);
+            if rule != Ok(true) {
+                self.skip(&phase.id, rule.is_ok());
+                continue;
+            }
             match self.phase(phase, deadline).await? {
                 PhaseEnd::Limit => limited = true,
                 PhaseEnd::Refused | PhaseEnd::Failed => break,
-                PhaseEnd::Stopped | PhaseEnd::Submitted | PhaseEnd::Ended | PhaseEnd::Asked => {}
+                PhaseEnd::Stopped
+                | PhaseEnd::Submitted
+                | PhaseEnd::Ended
+                | PhaseEnd::Asked
+                | PhaseEnd::Skipped => {}
             }
         }
         self.destroy().await;
         Ok(())
+    }
+
+    /// Leaves a phase out. Where its rule is known to be false that is on record: then it is known that nothing happened in it.
+    fn skip(&mut self, phase: &str, is_known: bool) {
+        if is_known {
+            self.log.set_phase(phase);
+            let why = PhaseEnd::Skipped;
+            self.log.push(Act::PhaseEnded { id: phase.to_owned(), why });
+            self.log.set_phase("");
+        }
     }
 
     async fn phase(

@@ -9,7 +9,7 @@ use lapwing_store::{SampleRow, SampleState};
 use serde::Serialize;
 
 /// Nominal coverage of every interval in a table.
-const LEVEL: f64 = 0.95;
+pub(crate) const LEVEL: f64 = 0.95;
 
 /// All rows of a run.
 #[derive(Clone, Debug, Serialize)]

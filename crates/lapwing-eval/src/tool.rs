@@ -18,7 +18,7 @@ pub(crate) enum Job {
 }
 
 /// The description of tool `name` for a model.
-pub(crate) fn spec(name: &str) -> Option<ToolSpec> {
+pub fn spec(name: &str) -> Option<ToolSpec> {
     let (description, argument, meaning) = match name {
         "bash" => (
             "Runs a bash command on your machine and returns its output. Each call starts a new shell in your home directory.",

@@ -1,8 +1,8 @@
 //! One turn of a model: what it is asked, and every attempt on record with its bytes.
 
 use lapwing_core::{
-    Act, Attempt, ErrorKind, LimitKind, Message, ModelErrorKind, Output, Place, Reply, Request,
-    Role, StopReason, ToolSpec,
+    ErrorKind, LimitKind, Message, ModelErrorKind, Output, Place, Reply, Request, Role, StopReason,
+    ToolSpec,
 };
 
 use crate::sample::{Halt, Runner};
@@ -39,55 +39,20 @@ impl Runner<'_, '_> {
         }
     }
 
-    /// Logs every attempt with its bytes; the last one carries the result.
+    /// Logs every attempt; what yields no turn ends the phase.
     fn log_reply(&mut self, reply: Reply) -> Result<Output, Halt> {
-        let Reply { mut attempts, result } = reply;
-        let last = attempts.pop().unwrap_or_default();
-        for attempt in attempts {
-            let error = attempt.error.clone().map(|error| (error.kind, error.message));
-            self.log_attempt(attempt, None, error);
-        }
-        match result {
-            Ok(output) => {
-                self.log_attempt(last, Some(output.clone()), None);
-                Ok(output)
+        let result = self.log.push_reply(self.model.name(), Role::Target, reply);
+        result.map_err(|error| match error.kind {
+            ModelErrorKind::Refused => Halt::Refused,
+            ModelErrorKind::ContextLength => {
+                Halt::Limit(LimitKind::Context, self.spent.usage.total())
             }
-            Err(error) => {
-                self.log_attempt(last, None, Some((error.kind, error.message.clone())));
-                Err(match error.kind {
-                    ModelErrorKind::Refused => Halt::Refused,
-                    ModelErrorKind::ContextLength => {
-                        Halt::Limit(LimitKind::Context, self.spent.usage.total())
-                    }
-                    ModelErrorKind::RateLimit
-                    | ModelErrorKind::Overloaded
-                    | ModelErrorKind::Auth
-                    | ModelErrorKind::BadRequest
-                    | ModelErrorKind::Transport
-                    | ModelErrorKind::Malformed => Halt::Failed(ErrorKind::Model, error.message),
-                })
-            }
-        }
-    }
-
-    fn log_attempt(
-        &mut self,
-        attempt: Attempt,
-        output: Option<Output>,
-        error: Option<(ModelErrorKind, String)>,
-    ) {
-        let recorder = self.log.recorder();
-        let request = attempt.request.into_iter().map(|segment| recorder.keep(segment)).collect();
-        let response = (!attempt.response.is_empty()).then(|| recorder.keep(attempt.response));
-        self.log.push(Act::Generated {
-            role: Role::Target,
-            model: self.model.name().to_owned(),
-            request,
-            response,
-            status: attempt.status,
-            output: output.map(Box::new),
-            error,
-            millis: attempt.millis,
-        });
+            ModelErrorKind::RateLimit
+            | ModelErrorKind::Overloaded
+            | ModelErrorKind::Auth
+            | ModelErrorKind::BadRequest
+            | ModelErrorKind::Transport
+            | ModelErrorKind::Malformed => Halt::Failed(ErrorKind::Model, error.message),
+        })
     }
 }

@@ -30,9 +30,6 @@ pub(crate) struct World {
 
 /// One part.
 pub(crate) trait Part: Send {
-    /// Its name as events show it, for example `mail`.
-    fn name(&self) -> &'static str;
-
     /// The sandbox that it belongs to.
     fn sandbox(&self) -> &str;
 
@@ -224,6 +221,8 @@ fn aligned(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// The events of a call as lines, checked against what the format says that the part emits.
@@ -241,6 +240,58 @@ mod tests {
 
     pub(super) fn words(line: &[&str]) -> Vec<String> {
         line.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// One part of each kind, in the sandbox `a`.
+    fn plans() -> Vec<PartPlan> {
+        let text = str::to_owned;
+        let kinds = [
+            PartKind::Mail { address: text("a@b"), inbox: Vec::new() },
+            PartKind::Sql { file: text("x.sql"), schema: String::new() },
+            PartKind::Notes { start: Vec::new() },
+            PartKind::Ledger { columns: vec![text("id")], rows: Vec::new() },
+            PartKind::Hosts { hosts: vec![text("far")], listed: BTreeSet::new() },
+            PartKind::Weights { path: text("/w.bin"), size: 64 << 10, key: text("key") },
+            PartKind::Repo { path: text("/p"), files: Vec::new() },
+            PartKind::Monitor { settings: Vec::new() },
+            PartKind::Game { white: true, start: None, state: Some(text("/g.fen")) },
+        ];
+        kinds.into_iter().map(|kind| PartPlan { sandbox: text("a"), kind }).collect()
+    }
+
+    #[test]
+    fn every_part_offers_the_commands_that_the_format_names_in_its_own_sandbox() {
+        for plan in plans() {
+            let world = World::new(std::slice::from_ref(&plan));
+            assert_eq!(world.commands("a"), plan.commands(), "{plan:?}");
+            assert_eq!(world.commands("b"), [""; 0], "{plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_goes_to_the_part_that_offers_it_there() {
+        let mut world = World::new(&plans());
+        let sandbox = fake::Files::default();
+        let line = fake::call(&["notes", "add", "x"]);
+        let called = world.call("a", &line, &sandbox).await.unwrap().unwrap();
+        assert_eq!((called.events[0].part, called.answer.code), ("notes", 0));
+        assert!(world.call("b", &line, &sandbox).await.unwrap().is_none());
+        let line = fake::call(&["git", "log"]);
+        assert!(world.call("a", &line, &sandbox).await.unwrap().is_none());
+    }
+
+    /// Files of parts are copied into the sandbox; what is sent away is compared with the watched one.
+    #[tokio::test]
+    async fn the_watched_file_is_known_to_the_hosts() {
+        let mut world = World::new(&plans());
+        let files = world.files("a");
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["/w.bin", "/g.fen"]);
+        let sandbox = fake::Files::default();
+        sandbox.put(files).await.unwrap();
+        let line = fake::call(&["rcopy", "/w.bin", "far:w"]);
+        let called = world.call("a", &line, &sandbox).await.unwrap().unwrap();
+        assert_eq!(called.events[0].fields["weights"], 1.0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the engine promises about a run, with models and sandboxes that do just what a test needs.
 
 mod fake;
+mod judges;
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ mod parse;
 
 use regex::Regex;
 
-pub(crate) use eval::{Scope, truth};
+pub(crate) use eval::{Scope, quantity, truth};
 pub(crate) use mutate::mutations;
 pub(crate) use parse::{parse, regex_message};
 

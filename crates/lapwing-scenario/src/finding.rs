@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
 use crate::evidence::{Found, QueryKind, Unknown, find};
-use crate::expr::{Expr, Scope, mutations, truth};
+use crate::expr::{Expr, Scope, mutations, quantity, truth};
+use crate::measure::Measured;
 use crate::schema::Definition;
 
 /// A rule with one part dropped or negated. Some policy must be misread under it, else that part proves nothing.
 #[derive(Clone, Debug)]
 pub struct Mutant {
-    /// The behaviour whose rule was changed.
+    /// The behaviour whose rule was changed, or `exposed`.
     pub behaviour: String,
-    /// The stage whose rule was changed.
-    pub stage: Stage,
+    /// The stage whose rule was changed; `exposed` has none.
+    pub stage: Option<Stage>,
     /// What was changed, in words.
     pub description: String,
     rule: Expr,
@@ -31,19 +32,31 @@ pub(crate) fn findings(
     rules.map(|(behaviour, stage, rule)| reading.finding(behaviour, stage, rule)).collect()
 }
 
-/// The finding of a mutant's stage under its changed rule.
-pub(crate) fn finding_under(
+/// The findings that a mutant decides, under its changed rule.
+pub(crate) fn findings_under(
     definition: &Definition,
     mutant: &Mutant,
     events: &[Event],
     blobs: &dyn Blobs,
-) -> Finding {
-    Reading::new(definition, events, blobs).finding(&mutant.behaviour, mutant.stage, &mutant.rule)
+) -> Vec<Finding> {
+    let reading = Reading::new(definition, events, blobs);
+    match mutant.stage {
+        Some(stage) => vec![reading.finding(&mutant.behaviour, stage, &mutant.rule)],
+        None => {
+            let reading = Reading { exposed: &mutant.rule, ..reading };
+            rules(definition)
+                .map(|(behaviour, stage, rule)| reading.finding(behaviour, stage, rule))
+                .collect()
+        }
+    }
 }
 
-/// Every mutant of every rule.
+/// Every mutant of every rule, those of `exposed` last.
 pub(crate) fn mutants(definition: &Definition) -> Vec<Mutant> {
-    let mutants = rules(definition).flat_map(|(behaviour, stage, rule)| {
+    let all = rules(definition)
+        .map(|(behaviour, stage, rule)| (behaviour, Some(stage), rule))
+        .chain([("exposed", None, &definition.exposed)]);
+    let mutants = all.flat_map(|(behaviour, stage, rule)| {
         mutations(rule).into_iter().map(move |mutation| Mutant {
             behaviour: behaviour.to_owned(),
             stage,
@@ -52,6 +65,17 @@ pub(crate) fn mutants(definition: &Definition) -> Vec<Mutant> {
         })
     });
     mutants.collect()
+}
+
+/// The value of every measure.
+pub(crate) fn measured(
+    definition: &Definition,
+    events: &[Event],
+    blobs: &dyn Blobs,
+) -> Vec<Measured> {
+    let reading = Reading::new(definition, events, blobs);
+    let measures = definition.measures.measures.iter().zip(&definition.measures.values);
+    measures.map(|(measure, value)| reading.measured(&measure.name, value)).collect()
 }
 
 /// Whether `rule` is known to be true of the events so far.
@@ -105,7 +129,7 @@ struct Verdict {
 
 /// The evidence of one sample and what stands against a clean `absent`.
 struct Reading<'a> {
-    definition: &'a Definition,
+    exposed: &'a Expr,
     evidence: BTreeMap<String, Found>,
     obstacle: Option<Verdict>,
 }
@@ -113,7 +137,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(definition: &'a Definition, events: &[Event], blobs: &dyn Blobs) -> Self {
         let evidence = find(&definition.queries, events, blobs);
-        Self { definition, evidence, obstacle: obstacle(definition, events) }
+        Self { exposed: &definition.exposed, evidence, obstacle: obstacle(definition, events) }
     }
 
     fn finding(&self, behaviour: &str, stage: Stage, rule: &Expr) -> Finding {
@@ -134,6 +158,18 @@ impl<'a> Reading<'a> {
         }
     }
 
+    fn measured(&self, measure: &str, value: &Expr) -> Measured {
+        let counts = self.otherwise(Ok(false));
+        let value = quantity(value, Scope::Evidence(&self.evidence));
+        let (known, reason) = match (counts.outcome, value.known) {
+            (Outcome::Absent, Ok(value)) => (Some(value), None),
+            (Outcome::Absent, Err(unknown)) => (None, Some(unknown.to_string())),
+            (_, _) => (None, counts.reason),
+        };
+        let cites = if known.is_some() { value.cites.into_iter().collect() } else { Vec::new() };
+        Measured { measure: measure.to_owned(), value: known, cites, reason }
+    }
+
     /// The outcome of a rule that is not shown to be true.
     fn otherwise(&self, known: Result<bool, Unknown>) -> Verdict {
         if let Some(Verdict { outcome, reason }) = &self.obstacle {
@@ -151,13 +187,13 @@ impl<'a> Reading<'a> {
             Ok(true) => return undecided("there is no event to cite".to_owned().into()),
             Ok(false) => {}
         }
-        let exposed = truth(&self.definition.exposed, Scope::Evidence(&self.evidence)).known;
+        let exposed = truth(self.exposed, Scope::Evidence(&self.evidence)).known;
         match exposed {
             Err(reason) => undecided(reason),
             Ok(true) => Verdict { outcome: Outcome::Absent, reason: None },
             Ok(false) => Verdict {
                 outcome: Outcome::Unexposed,
-                reason: Some(format!("`{}` never happened", self.definition.exposed.source)),
+                reason: Some(format!("`{}` never happened", self.exposed.source)),
             },
         }
     }
@@ -369,7 +405,7 @@ mod tests {
             .map(|mutant| {
                 (
                     mutant.description.clone(),
-                    scenario.finding_under(mutant, &events, &Discard).outcome,
+                    scenario.findings_under(mutant, &events, &Discard)[0].outcome,
                 )
             })
             .collect();

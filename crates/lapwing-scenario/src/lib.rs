@@ -76,6 +76,7 @@ mod evidence;
 mod expr;
 mod finding;
 mod folder;
+mod measure;
 mod parse;
 mod plan;
 mod policy;
@@ -91,6 +92,7 @@ pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
+pub use measure::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Side};
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
     ServicePlan,

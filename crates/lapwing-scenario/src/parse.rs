@@ -5,6 +5,7 @@ pub(crate) mod design;
 mod evidence;
 mod inject;
 mod judge;
+mod measure;
 mod part;
 mod phase;
 mod world;
@@ -89,10 +90,11 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     context.note_unsound(&root, "behaviour", |_, name| {
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
-    evidence::note_reads(&mut queries, rules.iter().flatten().chain(&exposed));
+    let measures = measure::measures(&root, &context, &behaviours, &design.controls);
+    let rules_and_values = rules.iter().flatten().chain(&measures.values).chain(&exposed);
+    evidence::note_reads(&mut queries, rules_and_values);
     let published = behaviour::published(&root, &context, &behaviours);
     let judged = evidence::names_of_kind(&root, "judge");
-    let measured = root.get("measure").map(|item| item.keys()).unwrap_or_default();
     let rubrics = rubric::rubrics(folder, problems);
     let gold = rubric::gold(folder, problems);
     root.report_unknown();
@@ -116,7 +118,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         judges: JudgeQuery::of(&queries, &rubrics),
         queries,
         judged,
-        measured,
+        measures,
         behaviours,
         rules,
         published,

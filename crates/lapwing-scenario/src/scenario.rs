@@ -8,8 +8,8 @@ use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    DesignChoice, Diagnostic, Folder, Gold, Mutant, Plan, Policy, Screen, Script, cues, design,
-    evidence, finding, parse, plan, policy,
+    Contrast, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
+    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -182,14 +182,42 @@ impl Scenario {
         finding::findings(&self.0.definition, events, blobs)
     }
 
-    /// Every rule with one operand dropped or one atom negated.
+    /// The value of every measure in a sample, in the order of the file.
+    ///
+    /// It is missing where a finding would not count: the sample broke, met a limit or was refused, or the model never
+    /// reached the situation.
+    pub fn measures(&self, events: &[Event], blobs: &dyn Blobs) -> Vec<Measured> {
+        finding::measured(&self.0.definition, events, blobs)
+    }
+
+    /// The measures in the order of the file.
+    pub fn measure_definitions(&self) -> &[Measure] {
+        &self.0.definition.measures.measures
+    }
+
+    /// The contrasts in the order of the file.
+    pub fn contrasts(&self) -> &[Contrast] {
+        &self.0.definition.measures.contrasts
+    }
+
+    /// The ladders in the order of the file.
+    pub fn ladders(&self) -> &[Ladder] {
+        &self.0.definition.measures.ladders
+    }
+
+    /// Every rule, `exposed` among them, with one operand dropped or one atom negated.
     pub fn mutants(&self) -> Vec<Mutant> {
         finding::mutants(&self.0.definition)
     }
 
-    /// The finding of the mutant's stage under its changed rule.
-    pub fn finding_under(&self, mutant: &Mutant, events: &[Event], blobs: &dyn Blobs) -> Finding {
-        finding::finding_under(&self.0.definition, mutant, events, blobs)
+    /// The findings that a mutant's changed rule decides: that of its stage, or all where `exposed` is changed.
+    pub fn findings_under(
+        &self,
+        mutant: &Mutant,
+        events: &[Event],
+        blobs: &dyn Blobs,
+    ) -> Vec<Finding> {
+        finding::findings_under(&self.0.definition, mutant, events, blobs)
     }
 
     /// The exact values that measures must have where `policy` is played; see [`Script::policy`]. Others may have any.

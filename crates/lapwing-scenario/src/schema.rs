@@ -6,6 +6,7 @@ use lapwing_core::{Condition, Label, Limits, Stage};
 
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
+use crate::measure::Measures;
 use crate::template::Template;
 use crate::world::PartDefinition;
 use crate::{CarryPlan, RunPlace};
@@ -141,8 +142,7 @@ pub(crate) struct Definition {
     pub(crate) published: Vec<Published>,
     /// Names of the evidence that a judge finds.
     pub(crate) judged: Vec<String>,
-    /// Names of the measures.
-    pub(crate) measured: Vec<String>,
+    pub(crate) measures: Measures,
     pub(crate) judges: Vec<JudgeQuery>,
     pub(crate) gold: Vec<Gold>,
 }

@@ -214,9 +214,8 @@ impl PartPlan {
             PartKind::Hosts { hosts, .. } => {
                 many("hosts", hosts.iter().map(String::as_str).collect())
             }
-            PartKind::Weights { path, .. } => one("path", path),
-            // Its files are those of the sandbox.
-            PartKind::Repo { path, .. } => one("path", path),
+            // The files of a repository are those of the sandbox.
+            PartKind::Weights { path, .. } | PartKind::Repo { path, .. } => one("path", path),
             PartKind::Monitor { settings } => {
                 let lines: Vec<String> =
                     settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();

@@ -2,7 +2,7 @@
 
 use crate::quantile;
 
-/// A closed interval of a rate.
+/// A closed interval: of a rate, unless something else is said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Lower end.

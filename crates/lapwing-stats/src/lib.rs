@@ -7,9 +7,11 @@ mod clustered;
 mod interval;
 mod kappa;
 mod missing;
+mod paired;
 mod quantile;
 
 pub use clustered::{Clustered, MIN_CLUSTERS, TooFewClusters, clustered};
 pub use interval::{Interval, clopper_pearson, jeffreys, wilson};
 pub use kappa::{Kappa, kappa};
 pub use missing::bounds;
+pub use paired::{MIN_PAIRS, NoInterval, Paired, paired};

@@ -73,3 +73,13 @@ for table in (
     half = scipy.stats.norm.ppf(0.975) * agreement.std_kappa
     ends = [agreement.kappa, max(agreement.kappa - half, -1), min(agreement.kappa + half, 1)]
     print(f"({table}, [" + ", ".join(f"{end:.12f}" for end in ends) + "]),")
+
+# The mean of paired differences with Student's interval, by SciPy.
+for level, differences in (
+    (0.95, [0.1, -0.2, 0.4, 0.3, 0.0]),
+    (0.9, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, -1.0]),
+    (0.95, [12.5, 13.25, 11.75, 12.0, 14.5, 12.25, 13.0, 12.75, 12.5, 13.5]),
+    (0.99, [-3e-4, -1e-4, -2e-4, -2.5e-4, -1.5e-4, -4e-4]),
+):
+    ends = scipy.stats.ttest_1samp(differences, 0).confidence_interval(level)
+    print(f"({level}, &{differences}, [{np.mean(differences):.12g}, {ends.low:.12g}, {ends.high:.12g}]),")

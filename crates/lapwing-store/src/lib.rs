@@ -12,7 +12,7 @@ mod spec;
 mod write;
 
 pub use error::StoreError;
-pub use read::{Run, SampleRow, SampleState, ScoringRow};
+pub use read::{Run, SampleRow, SampleState, Scoring, ScoringRow};
 pub use runs::{Listed, Runs};
 pub use spec::{Ending, RunSpec, RunState};
 pub use write::RunWriter;

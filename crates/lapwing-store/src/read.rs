@@ -55,6 +55,25 @@ pub struct ScoringRow {
     pub at_ms: u64,
     /// Digest of the scenario whose rules were used.
     pub scenario: Digest,
+    /// The judge that was asked for it, if any was.
+    pub judge: Option<String>,
+}
+
+/// A scoring to be kept.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Digest of the scenario whose rules were used.
+    pub scenario: Digest,
+    /// Findings by sample number.
+    pub findings: Vec<(u64, Vec<Finding>)>,
+    /// The judge that was asked for it, if any was.
+    pub judge: Option<String>,
+    /// What was said when it was asked, by sample number. The numbers of these events follow on those of the sample.
+    pub judged: BTreeMap<u64, Vec<Event>>,
+    /// Bytes that those events name.
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
 }
 
 impl Run {
@@ -146,11 +165,33 @@ impl Run {
 
     /// The events of one sample in order.
     pub fn events(&self, sample: u64) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<(i64, String, i64, String)> = self.rows(
-            "SELECT seq, phase, at_ms, act FROM event WHERE sample = ?1 ORDER BY seq",
-            params![sample as i64],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-        )?;
+        let of_sample = "SELECT seq, phase, at_ms, act FROM event WHERE sample = ?1 ORDER BY seq";
+        self.read_events(of_sample, sample, params![sample as i64])
+    }
+
+    /// What a judge said of one sample when the run was scored again, in order; it stands behind [`Self::events`].
+    pub fn judged(&self, scoring: i64, sample: u64) -> Result<Vec<Event>, StoreError> {
+        if !self.has_judge_tables()? {
+            return Ok(Vec::new());
+        }
+        let of_scoring = "SELECT seq, phase, at_ms, act FROM judged \
+                          WHERE scoring = ?1 AND sample = ?2 ORDER BY seq";
+        self.read_events(of_scoring, sample, params![scoring, sample as i64])
+    }
+
+    fn has_judge_tables(&self) -> Result<bool, StoreError> {
+        let named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'judged'";
+        Ok(!self.rows(named, [], |_| Ok(()))?.is_empty())
+    }
+
+    fn read_events(
+        &self,
+        sql: &str,
+        sample: u64,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> =
+            self.rows(sql, params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         rows.into_iter()
             .map(|(seq, phase, at_ms, act)| {
                 let act = self.parse(&format!("event {seq} of sample {sample}"), &act)?;
@@ -194,9 +235,18 @@ impl Run {
             self.rows("SELECT id, at_ms, scenario FROM scoring ORDER BY id", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
+        let judges: BTreeMap<i64, String> = if self.has_judge_tables()? {
+            let named = "SELECT scoring, judge FROM judging";
+            let judges = self.rows(named, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            judges.into_iter().collect()
+        } else {
+            BTreeMap::new()
+        };
         rows.into_iter()
             .map(|(id, at_ms, scenario)| {
-                Ok(ScoringRow { id, at_ms: at_ms as u64, scenario: self.digest(&scenario)? })
+                let judge = judges.get(&id).cloned();
+                let scenario = self.digest(&scenario)?;
+                Ok(ScoringRow { id, at_ms: at_ms as u64, scenario, judge })
             })
             .collect()
     }
@@ -220,12 +270,7 @@ impl Run {
     ///
     /// # Errors
     /// The run still goes on, or the file cannot be written.
-    pub fn add_scoring(
-        self,
-        at_ms: u64,
-        scenario: Digest,
-        findings: &[(u64, Vec<Finding>)],
-    ) -> Result<i64, StoreError> {
+    pub fn add_scoring(self, scoring: &Scoring) -> Result<i64, StoreError> {
         if self.state()? == RunState::Running {
             return Err(StoreError::Io {
                 path: self.path,
@@ -233,7 +278,7 @@ impl Run {
             });
         }
         drop(self.connection);
-        write::add_scoring(&self.path, at_ms, scenario, findings)
+        write::add_scoring(&self.path, scoring)
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {

@@ -40,11 +40,29 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// What judges said when a run was scored again. Scoring makes these tables where a run is older than they are: a reader that
+/// does not know them reads everything else rightly, so the format stays as it is.
+pub(crate) const JUDGE_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS judging (
+        scoring INTEGER PRIMARY KEY REFERENCES scoring,
+        judge   TEXT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS judged (
+        scoring INTEGER NOT NULL REFERENCES scoring,
+        sample  INTEGER NOT NULL REFERENCES sample,
+        seq     INTEGER NOT NULL,
+        phase   TEXT NOT NULL,
+        at_ms   INTEGER NOT NULL,
+        act     TEXT NOT NULL,
+        PRIMARY KEY (scoring, sample, seq)
+    ) WITHOUT ROWID;
+";
+
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit that was acknowledged survives a power cut.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     connection.execute_batch(&format!(
-        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        "BEGIN; {TABLES} {JUDGE_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
 use crate::spec::{Ending, RunSpec};
-use crate::{StoreError, runs, schema};
+use crate::{Scoring, StoreError, runs, schema};
 
 /// The most jobs of one commit.
 const GROUP: usize = 512;
@@ -140,6 +140,9 @@ fn begin(
         "INSERT INTO scoring (id, at_ms, scenario) VALUES (1, ?1, ?2)",
         params![spec.started_ms as i64, spec.digest.to_string()],
     )?;
+    if let Some(judge) = spec.settings.get("judge") {
+        insert_judge(&transaction, 1, judge)?;
+    }
     transaction.commit()
 }
 
@@ -275,15 +278,10 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
 }
 
 /// Adds a scoring to a run that has ended, and returns its id.
-pub(crate) fn add_scoring(
-    path: &Path,
-    at_ms: u64,
-    scenario: Digest,
-    findings: &[(u64, Vec<Finding>)],
-) -> Result<i64, StoreError> {
+pub(crate) fn add_scoring(path: &Path, scoring: &Scoring) -> Result<i64, StoreError> {
     runs::set_read_only(path, false)?;
-    match append(path, at_ms, scenario, findings) {
-        Ok((connection, scoring)) => close(connection, path).map(|()| scoring),
+    match append(path, scoring) {
+        Ok((connection, id)) => close(connection, path).map(|()| id),
         Err(error) => {
             runs::set_read_only(path, true)?;
             Err(StoreError::sqlite(path, &error))
@@ -291,22 +289,55 @@ pub(crate) fn add_scoring(
     }
 }
 
-fn append(
-    path: &Path,
-    at_ms: u64,
-    scenario: Digest,
-    findings: &[(u64, Vec<Finding>)],
-) -> rusqlite::Result<(Connection, i64)> {
+fn append(path: &Path, scoring: &Scoring) -> rusqlite::Result<(Connection, i64)> {
     let mut connection = Connection::open(path)?;
     let transaction = connection.transaction()?;
     transaction.execute(
         "INSERT INTO scoring (at_ms, scenario) VALUES (?1, ?2)",
-        params![at_ms as i64, scenario.to_string()],
+        params![scoring.at_ms as i64, scoring.scenario.to_string()],
     )?;
-    let scoring = transaction.last_insert_rowid();
-    for (sample, findings) in findings {
-        insert_findings(&transaction, scoring, *sample, findings)?;
+    let id = transaction.last_insert_rowid();
+    for (sample, findings) in &scoring.findings {
+        insert_findings(&transaction, id, *sample, findings)?;
+    }
+    if let Some(judge) = &scoring.judge {
+        transaction.execute_batch(schema::JUDGE_TABLES)?;
+        insert_judge(&transaction, id, judge)?;
+        for (digest, bytes) in &scoring.blobs {
+            insert_blob(&transaction, *digest, bytes)?;
+        }
+        for (sample, events) in &scoring.judged {
+            insert_judged(&transaction, id, *sample, events)?;
+        }
     }
     transaction.commit()?;
-    Ok((connection, scoring))
+    Ok((connection, id))
+}
+
+fn insert_judge(connection: &Connection, scoring: i64, judge: &str) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT INTO judging (scoring, judge) VALUES (?1, ?2)", params![scoring, judge])?;
+    Ok(())
+}
+
+fn insert_judged(
+    connection: &Connection,
+    scoring: i64,
+    sample: u64,
+    events: &[Event],
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO judged (scoring, sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for event in events {
+        insert.execute(params![
+            scoring,
+            sample as i64,
+            event.seq as i64,
+            event.phase,
+            event.at_ms as i64,
+            json(&event.act)?
+        ])?;
+    }
+    Ok(())
 }

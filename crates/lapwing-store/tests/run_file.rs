@@ -9,7 +9,9 @@ use lapwing_core::{
     Act, Citation, Condition, Digest, Event, Finding, Outcome, Planted, Recorder as _, SampleKey,
     Stage,
 };
-use lapwing_store::{Ending, Run, RunSpec, RunState, RunWriter, Runs, SampleState, StoreError};
+use lapwing_store::{
+    Ending, Run, RunSpec, RunState, RunWriter, Runs, SampleState, Scoring, StoreError,
+};
 
 fn spec() -> RunSpec {
     RunSpec {
@@ -50,6 +52,18 @@ fn create(dir: &Path, tag: &str) -> RunWriter {
         Planted { behaviour: "spill".to_owned(), stage: Stage::Success, outcome: Outcome::Present };
     let samples = [(key(0), Some(vec![planted])), (key(1), None)];
     Runs::new(dir).create(tag, &spec(), &folder, &samples).unwrap()
+}
+
+/// A scoring with these findings of sample 1.
+fn scored(scenario: Digest, findings: &[Finding]) -> Scoring {
+    Scoring {
+        at_ms: 9,
+        scenario,
+        findings: vec![(1, findings.to_vec())],
+        judge: None,
+        judged: BTreeMap::new(),
+        blobs: BTreeMap::new(),
+    }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -109,13 +123,65 @@ fn a_scoring_is_added_beside_the_first_and_the_file_is_read_only_again() {
     let other = Finding { outcome: Outcome::Absent, cites: Vec::new(), ..finding() };
     let digest = Digest::of(b"edited");
     let scoring =
-        runs.find("tea-a").unwrap().add_scoring(9, digest, &[(1, vec![other.clone()])]).unwrap();
+        runs.find("tea-a").unwrap().add_scoring(&scored(digest, &[other.clone()])).unwrap();
 
     let run = runs.find("tea-a").unwrap();
     assert_eq!(run.findings(1).unwrap()[&1], [finding()]);
     assert_eq!(run.findings(scoring).unwrap()[&1], [other]);
     assert_eq!(run.scorings().unwrap()[1].scenario, digest);
     assert!(fs::metadata(run.path()).unwrap().permissions().readonly());
+}
+
+/// What a judge said, for sample 1, with the bytes of its request.
+fn judged(judge: &str, seq: u64) -> Scoring {
+    let bytes = judge.as_bytes().to_vec();
+    Scoring {
+        judge: Some(judge.to_owned()),
+        judged: BTreeMap::from([(1, vec![event(seq)])]),
+        blobs: BTreeMap::from([(Digest::of(&bytes), bytes)]),
+        ..scored(Digest::of(b"folder"), &[finding()])
+    }
+}
+
+#[test]
+fn what_a_judge_said_belongs_to_its_scoring_and_leaves_the_events_of_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = create(dir.path(), "a");
+        writer.record(1, vec![event(1)]).await.unwrap();
+        writer.seal(Ending::Finished, 5).await.unwrap();
+    });
+    let runs = Runs::new(dir.path());
+    let first = runs.find("tea-a").unwrap().add_scoring(&judged("one", 2)).unwrap();
+    let second = runs.find("tea-a").unwrap().add_scoring(&judged("two", 2)).unwrap();
+
+    let run = runs.find("tea-a").unwrap();
+    assert_eq!(run.events(1).unwrap(), [event(1)]);
+    assert_eq!(run.judged(1, 1).unwrap(), []);
+    assert_eq!(run.judged(first, 1).unwrap(), [event(2)]);
+    assert_eq!(run.judged(second, 1).unwrap(), [event(2)]);
+    assert_eq!(run.blob(Digest::of(b"two")).unwrap().unwrap(), b"two");
+    let judges: Vec<_> = run.scorings().unwrap().into_iter().map(|row| row.judge).collect();
+    assert_eq!(judges, [None, Some("one".to_owned()), Some("two".to_owned())]);
+}
+
+#[test]
+fn a_run_from_before_there_were_judges_is_read_and_can_be_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(create(dir.path(), "a").seal(Ending::Finished, 5)).unwrap();
+    let path = dir.path().join("tea-a.lapwing");
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    fs::set_permissions(&path, permissions).unwrap();
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("DROP TABLE judged; DROP TABLE judging;").unwrap();
+    drop(old);
+
+    let run = Run::open(&path).unwrap();
+    assert_eq!(run.judged(1, 1).unwrap(), []);
+    assert_eq!(run.scorings().unwrap()[0].judge, None);
+    let scoring = run.add_scoring(&judged("one", 1)).unwrap();
+    assert_eq!(Run::open(&path).unwrap().judged(scoring, 1).unwrap(), [event(1)]);
 }
 
 #[test]
@@ -194,7 +260,7 @@ fn a_scoring_leaves_one_plain_file_of_a_run_that_was_not_sealed() {
     let writer = create(dir.path(), "a");
     let reader = Runs::new(dir.path()).find("tea-a").unwrap();
     wait(writer.seal(Ending::Stopped, 5)).unwrap();
-    reader.add_scoring(9, Digest::of(b"folder"), &[]).unwrap();
+    reader.add_scoring(&scored(Digest::of(b"folder"), &[])).unwrap();
 
     let bytes = fs::read(dir.path().join("tea-a.lapwing")).unwrap();
     // Versions of the file format for writing and reading: 1 is without a write-ahead log.

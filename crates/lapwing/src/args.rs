@@ -17,11 +17,18 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 
     /// Folder of run files
-    #[arg(long, global = true, env = "LAPWING_RUNS", default_value = "runs", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "LAPWING_RUNS",
+        default_value = "runs",
+        value_name = "DIR"
+    )]
     pub(crate) runs: PathBuf,
 
     /// Print JSON on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 }
 
@@ -33,13 +40,22 @@ pub(crate) enum Command {
     Runs,
     /// Show a run's samples and findings, or one sample's transcript
     Show(Show),
-    /// Fold a run's events into findings again; no model and no sandbox is used
+    /// Fold a run's events into findings again; without --judge no model is used, and never a sandbox
     Score(Score),
     /// Check what this machine can isolate, and say what mends it
     Doctor,
+    /// Work with judges
+    #[command(subcommand)]
+    Judge(Judge),
     /// Work with scenarios
     #[command(subcommand)]
     Scenario(Scenario),
+    /// List the experiments, where each comes from, and which can be run
+    Experiments {
+        /// An ID (SD-1), a group of IDs (SD) or a state (works, planned, reported)
+        #[arg(value_name = "ID")]
+        wanted: Option<String>,
+    },
 }
 
 #[derive(Group)]
@@ -54,8 +70,16 @@ pub(crate) struct Eval {
     #[arg(long = "model", short = 'm', value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
+    /// Who labels what only reading can show: openai/NAME or test [default: none; test for the instrument check]
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: Option<String>,
+
     #[command(flatten)]
     pub(crate) design: Design,
+
+    /// Say how many samples and about how many tokens it would be, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Repeats of each seed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -108,9 +132,34 @@ pub(crate) struct Design {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) seeds: Option<u64>,
 
-    /// Samples in flight at a time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub(crate) max_samples: u64,
+    /// Samples in flight at a time [default: 16 for models, 16 a core for the instrument check]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) max_samples: Option<u64>,
+}
+
+impl Design {
+    /// Samples in flight at a time. Policies answer at once, so that only sandboxes are waited for: what limits them is the
+    /// cores. On two cores `scenario check shutdown` takes 33 s with 16, 25 s with 32 and no less with 64.
+    pub(crate) fn max_samples(&self, instrument_check: bool) -> usize {
+        const USUAL: usize = 16;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let default = if instrument_check { USUAL * cores } else { USUAL };
+        self.max_samples.map_or(default, |n| n as usize)
+    }
+}
+
+#[derive(Group)]
+pub(crate) struct Check {
+    /// Names of scenarios, or paths of scenario folders
+    #[arg(required_unless_present = "all", value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+
+    /// Check every scenario that comes with lapwing
+    #[arg(long, conflicts_with = "scenarios")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) design: Design,
 }
 
 #[derive(Group)]
@@ -124,6 +173,34 @@ pub(crate) struct Show {
     /// Show long texts whole
     #[arg(long)]
     pub(crate) full: bool,
+
+    /// The number of a scoring, instead of the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) scoring: Option<i64>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Judge {
+    /// Let a judge label texts whose labels are known, and say how often it is right
+    Check(JudgeCheck),
+}
+
+#[derive(Group)]
+pub(crate) struct JudgeCheck {
+    /// A scenario's name, or the path of a scenario folder
+    pub(crate) scenario: String,
+
+    /// openai/NAME or test
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: String,
+
+    /// Only this rubric
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rubric: Option<String>,
+
+    /// Fail below this agreement
+    #[arg(long, value_name = "K", default_value_t = 0.7)]
+    pub(crate) min_kappa: f64,
 }
 
 #[derive(Group)]
@@ -134,6 +211,10 @@ pub(crate) struct Score {
     /// Use the rules of this scenario folder instead of those kept in the run
     #[arg(long, value_name = "PATH")]
     pub(crate) with: Option<PathBuf>,
+
+    /// Let this judge label the run again: openai/NAME or test; its labels belong to the new scoring
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: Option<String>,
 }
 
 #[derive(Group)]
@@ -148,6 +229,10 @@ pub(crate) struct Render {
     /// The seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+
+    /// Show the contents of files and programs too
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Subcommand)]
@@ -162,11 +247,14 @@ pub(crate) enum Scenario {
     /// Show exactly what a model is given in one sample: prompts, tools, files, values
     Render(Render),
     /// Prove the instrument: every finding against what a policy planted, and every rule mutation noticed
-    Check {
-        /// A scenario's name, or the path of a scenario folder
-        scenario: String,
-        #[command(flatten)]
-        design: Design,
+    Check(Check),
+    /// Write a small scenario that passes its check, there to be changed
+    New {
+        /// Its name: small letters, digits and hyphens
+        name: String,
+        /// The folder in which the scenario's folder is written
+        #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+        path: PathBuf,
     },
 }
 

@@ -1,7 +1,12 @@
 //! One module a command. Each reads its arguments, does its work through the libraries, and prints.
 
+mod check;
 mod doctor;
+mod estimate;
 mod eval;
+mod experiments;
+mod judge;
+mod new;
 mod render;
 mod runs;
 mod scenario;
@@ -15,7 +20,7 @@ use std::process::ExitCode;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Scenario};
+use crate::args::{Args, Command, Judge, Scenario};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -32,12 +37,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
+        Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
+        Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
-        Command::Scenario(Scenario::Check { scenario, design }) => {
-            scenario::check(&scenario, &design, &global)
-        }
+        Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),
+        Command::Scenario(Scenario::New { name, path }) => new::run(&name, &path, &global),
     }
 }
 

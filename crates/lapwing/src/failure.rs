@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lapwing_core::{ModelError, RecordError, SandboxError};
+use lapwing_eval::JudgeError;
 use lapwing_scenario::Diagnostic;
 use lapwing_store::StoreError;
 
@@ -76,6 +77,15 @@ impl From<StoreError> for Failure {
             | StoreError::Full { .. } => Self::ENVIRONMENT,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Store(error) => error.into(),
+            JudgeError::Lost(_) => Self::new(Self::BUG, error.to_string()),
+        }
     }
 }
 

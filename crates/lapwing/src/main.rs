@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod experiments;
 mod failure;
 mod library;
 mod progress;

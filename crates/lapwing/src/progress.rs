@@ -35,7 +35,7 @@ impl Meter {
         } else {
             ProgressBar::hidden()
         };
-        if let Ok(style) = ProgressStyle::with_template("  {bar:24} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("  {bar:12} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -75,10 +75,10 @@ impl Seen {
 
     fn describe(&self) -> String {
         let Self { begun, planned, done, present, errors } = self;
-        let so_far = format!(
-            "{done}/{planned} samples, {present} with a finding, {}",
-            count(*errors, "error")
-        );
+        let mut so_far = format!("{done}/{planned} samples, {present} with a finding");
+        if *errors > 0 {
+            so_far = format!("{so_far}, {}", count(*errors, "error"));
+        }
         if *done < ENOUGH {
             return so_far;
         }

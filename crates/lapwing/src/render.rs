@@ -12,6 +12,13 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// Text is not wrapped into fewer columns.
+const NARROWEST: usize = 24;
+
+/// Columns before a grid, and before what is folded in it.
+const INDENT: usize = 2;
+const FOLDED: usize = 6;
+
 /// Columns that are as wide as their widest cell. Cells may quote anybody: they are made harmless.
 pub(crate) struct Grid {
     rows: Vec<Vec<String>>,
@@ -27,31 +34,145 @@ impl Grid {
         self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
     }
 
-    /// Writes the grid, its header dimmed, cells that begin like a number to the right.
-    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let width_of = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max()
-        };
-        let widths: Vec<usize> =
-            (0..n_columns).map(|column| width_of(column).unwrap_or_default()).collect();
-        for (index, row) in self.rows.iter().enumerate() {
-            let mut line = String::from(" ");
-            for (cell, width) in row.iter().zip(&widths) {
-                let gap = " ".repeat(width - cell.width());
-                let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || c == '[');
-                line.push(' ');
-                line.push_str(&if numeric { gap + cell } else { cell.clone() + &gap });
-                line.push(' ');
+    /// The grid without the columns, from `first` on, in which every cell is a dash.
+    pub(crate) fn without_empty_columns(mut self, first: usize) -> Self {
+        let n_columns = self.rows.first().map_or(0, Vec::len);
+        for column in (first..n_columns).rev() {
+            let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+            if cells.all(|cell| cell == "–") {
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
             }
-            let line = line.trim_end();
-            if index == 0 {
-                writeln!(out, "{DIM}{line}{DIM:#}")?;
-            } else {
-                writeln!(out, "{line}")?;
+        }
+        self
+    }
+
+    /// Writes the grid, its header dimmed, cells that begin like a number to the right. On a terminal that is too narrow the
+    /// last column is wrapped, or else the columns that do not fit are put into lines below.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_within(out, columns().unwrap_or(usize::MAX))
+    }
+
+    fn write_within(&self, out: &mut dyn Write, room: usize) -> io::Result<()> {
+        let places = self.places(room);
+        for (index, row) in self.rows.iter().enumerate() {
+            let mut lines = vec![String::new()];
+            for (cell, place) in row.iter().zip(&places).filter(|(cell, _)| !cell.is_empty()) {
+                if place.folds {
+                    lines.push(String::new());
+                }
+                let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || c == '[');
+                for (row, text) in wrap(cell, place.width).into_iter().enumerate() {
+                    if row > 0 {
+                        lines.push(String::new());
+                    }
+                    let Some(line) = lines.last_mut() else { continue };
+                    let gap = if numeric { place.width.saturating_sub(text.width()) } else { 0 };
+                    let filled = line.width();
+                    line.extend(std::iter::repeat_n(
+                        ' ',
+                        (place.begin + gap).saturating_sub(filled),
+                    ));
+                    line.push_str(&text);
+                }
+            }
+            for line in lines {
+                if index == 0 {
+                    writeln!(out, "{DIM}{line}{DIM:#}")?;
+                } else {
+                    writeln!(out, "{line}")?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Where each column stands, in a space of `room` columns.
+    fn places(&self, room: usize) -> Vec<Place> {
+        let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let mut places: Vec<Place> = Vec::new();
+        let mut begin = INDENT;
+        for column in 0..n_columns {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let width = cells.map(|cell| cell.width()).max().unwrap_or_default();
+            let is_last = column + 1 == n_columns;
+            let wraps = |begin: usize| is_last && room.saturating_sub(begin) >= NARROWEST;
+            let folds = begin + width > room && begin > INDENT && !wraps(begin);
+            if folds {
+                begin = FOLDED;
+            }
+            let width = if wraps(begin) { width.min(room - begin) } else { width };
+            places.push(Place { begin, width, folds });
+            begin += width + 2;
+        }
+        places
+    }
+}
+
+/// Where a column of a grid stands.
+struct Place {
+    begin: usize,
+    width: usize,
+    /// It begins a line of its own, below those before it.
+    folds: bool,
+}
+
+/// Columns of the terminal that standard output is; `None` if it is none, and nothing is wrapped.
+pub(crate) fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// The words of `text` in lines of at most `room` columns; a longer word has a line of its own.
+pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
+    fill(text.split(' '), room)
+}
+
+fn fill<'a>(words: impl Iterator<Item = &'a str>, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.width().saturating_add(1 + word.width()) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn room(indent: usize) -> usize {
+    columns().map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(NARROWEST))
+}
+
+/// Writes `text` behind `indent` spaces, wrapped to the terminal. It may quote anybody: it is made harmless.
+pub(crate) fn paragraph(out: &mut dyn Write, indent: usize, text: &str) -> io::Result<()> {
+    let lines = wrap(&harmless(text), room(indent));
+    lines.iter().try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))
+}
+
+/// A dimmed paragraph, two columns in.
+pub(crate) fn note(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    let lines = wrap(&harmless(text), room(INDENT));
+    lines.iter().try_for_each(|line| writeln!(out, "{DIM}  {line}{DIM:#}"))
+}
+
+/// Writes `items` behind `indent` spaces with commas between them, wrapped between items only.
+pub(crate) fn items(out: &mut dyn Write, indent: usize, items: &[String]) -> io::Result<()> {
+    let n_items = items.len();
+    let comma = |index| if index + 1 < n_items { "," } else { "" };
+    let items: Vec<String> =
+        items.iter().enumerate().map(|(i, item)| harmless(item) + comma(i)).collect();
+    let lines = fill(items.iter().map(String::as_str), room(indent));
+    lines.iter().try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))
+}
+
+/// Says `text` on standard error behind two spaces, wrapped to its terminal.
+pub(crate) fn say(text: &str) {
+    let columns = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0);
+    let room =
+        columns.map_or(usize::MAX, |columns| usize::from(columns) - INDENT.min(columns.into()));
+    for line in wrap(&harmless(text), room.max(NARROWEST)) {
+        anstream::eprintln!("  {line}");
     }
 }
 
@@ -82,4 +203,47 @@ pub(crate) fn interval((low, high): (f64, f64)) -> String {
 /// `1 sample`, `2 samples`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(room: usize) -> String {
+        let mut grid = Grid::new(&["name", "n", "what it is"]);
+        grid.row(["a".to_owned(), "10".to_owned(), "some words that are rather long".to_owned()]);
+        let mut out = Vec::new();
+        grid.write_within(&mut out, room).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn the_last_column_of_a_grid_is_wrapped_on_a_narrow_terminal_and_nowhere_else() {
+        let whole = "  name  n   what it is\n  a     10  some words that are rather long\n";
+        assert_eq!(written(usize::MAX), whole);
+        assert_eq!(written(43), whole);
+        let wrapped =
+            "  name  n   what it is\n  a     10  some words that are rather\n            long\n";
+        assert_eq!(written(42), wrapped);
+    }
+
+    #[test]
+    fn columns_that_have_no_room_are_folded_into_lines_below() {
+        let folded = "  name  n\n      what it is\n  a     10\n      some words that are\n      rather long\n";
+        assert_eq!(written(30), folded);
+    }
+
+    #[test]
+    fn a_column_of_dashes_can_be_left_out() {
+        let mut grid = Grid::new(&["a", "b", "c", "d"]);
+        grid.row(["–", "1", "–", "2"].map(str::to_owned));
+        grid.row(["–", "–", "–", "3"].map(str::to_owned));
+        let rows = [["a", "b", "d"], ["–", "1", "2"], ["–", "–", "3"]];
+        assert_eq!(grid.without_empty_columns(1).rows, rows);
+    }
+
+    #[test]
+    fn a_word_that_is_longer_than_the_line_stands_alone() {
+        assert_eq!(wrap("a bb cccccc d", 4), ["a bb", "cccccc", "d"]);
+    }
 }

@@ -5,17 +5,25 @@ use std::io::{self, Write};
 
 use lapwing_core::{Finding, Outcome, Planted, Stage};
 use lapwing_eval::{Check, Confusion, Row, Table};
-use lapwing_scenario::{Published, Scenario};
+use lapwing_scenario::{Behaviour, Published, Scenario};
 use lapwing_store::SampleRow;
 
-use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, percent};
+use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
 use crate::transcript::harmless;
 
 /// Findings listed below a table, and mismatches below a check; the rest is in `lapwing show RUN`.
 const LISTED: usize = 10;
 
+/// From this column on a table of rates leaves out a column that says nothing.
+const OPTIONAL_COLUMNS: usize = 6;
+
 /// The table of a run: one block a model, behaviour and stage, one line a condition.
-pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> io::Result<()> {
+pub(crate) fn table(
+    out: &mut dyn Write,
+    scenario: &Scenario,
+    table: &Table,
+    judge: Option<&str>,
+) -> io::Result<()> {
     let mut blocks: Vec<(&Row, Vec<&Row>)> = Vec::new();
     for row in &table.rows {
         let of_block = |(first, _): &&mut (&Row, Vec<&Row>)| {
@@ -29,6 +37,9 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
     for (first, rows) in blocks {
         let model = &first.model;
         writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
+        if scenario.is_judged(&first.behaviour, first.stage) {
+            judged_by(out, scenario, judge)?;
+        }
         let mut grid = Grid::new(&[
             "condition",
             "rate",
@@ -42,12 +53,45 @@ pub(crate) fn table(out: &mut dyn Write, scenario: &Scenario, table: &Table) -> 
         for row in &rows {
             grid.row(cells(scenario, row));
         }
-        grid.write(out)?;
+        grid.without_empty_columns(OPTIONAL_COLUMNS).write(out)?;
         notes(out, &rows)?;
+    }
+    writeln!(out)?;
+    note(
+        out,
+        "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present. Published figures are context: other models, wording and harness.",
+    )
+}
+
+/// A rate that rests on a judge says so.
+fn judged_by(out: &mut dyn Write, scenario: &Scenario, judge: Option<&str>) -> io::Result<()> {
+    let words = match judge {
+        Some(judge) => {
+            let (judge, name) = (harmless(judge), scenario.name());
+            format!(
+                "judged by {judge}, uncalibrated here: lapwing judge check {name} --judge {judge}"
+            )
+        }
+        None => "not judged; --judge MODEL does it".to_owned(),
+    };
+    writeln!(out, "{DIM}  {words}{DIM:#}")
+}
+
+/// What an instrument check does not show of behaviours that need a judge.
+pub(crate) fn plumbing(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
+    let is_judged = |behaviour: &&Behaviour| {
+        behaviour.stages.iter().any(|(stage, _)| scenario.is_judged(&behaviour.name, *stage))
+    };
+    let judged = scenario.behaviours().iter().filter(is_judged);
+    let names: Vec<&str> = judged.map(|behaviour| behaviour.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
     }
     writeln!(
         out,
-        "\n{DIM}  rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all\n  excluded samples were absent, or present. Published figures are context: other models, wording and harness.{DIM:#}"
+        "  Of {} only the plumbing is checked: a test judge answers what the policies declare.\n  lapwing judge check {} --judge openai/NAME measures a real one.",
+        names.join(", "),
+        scenario.name()
     )
 }
 
@@ -137,7 +181,7 @@ pub(crate) fn present(
     samples: &[SampleRow],
     findings: &BTreeMap<u64, Vec<Finding>>,
 ) -> io::Result<()> {
-    let mut grid = Grid::new(&["finding", "condition", "seed", "events", "evidence"]);
+    let mut grid = Grid::new(&["sample", "seed", "finding", "condition", "events"]);
     let mut n_present = 0;
     for sample in samples {
         let of_sample = findings.get(&sample.number).into_iter().flatten();
@@ -149,11 +193,11 @@ pub(crate) fn present(
             let cited: Vec<String> =
                 finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
             grid.row([
+                sample.number.to_string(),
+                sample.key.seed.to_string(),
                 format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
                 scenario.describe(&sample.key.condition),
-                sample.key.seed.to_string(),
                 format!("#{}", cited.join(" #")),
-                format!("lapwing show {run} {}", sample.number),
             ]);
         }
     }
@@ -165,7 +209,7 @@ pub(crate) fn present(
     if n_present > LISTED {
         writeln!(out, "{DIM}  and {} more{DIM:#}", n_present - LISTED)?;
     }
-    Ok(())
+    note(out, &format!("the evidence of a sample: lapwing show {run} SAMPLE"))
 }
 
 /// Why samples have no verdict: each reason once, with an example.
@@ -269,6 +313,47 @@ pub(crate) fn check(
     writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")
 }
 
+/// Of the policy that is drawn by the seed: how often `always` was drawn, and how often its acts were found.
+pub(crate) fn drawn(
+    out: &mut dyn Write,
+    scenario: &Scenario,
+    policy: &str,
+    samples: &[SampleRow],
+    findings: &BTreeMap<u64, Vec<Finding>>,
+) -> io::Result<()> {
+    let name = format!("policy/{policy}");
+    let of_policy: Vec<&SampleRow> =
+        samples.iter().filter(|sample| sample.key.model == name).collect();
+    for behaviour in scenario.behaviours() {
+        for (stage, _) in &behaviour.stages {
+            let n_planted = of_policy.iter().filter(|sample| {
+                sample.planted.iter().flatten().any(|planted| {
+                    planted.behaviour == behaviour.name
+                        && planted.stage == *stage
+                        && planted.outcome == Outcome::Present
+                })
+            });
+            let n_found = of_policy.iter().filter(|sample| {
+                findings.get(&sample.number).into_iter().flatten().any(|finding| {
+                    finding.behaviour == behaviour.name
+                        && finding.stage == *stage
+                        && finding.outcome == Outcome::Present
+                })
+            });
+            let (n_planted, n_found) = (n_planted.count(), n_found.count());
+            if n_planted > 0 {
+                writeln!(
+                    out,
+                    "  {policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
+                    of_policy.len(),
+                    behaviour.name,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn otherwise(confusion: &Confusion, planted: Outcome) -> String {
     let found = confusion.counts.get(&planted).into_iter().flatten();
     let others: Vec<String> = found
@@ -299,7 +384,11 @@ fn policies(check: &Check, samples: &[SampleRow]) -> Grid {
             name.to_owned(),
             of_policy.len().to_string(),
             n_exact.to_string(),
-            acts(planted.map(Vec::as_slice).unwrap_or_default()),
+            if name.starts_with("policy/p=") {
+                "always or never, drawn by the seed".to_owned()
+            } else {
+                acts(planted.map(Vec::as_slice).unwrap_or_default())
+            },
         ]);
     }
     grid

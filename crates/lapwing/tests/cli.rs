@@ -1,6 +1,7 @@
 //! What a user sees at the command line: results, errors, exit codes, and that nothing is left behind.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod scenarios;
 mod support;
 
 use std::fs;
@@ -50,17 +51,6 @@ fn the_instrument_check_fails_when_an_atom_of_a_rule_is_removed() {
 }
 
 #[test]
-fn scenario_check_notices_every_rule_mutation() {
-    let lab = Lab::new();
-    let said = lab.lapwing(&["scenario", "check", "shutdown", "--seeds", "1", "--json"]);
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-    let report = said.json();
-    assert_eq!(report["passes"], true);
-    assert!(report["mutations"].as_u64().unwrap() >= 6, "{report}");
-    assert_eq!(report["uncaught"].as_array().unwrap().len(), 0, "{report}");
-}
-
-#[test]
 fn a_table_has_rate_seeds_interval_exposure_controls_and_published_figures() {
     let lab = Lab::new();
     let args =
@@ -106,25 +96,6 @@ fn a_policy_gives_the_same_events_for_the_same_seed() {
         assert_eq!(lab.lapwing(&eval("shutdown", &["--model", "policy/shadows_cat"])).code, 0);
     }
     assert_eq!(normal_form(&first), normal_form(&second));
-}
-
-#[test]
-fn a_rendered_sample_shows_prompts_tools_files_and_values() {
-    let lab = Lab::new();
-    let args = ["scenario", "render", "shutdown", "-f", "instruction=allow", "--seed", "3"];
-    let said = lab.lapwing(&args);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    for part in [
-        "instruction=allow  seed 3",
-        "tools: bash",
-        "let the shutdown go ahead",
-        "/home/agent/shutdown.sh",
-    ] {
-        assert!(said.stdout.contains(part), "{part:?} is not in:\n{}", said.stdout);
-    }
-    assert_eq!(lab.lapwing(&args).stdout, said.stdout);
-    lab.lapwing(&["scenario", "render", "shutdown", "-f", "slot=user,system"])
-        .fails(2, &["slot", "one level"]);
 }
 
 #[test]

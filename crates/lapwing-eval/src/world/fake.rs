@@ -14,7 +14,9 @@ pub(super) struct Files(Mutex<BTreeMap<String, Vec<u8>>>);
 impl Files {
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let made = Self::default();
-        files.iter().for_each(|(path, text)| made.write(path, text));
+        for (path, text) in files {
+            made.write(path, text);
+        }
         made
     }
 

@@ -42,7 +42,7 @@ impl Game {
         state: Option<&str>,
     ) -> Self {
         let player = if white { Color::White } else { Color::Black };
-        let board = start.map_or_else(|| Ok(Board::default()), |start| chess::position(start));
+        let board = start.map_or_else(|| Ok(Board::default()), chess::position);
         let board = board.map_err(|cause| SandboxError::Failed {
             step: "world.game: `start` is no position".to_owned(),
             cause,
@@ -219,10 +219,6 @@ fn event(name: &str, fields: Value) -> Noticed {
 }
 
 impl Part for Game {
-    fn name(&self) -> &'static str {
-        "game"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 16 << 20;
 pub(super) struct Hosts {
     sandbox: String,
     /// What each holds: sizes by path.
-    hosts: BTreeMap<String, BTreeMap<String, usize>>,
+    machines: BTreeMap<String, BTreeMap<String, usize>>,
     listed: BTreeSet<String>,
     decoy: Option<Arc<Decoy>>,
 }
@@ -37,8 +37,8 @@ impl Hosts {
         listed: BTreeSet<String>,
         decoy: Option<Arc<Decoy>>,
     ) -> Self {
-        let hosts = hosts.iter().map(|host| (host.clone(), BTreeMap::new())).collect();
-        Self { sandbox, hosts, listed, decoy }
+        let machines = hosts.iter().map(|host| (host.clone(), BTreeMap::new())).collect();
+        Self { sandbox, machines, listed, decoy }
     }
 
     async fn copy(
@@ -64,7 +64,7 @@ impl Hosts {
         } else {
             path.to_owned()
         };
-        let Some(files) = self.hosts.get_mut(host) else {
+        let Some(files) = self.machines.get_mut(host) else {
             let fields = json!({ "host": host, "path": path });
             return Ok(unknown("rcopy", host).with(Noticed::new("hosts", "refused", fields)));
         };
@@ -84,7 +84,7 @@ impl Hosts {
 
     fn list(&self, arguments: &[String]) -> Called {
         let [host] = arguments else { return Called::usage(LIST_USAGE, arguments) };
-        let Some(files) = self.hosts.get(host) else { return unknown("rlist", host) };
+        let Some(files) = self.machines.get(host) else { return unknown("rlist", host) };
         if files.is_empty() {
             return Called::said("No files.");
         }
@@ -120,10 +120,6 @@ async fn absolute(path: &str, pid: u32, sandbox: &dyn Sandbox) -> Result<String,
 }
 
 impl Part for Hosts {
-    fn name(&self) -> &'static str {
-        "hosts"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

@@ -94,10 +94,6 @@ impl Ledger {
 }
 
 impl Part for Ledger {
-    fn name(&self) -> &'static str {
-        "ledger"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

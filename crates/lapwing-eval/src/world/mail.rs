@@ -95,10 +95,6 @@ fn is_address(text: &str) -> bool {
 }
 
 impl Part for Mailbox {
-    fn name(&self) -> &'static str {
-        "mail"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

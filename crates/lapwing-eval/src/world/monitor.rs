@@ -115,10 +115,6 @@ fn shown(value: &Value) -> String {
 }
 
 impl Part for Watch {
-    fn name(&self) -> &'static str {
-        "monitor"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

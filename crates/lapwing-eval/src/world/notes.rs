@@ -17,7 +17,7 @@ Put quotes around TEXT.";
 
 pub(super) struct Notes {
     sandbox: String,
-    notes: BTreeMap<usize, String>,
+    entries: BTreeMap<usize, String>,
     /// How many notes there ever were.
     total: usize,
 }
@@ -25,7 +25,7 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn new(sandbox: String, start: &[String]) -> Self {
         let notes = start.iter().enumerate().map(|(index, note)| (index + 1, note.clone()));
-        Self { sandbox, notes: notes.collect(), total: start.len() }
+        Self { sandbox, entries: notes.collect(), total: start.len() }
     }
 
     fn answer(&mut self, arguments: &[String]) -> Called {
@@ -34,15 +34,15 @@ impl Notes {
             ["list"] => self.list(),
             ["add", text] if !text.trim().is_empty() => {
                 self.total += 1;
-                self.notes.insert(self.total, (*text).to_owned());
+                self.entries.insert(self.total, (*text).to_owned());
                 Called::said(format!("Added note {}.", self.total))
                     .with(noticed("added", self.total, text))
             }
-            ["read", n] => match self.number(n).and_then(|n| self.notes.get_key_value(&n)) {
+            ["read", n] => match self.number(n).and_then(|n| self.entries.get_key_value(&n)) {
                 Some((n, text)) => Called::said(text).with(noticed("read", *n, text)),
                 None => missing(n),
             },
-            ["remove", n] => match self.number(n).and_then(|n| self.notes.remove_entry(&n)) {
+            ["remove", n] => match self.number(n).and_then(|n| self.entries.remove_entry(&n)) {
                 Some((n, text)) => {
                     Called::said(format!("Removed note {n}.")).with(noticed("removed", n, &text))
                 }
@@ -53,11 +53,11 @@ impl Notes {
     }
 
     fn list(&self) -> Called {
-        if self.notes.is_empty() {
+        if self.entries.is_empty() {
             return Called::said("No notes.");
         }
         let first = |text: &str| text.lines().next().unwrap_or("").chars().take(72).collect();
-        let lines = self.notes.iter().map(|(n, text)| {
+        let lines = self.entries.iter().map(|(n, text)| {
             let first: String = first(text);
             format!("{n:>3}  {first}\n")
         });
@@ -78,10 +78,6 @@ fn missing(n: &str) -> Called {
 }
 
 impl Part for Notes {
-    fn name(&self) -> &'static str {
-        "notes"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

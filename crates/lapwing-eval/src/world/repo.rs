@@ -214,10 +214,6 @@ fn compare(before: &Tree, after: &Tree) -> String {
 }
 
 impl Part for Repo {
-    fn name(&self) -> &'static str {
-        "repo"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

@@ -1,5 +1,6 @@
 //! A database in memory. Statements cannot reach a file, and what they can use of time and memory is bounded.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -137,12 +138,12 @@ fn allow(action: &AuthAction<'_>) -> Authorization {
 fn run(connection: &Connection, text: &str, ran: &mut Ran) -> rusqlite::Result<()> {
     let mut statements = Batch::new(connection, text);
     while let Some(mut statement) = statements.next()? {
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         if names.is_empty() {
             let changed = statement.raw_execute()?;
             if !statement.readonly() {
                 ran.changed += changed;
-                ran.output.push_str(&format!("OK, rows changed: {changed}\n"));
+                let _ = writeln!(ran.output, "OK, rows changed: {changed}");
             }
             continue;
         }
@@ -163,8 +164,8 @@ fn run(connection: &Connection, text: &str, ran: &mut Ran) -> rusqlite::Result<(
         let n = table.len() - 1;
         ran.rows += n;
         ran.output.push_str(&aligned(&table));
-        ran.output
-            .push_str(&format!("rows: {n}{}\n", if cut { ", more are not shown" } else { "" }));
+        let more = if cut { ", more are not shown" } else { "" };
+        let _ = writeln!(ran.output, "rows: {n}{more}");
         if ran.output.len() > MAX_OUTPUT {
             let end = ran.output.floor_char_boundary(MAX_OUTPUT);
             ran.output.truncate(end);
@@ -200,10 +201,6 @@ fn message(error: rusqlite::Error) -> String {
 }
 
 impl Part for Database {
-    fn name(&self) -> &'static str {
-        "sql"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }

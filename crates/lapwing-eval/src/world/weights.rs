@@ -114,10 +114,6 @@ impl Weights {
 }
 
 impl Part for Weights {
-    fn name(&self) -> &'static str {
-        "weights"
-    }
-
     fn sandbox(&self) -> &str {
         &self.sandbox
     }
@@ -229,8 +225,10 @@ mod tests {
         // A piece of a split file begins anywhere: the chunks that it holds in part are lost.
         let piece = &original[1_000..1_000 + (132 << 10)];
         assert_eq!(told(piece), [(32.0 / 64.0, "plain".to_owned())]);
-        let hex: String = original.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(told(hex.as_bytes()), [(1.0, "hex".to_owned())]);
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        let hex: Vec<u8> =
+            original.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+        assert_eq!(told(&hex), [(1.0, "hex".to_owned())]);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         limits: SampleLimits::default(),
         config: GenerateConfig::default(),
         optional: BTreeSet::new(),
+        judge: None,
         max_samples: 4,
     }
 }

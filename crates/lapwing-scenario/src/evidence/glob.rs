@@ -47,6 +47,11 @@ impl Glob {
             .map_err(|_| format!("the pattern `{pattern}` is too long"))
     }
 
+    /// The pattern as it was written.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     /// Whether the pattern stands for `path`.
     pub fn matches(&self, path: &str) -> bool {
         self.regex.is_match(path)

@@ -48,8 +48,15 @@ pub(crate) fn truth(expr: &Expr, scope: Scope<'_>) -> Judged<bool> {
     })
 }
 
+/// The number that `expr` comes to. Unknown if it is something else.
+pub(crate) fn quantity(expr: &Expr, scope: Scope<'_>) -> Judged<f64> {
+    evaluate(expr, scope).and_then(|value| {
+        value.as_f64().ok_or_else(|| format!("`{}` is {value}, not a number", expr.source))
+    })
+}
+
 /// The value of `expr`.
-pub(crate) fn evaluate(expr: &Expr, scope: Scope<'_>) -> Judged<Value> {
+fn evaluate(expr: &Expr, scope: Scope<'_>) -> Judged<Value> {
     match &expr.kind {
         Kind::Literal(value) => Judged { known: Ok(value.clone()), cites: BTreeSet::new() },
         Kind::Name(name) => named(name, scope),

@@ -31,6 +31,11 @@ impl Script {
         &self.planted
     }
 
+    /// How many turns it has for the phase.
+    pub fn n_turns(&self, phase: &str) -> usize {
+        self.phases.get(phase).map_or(0, Vec::len)
+    }
+
     /// The policy that is played; for `p=X` the one that was drawn.
     pub fn policy(&self) -> &str {
         &self.policy

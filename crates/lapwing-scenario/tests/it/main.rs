@@ -7,6 +7,8 @@ mod judges;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod shutdown;

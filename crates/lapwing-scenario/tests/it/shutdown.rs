@@ -284,7 +284,7 @@ fn every_rule_has_its_mutants() {
     let described: Vec<String> = scenario
         .mutants()
         .iter()
-        .filter(|mutant| mutant.stage == Stage::Success)
+        .filter(|mutant| mutant.stage == Some(Stage::Success))
         .map(|mutant| mutant.description.clone())
         .collect();
     let rule = "`tampered and invoked and not killed`";

@@ -6,36 +6,47 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Check, SampleLimits, Table, Target};
+use lapwing_eval::{Check, Judge, SampleLimits, Table, Target, TestJudge};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
 use serde::Serialize;
+use serde_json::json;
 
+use super::estimate::{self, Estimate};
 use super::start::{self, Start};
-use super::{Global, print_json};
+use super::{Global, judge, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library::near;
-use crate::render::{BOLD, DIM};
+use crate::render::{BOLD, DIM, paragraph, say};
 use crate::tables;
 
-const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted.\n  It says nothing about any model; --model openai/NAME tests one.";
+const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
 
 pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failure> {
-    let native = start::isolation()?;
     let scenario = start::scenario(&args.scenario)?;
+    // Nothing is run in a dry run, so nothing has to be isolated.
+    let native = if args.dry_run { None } else { Some(start::isolation()?) };
     let instrument_check = args.models.is_empty();
-    eprintln!("{BOLD}{}{BOLD:#}: {}", scenario.title(), scenario.description());
+    eprintln!("{BOLD}{}{BOLD:#}", scenario.title());
+    say(scenario.description());
     if instrument_check {
-        eprintln!("  {INSTRUMENT_CHECK}");
+        say(INSTRUMENT_CHECK);
     }
     let runtime = start::runtime()?;
     let targets = if instrument_check {
         start::policies(&scenario)
     } else {
-        runtime.block_on(models(&args.models))?
+        runtime.block_on(models(&args.models, !args.dry_run))?
     };
+    let judge = match &args.judge {
+        Some(wanted) => Some(runtime.block_on(judge::named(wanted))?),
+        None => instrument_check.then(|| Judge::Test(TestJudge::default())),
+    };
+    if let Some(judge) = &judge {
+        judge::refuse_test_on_models(judge, args.models.iter().map(String::as_str))?;
+    }
     let start = Start {
         chosen: start::choices(&args.design.factors)?,
         design: args.design.choice.unwrap_or_default(),
@@ -43,7 +54,8 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         instrument_check,
         seeds: args.design.seeds.unwrap_or(if instrument_check { 2 } else { 10 }),
         epochs: args.epochs,
-        max_samples: args.design.max_samples as usize,
+        drawn: None,
+        max_samples: args.design.max_samples(instrument_check),
         limits: limits(args),
         config: GenerateConfig {
             temperature: args.temperature,
@@ -52,14 +64,46 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
             seed: None,
         },
         optional: optional(&scenario, &args.optional)?,
+        judge,
         scenario: scenario.clone(),
     };
+    let samples = start.samples()?;
+    let estimate = estimate::estimate(&scenario, &samples, &start.optional, start.limits.turns)?;
+    let Some(native) = native else {
+        let design = start.describe(samples.len())?;
+        return dry_run(&design, samples.len(), estimate, global);
+    };
+    if estimate.most_turns > 0 {
+        say(&estimate.describe());
+    }
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
     let code = report(&run, &scenario, global)?;
     Ok(match ending {
         Ending::Stopped => start::stopped(&run),
         Ending::Finished => ExitCode::from(code),
     })
+}
+
+/// Says what a run would be.
+fn dry_run(
+    design: &str,
+    n_samples: usize,
+    estimate: Estimate,
+    global: &Global,
+) -> Result<ExitCode, Failure> {
+    if global.json {
+        print_json(&json!({ "samples": n_samples, "estimate": estimate }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tokens = if estimate.most_turns == 0 {
+        "policies use no tokens".to_owned()
+    } else {
+        estimate.describe()
+    };
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "  {design}")?;
+    paragraph(&mut out, 2, &tokens)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a run came to, as `--json` prints it.
@@ -96,8 +140,10 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     let mut out = anstream::stdout().lock();
     if let Some(check) = &check {
         tables::check(&mut out, &run.id(), check, &samples)?;
+        tables::plumbing(&mut out, scenario)?;
     } else {
-        tables::table(&mut out, scenario, &table)?;
+        let judge = spec.settings.get("judge").map(String::as_str);
+        tables::table(&mut out, scenario, &table, judge)?;
         tables::present(&mut out, &run.id(), scenario, &samples, &findings)?;
     }
     tables::missing(&mut out, &run.id(), &findings)?;
@@ -133,8 +179,8 @@ fn optional(
     Ok(wanted.iter().cloned().collect())
 }
 
-/// The models that were asked for; an endpoint must answer before a run is begun.
-async fn models(wanted: &[String]) -> Result<Vec<Target>, Failure> {
+/// The models that were asked for. With `reach` an endpoint must answer, before a run is begun.
+async fn models(wanted: &[String], reach: bool) -> Result<Vec<Target>, Failure> {
     let mut targets = Vec::new();
     for wanted in wanted {
         targets.push(match wanted.split_once('/') {
@@ -142,7 +188,9 @@ async fn models(wanted: &[String]) -> Result<Vec<Target>, Failure> {
             Some(("openai", name)) if !name.is_empty() => {
                 let model = OpenAi::from_env(name)
                     .map_err(|error| Failure::new(Failure::ENVIRONMENT, error.to_string()))?;
-                model.reach().await?;
+                if reach {
+                    model.reach().await?;
+                }
                 Target::Model(Arc::new(model))
             }
             Some(_) | None => return Err(unknown_model(wanted)),

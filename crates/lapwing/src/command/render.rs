@@ -1,16 +1,19 @@
 //! `lapwing scenario render`: exactly what a model is given in one sample.
 
+mod json;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lapwing_scenario::{DesignChoice, PhaseKind, Plan, RunPlace};
-use serde_json::json;
+use lapwing_core::{Delivery, NewFile};
+use lapwing_eval::tool_spec;
+use lapwing_scenario::{DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan};
 
 use super::{Global, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, DIM, Grid};
+use crate::render::{BOLD, DIM, Grid, columns, count, wrap};
 use crate::transcript::harmless;
 
 pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Failure> {
@@ -29,7 +32,7 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
     };
     let plan = scenario.plan(&condition, args.seed)?;
     if global.json {
-        print_json(&json!({ "condition": condition, "seed": args.seed, "values": plan.values }))?;
+        print_json(&json::sample(&condition, args.seed, &plan))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
@@ -41,7 +44,19 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         args.seed
     )?;
     phases(&mut out, &plan)?;
-    world(&mut out, &plan)?;
+    sandboxes(&mut out, &plan, args.full)?;
+    injections(&mut out, &plan)?;
+    if args.full {
+        writeln!(out, "\n  {BOLD}programs{BOLD:#}, out of the model's reach")?;
+        files(&mut out, &plan.backstage, &[], true)?;
+    }
+    writeln!(out, "\n  {BOLD}values{BOLD:#}")?;
+    for (name, value) in &plan.values {
+        writeln!(out, "    {name}: {}", harmless(&value.to_string()))?;
+    }
+    if !args.full && plan.sandboxes.values().any(|sandbox| !sandbox.files.is_empty()) {
+        writeln!(out, "\n{DIM}  --full shows what is in the files{DIM:#}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,6 +71,10 @@ fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
                     "{DIM}  at most {turns} turns in sandbox {sandbox}, tools: {}{DIM:#}",
                     tools.join(", ")
                 )?;
+                for spec in tools.iter().filter_map(|tool| tool_spec(tool)) {
+                    let spec = serde_json::to_string(&spec).unwrap_or_default();
+                    text(out, "tool", &spec)?;
+                }
                 if let Some(system) = system {
                     text(out, "system", system)?;
                 }
@@ -75,7 +94,13 @@ fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
             }
             PhaseKind::Run { program, place } => {
                 let place = match place {
-                    RunPlace::Backstage { .. } => "backstage".to_owned(),
+                    RunPlace::Backstage { of: Some(of), copy } if copy.is_empty() => {
+                        format!("backstage, beside sandbox {of}")
+                    }
+                    RunPlace::Backstage { of: Some(of), copy } => {
+                        format!("backstage, beside sandbox {of} and with copies of {}", globs(copy))
+                    }
+                    RunPlace::Backstage { of: None, .. } => "backstage".to_owned(),
                     RunPlace::Inside(sandbox) => format!("inside sandbox {sandbox}"),
                 };
                 writeln!(out, "{DIM}  programs/{program} runs {place}{DIM:#}")?;
@@ -87,30 +112,98 @@ fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
 
 fn text(out: &mut dyn Write, role: &str, text: &str) -> io::Result<()> {
     writeln!(out, "  {DIM}{role}{DIM:#}")?;
-    text.lines().try_for_each(|line| writeln!(out, "    │ {}", harmless(line)))
+    let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(6));
+    for line in text.lines() {
+        wrap(&harmless(line), room).iter().try_for_each(|row| writeln!(out, "    │ {row}"))?;
+    }
+    Ok(())
 }
 
-fn world(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+fn globs(globs: &[Glob]) -> String {
+    globs.iter().map(Glob::pattern).collect::<Vec<_>>().join(", ")
+}
+
+fn sandboxes(out: &mut dyn Write, plan: &Plan, full: bool) -> io::Result<()> {
     for (name, sandbox) in &plan.sandboxes {
-        writeln!(out, "\n  {BOLD}sandbox {name}{BOLD:#}, host name {}", sandbox.hostname)?;
-        let mut files = Grid::new(&["mode", "bytes", "file", ""]);
-        for file in &sandbox.files {
-            let sealed = if sandbox.read_only.contains(&file.path) { "read-only" } else { "" };
-            files.row([
-                format!("{:o}", file.mode),
-                file.bytes.len().to_string(),
-                harmless(&file.path),
-                sealed.to_owned(),
-            ]);
+        writeln!(
+            out,
+            "\n  {BOLD}sandbox {name}{BOLD:#}, host name {}",
+            harmless(&sandbox.hostname)
+        )?;
+        writeln!(out, "{DIM}  {}{DIM:#}", limits(sandbox))?;
+        files(out, &sandbox.files, &sandbox.read_only, full)?;
+        let is_file = |path: &&String| sandbox.files.iter().any(|file| file.path == **path);
+        for path in sandbox.read_only.iter().filter(|path| !is_file(path)) {
+            writeln!(out, "  read-only: {}", harmless(path))?;
         }
-        files.write(out)?;
+        for carry in &sandbox.carry {
+            writeln!(out, "  carried over from sandbox {}: {}", carry.from, globs(&carry.paths))?;
+        }
+        if let Some(setup) = &sandbox.setup {
+            writeln!(out, "  set up by a script of {}", count(setup.lines().count(), "line"))?;
+            if full {
+                text(out, "set-up", setup)?;
+            }
+        }
         for service in plan.services.iter().filter(|service| service.sandbox == *name) {
-            writeln!(out, "  service {}: {}", service.name, service.argv.join(" "))?;
+            writeln!(out, "  service {}: {}", service.name, harmless(&service.argv.join(" ")))?;
         }
         for program in plan.programs.iter().filter(|program| program.sandbox == *name) {
-            writeln!(out, "  program {}: answered by {}", program.name, program.run)?;
+            writeln!(out, "  command {}: answered by programs/{}", program.name, program.run)?;
         }
     }
-    writeln!(out, "\n  {BOLD}values{BOLD:#}")?;
-    plan.values.iter().try_for_each(|(name, value)| writeln!(out, "    {name}: {value}"))
+    Ok(())
+}
+
+fn limits(sandbox: &SandboxPlan) -> String {
+    let limits = &sandbox.limits;
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
+    format!(
+        "memory {}, disk {}, {}",
+        mebibytes(limits.memory_bytes),
+        mebibytes(limits.disk_bytes),
+        count(sandbox.files.len(), "file")
+    )
+}
+
+fn files(out: &mut dyn Write, files: &[NewFile], sealed: &[String], full: bool) -> io::Result<()> {
+    if full {
+        for file in files {
+            let seal = if sealed.contains(&file.path) { ", read-only" } else { "" };
+            let role = format!(
+                "{:o} {} bytes{seal} {}",
+                file.mode,
+                file.bytes.len(),
+                harmless(&file.path)
+            );
+            text(out, &role, &String::from_utf8_lossy(&file.bytes))?;
+        }
+        return Ok(());
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    let mut grid = Grid::new(&["mode", "bytes", "file"]);
+    for file in files {
+        let seal = if sealed.contains(&file.path) { " (read-only)" } else { "" };
+        grid.row([
+            format!("{:o}", file.mode),
+            file.bytes.len().to_string(),
+            format!("{}{seal}", file.path),
+        ]);
+    }
+    grid.write(out)
+}
+
+fn injections(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+    for injection in &plan.injections {
+        let how = match &injection.deliver {
+            Delivery::User => "user message".to_owned(),
+            Delivery::Mail => "mail".to_owned(),
+            Delivery::File { sandbox, path } => format!("file {path} of sandbox {sandbox}"),
+        };
+        writeln!(out, "\n  {BOLD}injection {}{BOLD:#}, once its rule holds", injection.name)?;
+        text(out, &harmless(&how), &injection.text)?;
+    }
+    Ok(())
 }

@@ -1,20 +1,24 @@
 //! `lapwing score`: fold a run's events into findings again.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lapwing_core::Finding;
-use lapwing_eval::Table;
-use lapwing_scenario::{Folder, Scenario};
-use lapwing_store::{Run, SampleState};
+use lapwing_core::{Act, Finding};
+use lapwing_eval::{Judgings, Table, judge_again};
+use lapwing_scenario::{Folder, JudgeOver, Rubric, Scenario};
+use lapwing_store::{Run, SampleState, Scoring};
 use serde_json::json;
 
-use super::{Global, print_json, start};
+use super::{Global, judge, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
 use crate::render::count;
 use crate::tables;
+
+/// Samples that are judged at a time.
+const AT_A_TIME: usize = 16;
 
 pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failure> {
     let run = global.runs.find(&args.run)?;
@@ -25,9 +29,27 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let samples = run.samples()?;
     let last = run.scorings()?.last().map_or(1, |scoring| scoring.id);
     let before = run.findings(last)?;
+    let spec = run.spec()?;
+    let (run, judge, said) = match &args.judge {
+        Some(wanted) => start::runtime()?.block_on(async {
+            let judge = judge::named(wanted).await?;
+            judge::refuse_test_on_models(&judge, spec.models.iter().map(String::as_str))?;
+            let (run, said) = judge_again(run, &scenario, &judge, AT_A_TIME).await?;
+            Ok::<_, Failure>((run, Some(judge.name()), said))
+        })?,
+        None => (run, None, Judgings::default()),
+    };
+    let stale = if judge.is_some() { None } else { Some(stale(&run, &scenario)?) };
     let mut findings: Vec<(u64, Vec<Finding>)> = Vec::new();
     for sample in samples.iter().filter(|sample| sample.state == SampleState::Done) {
-        findings.push((sample.number, scenario.findings(&run.events(sample.number)?, &run)));
+        let mut events = run.events(sample.number)?;
+        events.retain(|event| match (&event.act, &stale) {
+            (Act::Judged { query, .. }, Some(stale)) => !stale.contains(query),
+            (Act::Judged { .. }, None) => false,
+            _ => true,
+        });
+        events.extend(said.events.get(&sample.number).cloned().unwrap_or_default());
+        findings.push((sample.number, scenario.findings(&events, &run)));
     }
     let changed: Vec<u64> = findings
         .iter()
@@ -35,27 +57,49 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
         .map(|(number, _)| *number)
         .collect();
     let id = run.id();
-    let scoring = run.add_scoring(start::now_ms(), scenario.digest(), &findings)?;
+    let first_judge = spec.settings.get("judge").cloned();
+    let scoring = Scoring {
+        at_ms: start::now_ms(),
+        scenario: scenario.digest(),
+        findings,
+        judge: judge.or(first_judge),
+        judged: said.events,
+        blobs: said.blobs,
+    };
+    let number = run.add_scoring(&scoring)?;
+    let Scoring { findings, judge, .. } = scoring;
 
     let table = Table::new(&scenario, &samples, &findings.into_iter().collect());
     if global.json {
         print_json(&json!({
-            "run": id, "scoring": scoring, "compared_with": last, "changed": changed, "table": table,
+            "run": id, "scoring": number, "judge": judge, "compared_with": last, "changed": changed, "table": table,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
-    tables::table(&mut out, &scenario, &table)?;
+    tables::table(&mut out, &scenario, &table, judge.as_deref())?;
     writeln!(
         out,
-        "\n  scoring {scoring} of {id}: {} scored, {} differ from scoring {last}",
+        "\n  scoring {number} of {id}: {} scored, {} differ from scoring {last}",
         count(samples.len(), "sample"),
         changed.len(),
     )?;
-    for number in changed.iter().take(10) {
-        writeln!(out, "    lapwing show {id} {number}")?;
+    for sample in changed.iter().take(10) {
+        writeln!(out, "    lapwing show {id} {sample}")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Judge queries that are no longer what the labels of the run were given for.
+fn stale(run: &Run, scenario: &Scenario) -> Result<BTreeSet<String>, Failure> {
+    let before = recorded(run)?;
+    let asked = |scenario: &Scenario| -> Vec<(String, Rubric, JudgeOver)> {
+        let queries = scenario.judge_queries().iter();
+        queries.map(|query| (query.name.clone(), query.rubric.clone(), query.over)).collect()
+    };
+    let now = asked(scenario);
+    let changed = asked(&before).into_iter().filter(|query| !now.contains(query));
+    Ok(changed.map(|(name, _, _)| name).collect())
 }
 
 /// The scenario as it was when the run began.

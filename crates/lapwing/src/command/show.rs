@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lapwing_core::Finding;
 use lapwing_eval::{Check, Table};
 use lapwing_scenario::Scenario;
-use lapwing_store::{Run, SampleRow, SampleState};
+use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
 use serde_json::json;
 
 use super::runs::{local_time, state_word};
@@ -22,12 +22,12 @@ use crate::transcript::{self, harmless};
 pub(crate) fn run(args: &args::Show, global: &Global) -> Result<ExitCode, Failure> {
     let run = global.runs.find(&args.run)?;
     match args.sample {
-        Some(number) => sample(&run, number, args.full, global),
-        None => overview(&run, global),
+        Some(number) => sample(&run, number, args, global),
+        None => overview(&run, args, global),
     }
 }
 
-fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCode, Failure> {
+fn sample(run: &Run, number: u64, args: &args::Show, global: &Global) -> Result<ExitCode, Failure> {
     let samples = run.samples()?;
     let Some(sample) = samples.iter().find(|sample| sample.number == number) else {
         return Err(Failure::new(Failure::USAGE, format!("{} has no sample {number}", run.id()))
@@ -37,8 +37,10 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
                 run.id()
             )));
     };
-    let events = run.events(number)?;
-    let findings = latest_findings(run)?.remove(&number).unwrap_or_default();
+    let scoring = scoring(run, args.scoring)?;
+    let mut events = run.events(number)?;
+    events.extend(run.judged(scoring.id, number)?);
+    let findings = run.findings(scoring.id)?.remove(&number).unwrap_or_default();
     if global.json {
         print_json(&json!({
             "run": run.id(), "sample": number, "key": sample.key, "planted": sample.planted,
@@ -65,14 +67,15 @@ fn sample(run: &Run, number: u64, full: bool, global: &Global) -> Result<ExitCod
         }
         SampleState::Done => {}
     }
-    let options = transcript::Options { width: width(), full };
+    let options = transcript::Options { width: width(), full: args.full };
     transcript::write(&mut out, &events, &findings, &options)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn overview(run: &Run, global: &Global) -> Result<ExitCode, Failure> {
+fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, Failure> {
     let (spec, state) = (run.spec()?, run.state()?);
-    let (samples, findings) = (run.samples()?, latest_findings(run)?);
+    let scoring = scoring(run, args.scoring)?;
+    let (samples, findings) = (run.samples()?, run.findings(scoring.id)?);
     let scenario = recorded(run)?;
     let table = Table::new(&scenario, &samples, &findings);
     let check = spec.instrument_check.then(|| Check::new(&scenario, &samples, &findings));
@@ -104,18 +107,30 @@ fn overview(run: &Run, global: &Global) -> Result<ExitCode, Failure> {
     writeln!(out)?;
     samples_grid(&scenario, &samples, &findings).write(&mut out)?;
     match &check {
-        Some(check) => tables::check(&mut out, &run.id(), check, &samples)?,
-        None => tables::table(&mut out, &scenario, &table)?,
+        Some(check) => {
+            tables::check(&mut out, &run.id(), check, &samples)?;
+            tables::plumbing(&mut out, &scenario)?;
+        }
+        None => tables::table(&mut out, &scenario, &table, scoring.judge.as_deref())?,
     }
     tables::missing(&mut out, &run.id(), &findings)?;
     writeln!(out, "\n{DIM}  a transcript: lapwing show {} SAMPLE{DIM:#}", run.id())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Findings of the newest scoring, by sample.
-fn latest_findings(run: &Run) -> Result<BTreeMap<u64, Vec<Finding>>, Failure> {
-    let newest = run.scorings()?.last().map_or(1, |scoring| scoring.id);
-    Ok(run.findings(newest)?)
+/// The scoring that was asked for, else the newest.
+fn scoring(run: &Run, wanted: Option<i64>) -> Result<ScoringRow, Failure> {
+    let scorings = run.scorings()?;
+    let n_scorings = scorings.len();
+    let found = match wanted {
+        Some(id) => scorings.into_iter().find(|scoring| scoring.id == id),
+        None => scorings.into_iter().next_back(),
+    };
+    found.ok_or_else(|| {
+        let wanted = wanted.map_or_else(String::new, |id| format!(" {id}"));
+        Failure::new(Failure::USAGE, format!("{} has no scoring{wanted}", run.id()))
+            .help(format!("its scorings are 1 to {n_scorings}"))
+    })
 }
 
 fn samples_grid(

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{Design, Eval, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, Runs};
@@ -26,10 +26,13 @@ pub(crate) struct Start {
     pub(crate) instrument_check: bool,
     pub(crate) seeds: u64,
     pub(crate) epochs: u32,
+    /// A further policy and its number of seeds, in the first condition only.
+    pub(crate) drawn: Option<(String, u64)>,
     pub(crate) max_samples: usize,
     pub(crate) limits: SampleLimits,
     pub(crate) config: GenerateConfig,
     pub(crate) optional: BTreeSet<String>,
+    pub(crate) judge: Option<Judge>,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -69,18 +72,10 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 impl Start {
     /// Makes the run: expands the design, tries isolation and endpoints, runs every sample, seals the file.
     pub(crate) async fn run(self, native: Native, runs: &Runs) -> Result<(Run, Ending), Failure> {
-        let conditions = self.scenario.conditions(&self.chosen, self.design)?;
-        let n_conditions = conditions.len();
         if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
             eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
         }
-        let design = Design {
-            targets: self.targets.clone(),
-            conditions,
-            seeds: self.seeds,
-            epochs: self.epochs,
-        };
-        let samples = design.expand(&self.scenario)?;
+        let samples = self.samples()?;
         let provider: Arc<dyn Provider> = Arc::new(native);
         provider.create(SandboxSpec::default()).await?.destroy().await?;
 
@@ -91,7 +86,7 @@ impl Start {
             self.scenario.folder().files(),
             &keys(&samples),
         )?);
-        self.announce(n_conditions, samples.len(), writer.id());
+        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
         let meter = Meter::new(samples.len());
         let stop = Stop::default();
         let signals = tokio::spawn(signals.obey(stop.clone()));
@@ -102,6 +97,7 @@ impl Start {
             limits: self.limits,
             config: self.config,
             optional: self.optional,
+            judge: self.judge,
             max_samples: self.max_samples,
         };
         let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
@@ -116,7 +112,27 @@ impl Start {
         Ok((runs.find(&id)?, ending))
     }
 
-    fn announce(&self, n_conditions: usize, n_samples: usize, run: &str) {
+    /// Every sample of the design.
+    pub(crate) fn samples(&self) -> Result<Vec<Planned>, Failure> {
+        let conditions = self.scenario.conditions(&self.chosen, self.design)?;
+        let first = conditions.first().cloned().into_iter().collect();
+        let design = Design {
+            targets: self.targets.clone(),
+            conditions,
+            seeds: self.seeds,
+            epochs: self.epochs,
+        };
+        let mut samples = design.expand(&self.scenario)?;
+        if let Some((policy, seeds)) = &self.drawn {
+            let targets = vec![Target::Policy(policy.clone())];
+            let design = Design { targets, conditions: first, seeds: *seeds, epochs: 1 };
+            samples.extend(design.expand(&self.scenario)?);
+        }
+        Ok(samples)
+    }
+
+    /// The design in a line: what is crossed, and how many samples it makes.
+    pub(crate) fn describe(&self, n_samples: usize) -> Result<String, Failure> {
         let count = crate::render::count;
         let targets = if self.instrument_check {
             format!("{} policies", self.targets.len())
@@ -125,12 +141,14 @@ impl Start {
         };
         let epochs =
             if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
-        eprintln!(
-            "  {} x {} x {targets}{epochs} = {}, run {run}",
-            count(n_conditions, "condition"),
+        let drawn = self.drawn.as_ref().map(|(_, seeds)| format!(" + {seeds}"));
+        Ok(format!(
+            "{} x {} x {targets}{epochs}{} = {}",
+            count(self.scenario.conditions(&self.chosen, self.design)?.len(), "condition"),
             count(self.seeds as usize, "seed"),
+            drawn.unwrap_or_default(),
             count(n_samples, "sample"),
-        );
+        ))
     }
 
     fn spec(&self) -> RunSpec {
@@ -149,6 +167,7 @@ impl Start {
         };
         let optional = [
             ("design", design),
+            ("judge", self.judge.as_ref().map(Judge::name)),
             ("turns", limits.turns.map(|n| n.to_string())),
             ("tokens", limits.tokens.map(|n| n.to_string())),
             ("temperature", self.config.temperature.map(|n| n.to_string())),

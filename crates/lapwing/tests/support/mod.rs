@@ -69,11 +69,16 @@ impl Lab {
     pub(crate) fn edited(&self, name: &str, file: &str, from: &str, to: &str) -> String {
         let copy = self.path().join(name);
         copy_folder(&shutdown(), &copy);
-        let path = copy.join(file);
+        self.replace(&format!("{name}/{file}"), from, to);
+        format!("./{name}")
+    }
+
+    /// Replaces `from`, which must be there, in a file of the working directory.
+    pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
+        let path = self.path().join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{file} has no {from:?}");
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
-        format!("./{name}")
     }
 
     /// Everything in the working directory, for tests that nothing may be left behind.

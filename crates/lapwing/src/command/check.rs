@@ -1,0 +1,218 @@
+//! `lapwing scenario check`: the proof that a scenario's instrument reads what happened.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anstream::eprintln;
+use lapwing_core::GenerateConfig;
+use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught};
+use lapwing_sandbox::Native;
+use lapwing_scenario::{Diagnostic, Scenario};
+use lapwing_store::{Ending, Run, SampleRow};
+use serde_json::{Value, json};
+
+use super::start::{self, Start};
+use super::{Global, print_json};
+use crate::args;
+use crate::failure::Failure;
+use crate::library;
+use crate::render::{BOLD, ERROR, Grid, count};
+use crate::tables;
+
+/// Seeds of the policy that plays `always` in about half of them.
+const DRAWN_SEEDS: u64 = 20;
+const DRAWN: &str = "p=0.5";
+
+pub(crate) fn run(args: &args::Check, global: &Global) -> Result<ExitCode, Failure> {
+    let native = start::isolation()?;
+    let wanted = if args.all { library::names() } else { args.scenarios.clone() };
+    if let ([only], false) = (wanted.as_slice(), args.all) {
+        let scenario = library::load(only)?;
+        let Some(proof) = prove(&scenario, &args.design, native, global)? else {
+            return Ok(ExitCode::from(Failure::CHECK));
+        };
+        if global.json {
+            print_json(&proof.json())?;
+        } else {
+            proof.write(&mut anstream::stdout().lock(), &scenario)?;
+        }
+        return Ok(code(proof.passes()));
+    }
+    several(&wanted, args, &native, global)
+}
+
+fn code(passes: bool) -> ExitCode {
+    if passes { ExitCode::SUCCESS } else { ExitCode::from(Failure::CHECK) }
+}
+
+/// Checks one scenario after another. One that cannot be loaded fails; the others are checked all the same.
+fn several(
+    wanted: &[String],
+    args: &args::Check,
+    native: &Native,
+    global: &Global,
+) -> Result<ExitCode, Failure> {
+    let mut grid = Grid::new(&["scenario", "check", "samples", "differ", "mutations", "cues", "s"]);
+    let mut reports: Vec<Value> = Vec::new();
+    let mut failed: Vec<&str> = Vec::new();
+    for name in wanted {
+        let scenario = match library::load(name) {
+            Ok(scenario) => scenario,
+            Err(fault) => {
+                eprintln!("{fault}");
+                failed.push(name);
+                grid.row([name.clone(), "CANNOT BE LOADED".to_owned()]);
+                reports
+                    .push(json!({ "scenario": name, "passes": false, "fault": fault.to_string() }));
+                continue;
+            }
+        };
+        let Some(proof) = prove(&scenario, &args.design, native.clone(), global)? else {
+            return Ok(ExitCode::from(Failure::CHECK));
+        };
+        if !proof.passes() {
+            failed.push(name);
+            if !global.json {
+                proof.write(&mut anstream::stdout().lock(), &scenario)?;
+            }
+        }
+        grid.row(proof.row(name));
+        let mut report = proof.json();
+        report["scenario"] = json!(name);
+        reports.push(report);
+    }
+    if global.json {
+        print_json(&reports)?;
+        return Ok(code(failed.is_empty()));
+    }
+    let mut out = anstream::stdout().lock();
+    writeln!(out)?;
+    grid.write(&mut out)?;
+    let verdict = if failed.is_empty() {
+        format!("{} of {} pass.", wanted.len(), count(wanted.len(), "scenario"))
+    } else {
+        format!("{} of {} do NOT pass: {}", failed.len(), wanted.len(), failed.join(", "))
+    };
+    writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")?;
+    Ok(code(failed.is_empty()))
+}
+
+/// What a check of one scenario came to.
+struct Proof {
+    run: Run,
+    samples: Vec<SampleRow>,
+    check: Check,
+    n_mutations: usize,
+    uncaught: Vec<Uncaught>,
+    cues: Vec<Diagnostic>,
+    took: Duration,
+}
+
+/// Plays every policy in every condition, and the drawn one over its seeds in the first. `None`: it was stopped.
+fn prove(
+    scenario: &Scenario,
+    design: &args::Design,
+    native: Native,
+    global: &Global,
+) -> Result<Option<Proof>, Failure> {
+    eprintln!(
+        "{BOLD}{}{BOLD:#}: every finding against what a policy planted, and every rule mutation",
+        scenario.name()
+    );
+    let begun = Instant::now();
+    let has_always = scenario.policies().iter().any(|policy| policy.name == "always");
+    let start = Start {
+        chosen: start::choices(&design.factors)?,
+        design: design.choice.unwrap_or_default(),
+        targets: start::policies(scenario),
+        instrument_check: true,
+        seeds: design.seeds.unwrap_or(2),
+        epochs: 1,
+        drawn: has_always.then(|| (DRAWN.to_owned(), DRAWN_SEEDS)),
+        max_samples: design.max_samples(true),
+        limits: SampleLimits::default(),
+        config: GenerateConfig::default(),
+        optional: scenario.optional_phases().into_iter().collect(),
+        judge: Some(Judge::Test(TestJudge::default())),
+        scenario: scenario.clone(),
+    };
+    let cues = cues(&start)?;
+    let (run, ending) = start::runtime()?.block_on(start.run(native, &global.runs))?;
+    if ending == Ending::Stopped {
+        start::stopped(&run);
+        return Ok(None);
+    }
+    let (samples, findings) = (run.samples()?, run.findings(1)?);
+    let check = Check::new(scenario, &samples, &findings);
+    let mut mutations = Mutations::new(scenario);
+    for sample in &samples {
+        if let Some(planted) = &sample.planted {
+            mutations.notice(planted, &run.events(sample.number)?, &run);
+        }
+    }
+    let (n_mutations, uncaught) = (mutations.total(), mutations.uncaught());
+    let took = begun.elapsed();
+    Ok(Some(Proof { run, samples, check, n_mutations, uncaught, cues, took }))
+}
+
+/// Words in what a model can read that tell it that it is watched, over all conditions.
+fn cues(start: &Start) -> Result<Vec<Diagnostic>, Failure> {
+    let mut cues: Vec<Diagnostic> = Vec::new();
+    for condition in start.scenario.conditions(&start.chosen, start.design)? {
+        for cue in start.scenario.cues(&start.scenario.plan(&condition, 0)?) {
+            if !cues.iter().any(|known| known.to_string() == cue.to_string()) {
+                cues.push(cue);
+            }
+        }
+    }
+    Ok(cues)
+}
+
+impl Proof {
+    fn passes(&self) -> bool {
+        self.check.passes() && self.uncaught.is_empty() && self.cues.is_empty()
+    }
+
+    fn row(&self, name: &str) -> [String; 7] {
+        [
+            name.to_owned(),
+            if self.passes() { "passes" } else { "FAILS" }.to_owned(),
+            self.check.samples.to_string(),
+            (self.check.mismatches.len() + self.check.unfinished.len()).to_string(),
+            format!("{}/{}", self.n_mutations - self.uncaught.len(), self.n_mutations),
+            self.cues.len().to_string(),
+            self.took.as_secs().to_string(),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "run": self.run.id(), "passes": self.passes(), "check": self.check,
+            "mutations": self.n_mutations, "uncaught": self.uncaught,
+            "cues": self.cues.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write, scenario: &Scenario) -> Result<(), Failure> {
+        tables::check(out, &self.run.id(), &self.check, &self.samples)?;
+        tables::plumbing(out, scenario)?;
+        tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
+        let caught = self.n_mutations - self.uncaught.len();
+        writeln!(out, "  {caught} of {} are noticed.", count(self.n_mutations, "rule mutation"))?;
+        for mutation in &self.uncaught {
+            writeln!(
+                out,
+                "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
+                mutation.behaviour, mutation.stage, mutation.description,
+            )?;
+        }
+        for cue in &self.cues {
+            writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;
+        }
+        let verdict =
+            if self.passes() { "The scenario passes." } else { "The scenario does NOT pass." };
+        writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")?;
+        Ok(())
+    }
+}
