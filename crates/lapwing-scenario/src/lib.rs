@@ -20,6 +20,8 @@
 //!
 //! # `scenario.toml`
 //!
+//! [`JSON_SCHEMA`] describes every key for editors; `lapwing scenario schema` prints it.
+//!
 //! - `format = 1`, `title`, `description`.
 //! - `factor.NAME = [levels]`, the base level first. `design = { default, also = [..], exclude = [..] }`
 //!   with tables of levels; `default` is `"star"` (the base and each level alone), `"full"`, `"list"` with `list = [..]`, or
@@ -76,6 +78,7 @@ mod evidence;
 mod expr;
 mod finding;
 mod folder;
+mod json_schema;
 mod measure;
 mod parse;
 mod plan;
@@ -92,6 +95,7 @@ pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};
 pub use finding::Mutant;
 pub use folder::Folder;
+pub use json_schema::JSON_SCHEMA;
 pub use measure::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Side};
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,

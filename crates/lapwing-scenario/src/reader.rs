@@ -49,6 +49,27 @@ pub(crate) fn parse<'a>(source: &Source<'a>) -> Option<Spanned<DeTable<'a>>> {
     source.problems.keep(parsed)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Keys of `scenario.toml` that were asked for, each with its table; `*` for all of them.
+    static RECORD: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+fn record(source: &Source<'_>, table: &str, key: &str) {
+    if source.file == "scenario.toml" {
+        RECORD.with_borrow_mut(|keys| keys.push((table.to_owned(), key.to_owned())));
+    }
+}
+
+/// The keys that `read` asks for.
+#[cfg(test)]
+pub(crate) fn recorded(read: impl FnOnce()) -> Vec<(String, String)> {
+    RECORD.take();
+    read();
+    RECORD.take()
+}
+
 impl Source<'_> {
     fn place(&self, span: Range<usize>, key: String) -> Place {
         let (line, column) = self.line_and_column(span.start);
@@ -75,6 +96,8 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, if it is there.
     pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
+        #[cfg(test)]
+        record(self.source, &self.key, key);
         self.asked.borrow_mut().push(key.to_owned());
         let (name, value) = self.entries.get_key_value(key)?;
         Some(self.item(name, value))
@@ -106,6 +129,8 @@ impl<'a> Table<'a> {
 
     /// All entries in the order of the file.
     pub(crate) fn all(&self) -> Vec<(Text, Item<'a>)> {
+        #[cfg(test)]
+        record(self.source, &self.key, "*");
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         let named = entries.into_iter().map(|(name, value)| {

@@ -239,6 +239,8 @@ pub(crate) struct Render {
 pub(crate) enum Scenario {
     /// List the scenarios that come with lapwing
     List,
+    /// Print the JSON Schema of scenario.toml, for editors
+    Schema,
     /// Show a scenario's design, behaviours, policies and published figures
     Show {
         /// A scenario's name, or the path of a scenario folder

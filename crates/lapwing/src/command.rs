@@ -40,6 +40,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
         Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),
+        Command::Scenario(Scenario::Schema) => scenario::schema(),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
         Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),

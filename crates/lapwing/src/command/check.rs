@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
-use lapwing_core::GenerateConfig;
+use lapwing_core::{GenerateConfig, Stage};
 use lapwing_eval::{Check, Judge, Mutations, SampleLimits, TestJudge, Uncaught};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
@@ -204,7 +204,9 @@ impl Proof {
             writeln!(
                 out,
                 "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-                mutation.behaviour, mutation.stage, mutation.description,
+                mutation.behaviour,
+                mutation.stage.map_or("", Stage::as_str),
+                mutation.description,
             )?;
         }
         for cue in &self.cues {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lapwing_core::Condition;
-use lapwing_scenario::{Behaviour, DesignChoice, Figure, Published, Scenario};
+use lapwing_scenario::{Behaviour, DesignChoice, Figure, JSON_SCHEMA, Published, Scenario};
 use serde_json::json;
 
 use super::{Global, print_json};
@@ -201,4 +201,10 @@ fn as_json(
         "policies": scenario.policies().iter().map(|policy| &policy.name).collect::<Vec<_>>(),
         "published": published.collect::<Vec<_>>(),
     }))
+}
+
+/// Prints the JSON Schema of `scenario.toml`.
+pub(crate) fn schema() -> Result<ExitCode, Failure> {
+    anstream::stdout().write_all(JSON_SCHEMA.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
