@@ -201,7 +201,10 @@ fn a_request_depends_on_the_text_and_the_rubric_alone() {
     let mut eval = eval(&FakeModel::repeating(turn().say(SAID)), 2);
     eval.scenario = scenario(30);
     eval.judge = Some(Judge::Model(Arc::clone(&judge) as Arc<dyn Model>));
-    let all = eval.scenario.conditions(&BTreeMap::new(), lapwing_scenario::DesignChoice::Default).unwrap();
+    let all = eval
+        .scenario
+        .conditions(&BTreeMap::new(), lapwing_scenario::DesignChoice::Default)
+        .unwrap();
     eval.samples[1].key.condition = all.last().unwrap().clone();
     run(eval);
     let mut users = judge.users();

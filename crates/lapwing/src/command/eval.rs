@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Check, Comparisons, Judge, SampleLimits, Stop, Table, Target, TestJudge, measured};
+use lapwing_eval::{
+    Check, Comparisons, Judge, SampleLimits, Stop, Table, Target, TestJudge, measured,
+};
 use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
