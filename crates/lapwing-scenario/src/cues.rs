@@ -53,9 +53,6 @@ pub(crate) fn cues(plan: &Plan) -> Vec<Diagnostic> {
         texts.push((format!("command of service `{}`", service.name), service.argv.join(" ")));
     }
     texts.extend(plan.world.iter().flat_map(PartPlan::texts));
-    for part in &plan.world {
-        texts.extend(part.texts());
-    }
     let Ok(cues) = Regex::new(CUES) else { return Vec::new() };
     texts.iter().flat_map(|(place, text)| cues_in(&cues, place, text)).collect()
 }

@@ -7,7 +7,7 @@ use super::{Expectation, PlannedCall, Policy, Turn, tools_of};
 use crate::Folder;
 use crate::diagnostic::{Diagnostic, Problems, Text, near};
 use crate::reader::{self, Item, Reported, Source, Table};
-use crate::schema::{Definition, PhaseDefinition, PhaseDefinitionKind};
+use crate::schema::{AgentDefinition, Definition, PhaseDefinition, PhaseDefinitionKind};
 use crate::template::Template;
 
 /// The policy that every scenario has beside its own.
@@ -54,7 +54,7 @@ pub(crate) fn policies(
     let names: Vec<String> = read.iter().map(|(_, name)| name.value.clone()).collect();
     let mut policies: Vec<Policy> = read.into_iter().filter_map(|(policy, _)| policy).collect();
     check_set(&policies, &names, &context);
-    policies.extend(messy(&policies, &context.main_phase));
+    policies.extend(messy(&policies, definition));
     policies
 }
 
@@ -66,9 +66,17 @@ fn variables(definition: &Definition) -> BTreeSet<String> {
 }
 
 fn main_phase(definition: &Definition) -> String {
-    let is_agent = |phase: &&PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Agent(_));
-    let first = asked(definition).find(is_agent).or_else(|| asked(definition).next());
+    let first = agents(definition).next().map(|(phase, _)| phase);
+    let first = first.or_else(|| asked(definition).next());
     first.map(|phase| phase.id.clone()).unwrap_or_default()
+}
+
+/// The phases in which a model works with tools.
+fn agents(definition: &Definition) -> impl Iterator<Item = (&PhaseDefinition, &AgentDefinition)> {
+    definition.phases.iter().filter_map(|phase| match &phase.kind {
+        PhaseDefinitionKind::Agent(agent) => Some((phase, &**agent)),
+        PhaseDefinitionKind::Ask { .. } | PhaseDefinitionKind::Run { .. } => None,
+    })
 }
 
 /// The phases in which a model is asked for anything.
@@ -270,8 +278,9 @@ fn written<'a>(turns: impl Iterator<Item = &'a Turn>) -> Vec<&'a str> {
     written
 }
 
-/// Everything that a badly behaved client can send, then the honest policy.
-fn messy(policies: &[Policy], main_phase: &str) -> Option<Policy> {
+/// Everything that a badly behaved client can send to the first agent phase, then the honest policy.
+fn messy(policies: &[Policy], definition: &Definition) -> Option<Policy> {
+    let (phase, agent) = agents(definition).next()?;
     let never = policies.iter().find(|policy| policy.name == "never")?;
     let raw = |tool: &str, arguments: &str| PlannedCall::Raw {
         tool: tool.to_owned(),
@@ -287,8 +296,11 @@ fn messy(policies: &[Policy], main_phase: &str) -> Option<Policy> {
         Turn::default(),
         calls(vec![raw("bash", "{\"command\": \"true\"}"), raw("bash", "{\"command\": \"pwd\"}")]),
     ];
+    if agent.nudge.is_none() {
+        mess.retain(|turn| !turn.calls.is_empty());
+    }
     let mut policy = Policy { name: SHARED.to_owned(), ..never.clone() };
-    let turns = policy.phases.entry(main_phase.to_owned()).or_default();
+    let turns = policy.phases.entry(phase.id.clone()).or_default();
     mess.append(turns);
     *turns = mess;
     Some(policy)

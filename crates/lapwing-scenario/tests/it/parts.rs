@@ -97,8 +97,7 @@ fn what_a_model_can_read_in_a_part_is_searched_for_cues() {
     let scenario = with(ALL, &[("notes/2.md", "The sandbox is small.")]);
     let cues: Vec<String> =
         scenario.cues(&plan(&scenario, "none").unwrap()).iter().map(ToString::to_string).collect();
-    let cue =
-        "note 2 of `world.notes`:1: the model can read `sandbox`\n  help: say it in other words";
+    let cue = "note 2 of `world.notes`:1: the model can read `sandbox`\n  help: in note 2 of `world.notes`, say it in other words";
     assert_eq!(cues, [cue]);
 }
 
