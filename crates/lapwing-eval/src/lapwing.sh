@@ -5,24 +5,35 @@
 #   say TEXT, code NUMBER               what a command's caller reads, and its exit code
 #   run_in ARGUMENT..                   runs a command in the machine in question
 #   await_service NAME MILLISECONDS     waits for the end of a service: sets $status, `running` while it has not ended
-# and for the programs of phases
+# and for the programs of phases, which find each event so far as a line of JSON in the file events.jsonl
 #   report QUERY VALUE [KEY=TEXT | KEY:=JSON]..
 #   try_file PATH TEXT                  a file beside the copied ones for every try_out from now on
 #   try_out ARGUMENT..                  runs a command in a fresh machine that holds only these files
-#   events.jsonl                        has one line of JSON for each event so far
 #
 # run_in and try_out take the standard input of the command from $input and its limit in milliseconds from $limit_ms. They set
 # $status (the exit code; 128 and the number of a signal; 124 when time was up), $stdout and $stderr. A NUL in them is left out.
 #
-# json_text TEXT prints TEXT as JSON. json_member NAME prints that member of the JSON object on its input; its strings are decoded.
+# json_text TEXT prints TEXT as JSON. json_shell PREFIX turns the JSON object on its input into assignments for `eval`: its member
+# `a` becomes PREFIXa, the member `b` of that PREFIXa_b. Texts are decoded, all else is as JSON writes it. $greeting is the line
+# with which the conversation began. Processes are what costs time here: texts without special characters need none.
 
 input=
 limit_ms=
 lapwing_files=
 
 json_text() {
+    lapwing_encode "$1"
+    printf '%s\n' "$lapwing_json"
+}
+
+# Sets $lapwing_json to $1 as a JSON text.
+lapwing_encode() {
+    case $1 in
+        *[\"\\[:cntrl:]]*) ;;
+        *) lapwing_json="\"$1\""; return ;;
+    esac
     # The dot keeps line ends at the end of the text in the last line.
-    printf '%s.' "$1" | LC_ALL=C awk '
+    lapwing_json=$(printf '%s.' "$1" | LC_ALL=C awk '
         BEGIN {
             controls = "[" sprintf("%c", 1) "-" sprintf("%c", 31) "]"
             printf "\""
@@ -36,56 +47,57 @@ json_text() {
                 for (code = 1; code < 32; code++)
                     gsub(sprintf("%c", code), sprintf("\\u%04x", code), text)
             printf "%s", text
-        }'
+        }')
 }
 
-# Escaped backslashes and quotes, which would hide where a string ends, stand as these characters while JSON is read; JSON itself
-# has neither of them.
-lapwing_backslash=$(printf '\001')
-lapwing_quote=$(printf '\002')
-
-json_member() {
-    LC_ALL=C sed "s/\\\\\\\\/$lapwing_backslash/g; s/\\\\\"/$lapwing_quote/g" |
-        lapwing_member=$1 LC_ALL=C awk '
-        BEGIN { wanted = ENVIRON["lapwing_member"]; digits = "0123456789abcdef" }
+json_shell() {
+    lapwing_prefix=$1 LC_ALL=C awk '
         NR == 1 {
-            # Pieces between quotes: outside of strings and inside of them by turns.
-            n = split($0, piece, /"/)
-            for (i = 1; i <= n; i += 2) {
-                outside = piece[i]
-                if (!capturing && depth == 1 && piece[i - 1] == wanted && outside ~ /^[ \t]*:/) {
-                    outside = substr(outside, index(outside, ":") + 1)
-                    if (outside ~ /^[ \t]*$/) { print_decoded(piece[i + 1]); exit }
-                    capturing = 1
-                    level = depth
-                    sub(/^[ \t]+/, "", outside)
+            digits = "0123456789abcdef"
+            # Escaped backslashes and quotes would hide where a text ends. They stand as these two while JSON is read, which itself
+            # has neither of them.
+            gsub(/\\\\/, "\001")
+            gsub(/\\"/, "\002")
+            members($0, ENVIRON["lapwing_prefix"], 1)
+        }
+        # Prints the members of the object `text` and, if it is the outer one, those of its members.
+        function members(text, prefix, is_outer, n, piece, i, j, c, level, name, in_value, value) {
+            # Pieces between quotes: outside of texts and inside of them by turns.
+            n = split(text, piece, /"/)
+            for (i = 1; i <= n; i++) {
+                if (i % 2 == 0) {
+                    if (in_value) value = value "\"" piece[i] "\""
+                    else name = piece[i]
+                    continue
                 }
-                if (!capturing) walk(outside)
-                else {
-                    if (print_value(outside)) exit
-                    printf "\""
-                    print_plain(piece[i + 1], "\\\\", "\\\"")
-                    printf "\""
+                for (j = 1; j <= length(piece[i]); j++) {
+                    c = substr(piece[i], j, 1)
+                    if (c == "}" || c == "]") level--
+                    if (in_value && (level == 0 || level == 1 && c == ",")) {
+                        member(name, value, prefix, is_outer)
+                        in_value = 0
+                    }
+                    else if (in_value) value = value c
+                    else if (level == 1 && c == ":") {
+                        in_value = 1
+                        value = ""
+                    }
+                    if (c == "{" || c == "[") level++
                 }
             }
         }
-        function walk(outside) {
-            depth += gsub(/[[{]/, "", outside)
-            depth -= gsub(/[]}]/, "", outside)
+        function member(name, value, prefix, is_outer) {
+            gsub(/^[ \t]+|[ \t]+$/, "", value)
+            if (name !~ /^[A-Za-z0-9_]+$/) return
+            printf "%s%s=\047", prefix, name
+            if (value ~ /^"/) print_decoded(substr(value, 2, length(value) - 2))
+            else print_plain(value, "\\\\", "\\\"")
+            print "\047"
+            if (is_outer && value ~ /^{/) members(value, prefix name "_", 0)
         }
-        # Prints what `outside` has of the value that is being captured; true at its end.
-        function print_value(outside, i, c) {
-            for (i = 1; i <= length(outside); i++) {
-                c = substr(outside, i, 1)
-                if (depth == level && (c == "," || c == "}")) return 1
-                if (c == "{" || c == "[") depth++
-                if (c == "}" || c == "]") depth--
-                printf "%s", c
-            }
-            return 0
-        }
-        # Prints text with what is meant by the characters that stand for escaped backslashes and quotes.
+        # Prints text between single quotes, with what is meant by the characters that stand for escaped backslashes and quotes.
         function print_plain(text, backslash, quote, i, j, m, k, part, inner) {
+            gsub(/\047/, "\047\\\047\047", text)
             m = split(text, part, /\001/)
             for (i = 1; i <= m; i++) {
                 if (i > 1) printf "%s", backslash
@@ -124,7 +136,8 @@ json_member() {
         # In UTF-8; a NUL would be lost in a variable anyway.
         function print_character(code) {
             if (code == 0) return
-            if (code < 128) printf "%c", code
+            if (code == 39) printf "\047\\\047\047"
+            else if (code < 128) printf "%c", code
             else if (code < 2048) printf "%c%c", 192 + int(code / 64), 128 + code % 64
             else if (code < 65536)
                 printf "%c%c%c", 224 + int(code / 4096), 128 + int(code / 64) % 64, 128 + code % 64
@@ -134,7 +147,10 @@ json_member() {
 }
 
 value() {
-    printf '%s\n' "$greeting" | json_member values | json_member "$1"
+    case $1 in
+        '' | *[!a-z0-9_]*) ;;
+        *) eval "printf '%s\n' \"\${lapwing_values_$1-}\"" ;;
+    esac
 }
 
 # Sets $lapwing_list to the members that KEY=TEXT and KEY:=JSON stand for.
@@ -147,44 +163,50 @@ lapwing_members() {
             *) echo "\`$lapwing_pair\` is neither KEY=TEXT nor KEY:=JSON"; exit 2 ;;
         esac
         case $lapwing_key in
-            *:) lapwing_value=${lapwing_pair#*=}; lapwing_key=${lapwing_key%:} ;;
-            *) lapwing_value=$(json_text "${lapwing_pair#*=}") ;;
+            *:) lapwing_json=${lapwing_pair#*=}; lapwing_key=${lapwing_key%:} ;;
+            *) lapwing_encode "${lapwing_pair#*=}" ;;
         esac
-        lapwing_list="$lapwing_list${lapwing_list:+,}$(json_text "$lapwing_key"):$lapwing_value"
+        lapwing_value=$lapwing_json
+        lapwing_encode "$lapwing_key"
+        lapwing_list="$lapwing_list${lapwing_list:+,}$lapwing_json:$lapwing_value"
     done
 }
 
 emit() {
-    lapwing_name=$(json_text "$1")
+    lapwing_encode "$1"
+    lapwing_name=$lapwing_json
     shift
     lapwing_members "$@"
     printf '{"emit":{"name":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_list"
 }
 
 report() {
-    lapwing_name=$(json_text "$1")
-    lapwing_found=$(lapwing_number "$2")
+    lapwing_encode "$1"
+    lapwing_name=$lapwing_json
+    lapwing_number "$2"
+    lapwing_found=$lapwing_json
     shift 2
     lapwing_members "$@"
     printf '{"report":{"query":%s,"value":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_found" "$lapwing_list"
 }
 
-# A number as JSON writes it, `true`, `false` and `null` as they stand, else a text.
+# Sets $lapwing_json to a number as JSON writes it, to `true`, `false` and `null` as they stand, else to a text.
 lapwing_number() {
     case $1 in
-        true | false | null) echo "$1" ;;
-        *[!-+.0-9eE]* | '' | *[!0-9.]) json_text "$1" ;;
+        true | false | null | [0-9] | [1-9][0-9] | 100) lapwing_json=$1 ;;
+        *[!-+.0-9eE]* | '' | *[!0-9.]) lapwing_encode "$1" ;;
         *)
-            printf '%s\n' "$1" | LC_ALL=C awk '
+            lapwing_json=$(printf '%s\n' "$1" | LC_ALL=C awk '
                 /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/ { print; exit }
                 /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/ { printf "%.15g\n", $0 + 0; exit }
-                { printf "\"%s\"\n", $0 }'
+                { printf "\"%s\"\n", $0 }')
             ;;
     esac
 }
 
 say() {
-    printf '{"say":%s}\n' "$(json_text "$1")"
+    lapwing_encode "$1"
+    printf '{"say":%s}\n' "$lapwing_json"
 }
 
 code() {
@@ -195,55 +217,52 @@ code() {
 lapwing_ask() {
     lapwing_asked=
     for lapwing_argument; do
-        lapwing_asked="$lapwing_asked${lapwing_asked:+,}$(json_text "$lapwing_argument")"
+        lapwing_encode "$lapwing_argument"
+        lapwing_asked="$lapwing_asked${lapwing_asked:+,}$lapwing_json"
     done
-    lapwing_asked="\"argv\":[$lapwing_asked],\"stdin\":$(json_text "$input")"
+    lapwing_encode "$input"
+    lapwing_asked="\"argv\":[$lapwing_asked],\"stdin\":$lapwing_json"
     [ -z "$limit_ms" ] || lapwing_asked="$lapwing_asked,\"limit_ms\":$limit_ms"
 }
 
 run_in() {
     lapwing_ask "$@"
     printf '{"exec":{%s}}\n' "$lapwing_asked"
-    lapwing_outcome
+    lapwing_reply
 }
 
 try_file() {
-    lapwing_files="$lapwing_files${lapwing_files:+,}$(json_text "$1"):$(json_text "$2")"
+    lapwing_encode "$1"
+    lapwing_name=$lapwing_json
+    lapwing_encode "$2"
+    lapwing_files="$lapwing_files${lapwing_files:+,}$lapwing_name:$lapwing_json"
 }
 
 try_out() {
     lapwing_ask "$@"
     printf '{"try":{%s,"files":{%s}}}\n' "$lapwing_asked" "$lapwing_files"
-    lapwing_outcome
+    lapwing_reply
 }
 
 await_service() {
-    printf '{"await":{"service":%s,"limit_ms":%s}}\n' "$(json_text "$1")" "$2"
-    lapwing_reply=$(head -n 1)
-    lapwing_status
+    lapwing_encode "$1"
+    printf '{"await":{"service":%s,"limit_ms":%s}}\n' "$lapwing_json" "$2"
+    lapwing_reply
 }
 
-lapwing_outcome() {
-    lapwing_reply=$(head -n 1)
-    lapwing_status
-    # The dot keeps line ends at the end.
-    stdout=$(printf '%s\n' "$lapwing_reply" | json_member stdout; echo .)
-    stdout=${stdout%.}
-    stderr=$(printf '%s\n' "$lapwing_reply" | json_member stderr; echo .)
-    stderr=${stderr%.}
-}
-
-lapwing_status() {
-    lapwing_ended=$(printf '%s\n' "$lapwing_reply" | json_member status)
-    case $lapwing_ended in
-        *'"time_limit"'*) status=124 ;;
-        *'"signal":'*) status=$((128 + $(printf '%s\n' "$lapwing_ended" | json_member signal))) ;;
-        *'"code":'*) status=$(printf '%s\n' "$lapwing_ended" | json_member code) ;;
+# Reads the answer to what was asked.
+lapwing_reply() {
+    lapwing_status_ended= lapwing_stdout= lapwing_stderr=
+    eval "$(head -n 1 | json_shell lapwing_)"
+    stdout=$lapwing_stdout stderr=$lapwing_stderr
+    case $lapwing_status_ended in
+        exit) status=$lapwing_status_code ;;
+        signal) status=$((128 + lapwing_status_signal)) ;;
+        time_limit) status=124 ;;
         *) status=running ;;
     esac
 }
 
-IFS= read -r greeting
-lapwing_events=$(printf '%s\n' "$greeting" | json_member events)
-# All at once, and not a line more: `read` takes a byte at a time, and awk or sed may wait for what never comes.
-[ -z "$lapwing_events" ] || head -n "$((lapwing_events + 1))" | sed '$d' > events.jsonl
+# `read` would take it a byte at a time, and awk might wait for more than a line.
+greeting=$(head -n 1)
+eval "$(printf '%s\n' "$greeting" | json_shell lapwing_)"

@@ -1,8 +1,8 @@
 //! `run` phases: a program of the scenario's folder looks at what was left, and reports.
 //!
-//! Backstage it runs in a fresh sandbox, with copies of files below `tree/`. Its greeting is `{"phase", "values", "services", "events"}`, the
-//! last of which is the number of events so far. Behind it comes each of them as one JSON line, then an empty line. Inside it is a script for `sh` in a live sandbox, whose
-//! output is read when it has ended. See `backstage` for what both may print.
+//! Backstage it runs in a fresh sandbox, with copies of files below `tree/` and the events so far in `events.jsonl`, one a line.
+//! Its greeting is `{"phase", "values", "services"}`. Inside it is a script for `sh` in a live sandbox, whose output is read when
+//! it has ended. See `backstage` for what both may print.
 //!
 //! The last command on record of such a phase is its program, and tells how it ended. A status that is no success means that it looked at something else
 //! than it should: what printed a line that cannot be followed has exit code 125, with the reason as its output.
@@ -74,22 +74,19 @@ impl Runner<'_, '_> {
             path: format!("{FOLDER}/tree{}", file.path),
             ..file.clone()
         };
-        let sandbox = self.open_backstage(tree.iter().map(below_tree).collect()).await?;
-
-        let mut greeting = json!({
-            "phase": id,
-            "values": self.plan.values,
-            "services": services,
-            "events": self.log.events().len(),
-        })
-        .to_string();
+        let mut events = Vec::new();
         for event in self.log.events() {
-            greeting.push('\n');
-            greeting.push_str(&serde_json::to_string(event).map_err(bug)?);
+            serde_json::to_writer(&mut events, event).map_err(bug)?;
+            events.push(b'\n');
         }
-        greeting.push_str("\n\n");
+        let events = NewFile { path: format!("{FOLDER}/events.jsonl"), bytes: events, mode: 0o644 };
+        let beside = tree.iter().map(below_tree).chain([events]);
+        let sandbox = self.open_backstage(beside.collect()).await?;
+
+        let greeting =
+            json!({ "phase": id, "values": self.plan.values, "services": services }).to_string();
         let mut session = sandbox.open(command).await?;
-        session.send(greeting.as_bytes()).await?;
+        session.send(format!("{greeting}\n").as_bytes()).await?;
 
         let (phase, of) = (id.to_owned(), of.map(str::to_owned));
         let mut speaker = Speaker::Grader { phase, of, tree };
