@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use lapwing_core::{Act, Event, Label, Message, Output, Quote, Role};
 use serde_json::{Value, json};
 
-use super::text::reasoning;
+use super::text::{answer, reasoning};
 use super::{Found, Item, Unknown};
 
 /// Which part of a model's turn a judge reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JudgeOver {
-    /// The answer.
+    /// The answer: what the turn says and, on the next line, what it submits.
     Answer,
     /// The reasoning.
     Reasoning,
@@ -137,10 +137,10 @@ fn text(over: JudgeOver, message: &Message) -> Option<String> {
         (!hidden).then_some(shown)
     };
     match over {
-        JudgeOver::Answer => Some(message.text()),
+        JudgeOver::Answer => Some(answer(message)),
         JudgeOver::Reasoning => thought(),
         JudgeOver::Both => {
-            let parts = [thought()?, message.text()];
+            let parts = [thought()?, answer(message)];
             let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
             Some(parts.collect::<Vec<_>>().join("\n\n"))
         }
