@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::{GenerateConfig, Stage};
-use lapwing_eval::{Check, Judge, Mutations, SampleLimits, Stop, TestJudge, Uncaught, measured};
+use lapwing_eval::{Check, Judge, MutationCount, SampleLimits, Stop, TestJudge, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::library;
 use crate::render::{BOLD, ERROR, Grid, count};
 use crate::tables;
+use crate::transcript::harmless;
 
 /// Seeds of the policy that plays `always` in about half of them.
 const DRAWN_SEEDS: u64 = 20;
@@ -103,8 +104,6 @@ struct Proof {
     run: Run,
     samples: Vec<SampleRow>,
     check: Check,
-    n_mutations: usize,
-    uncaught: Vec<Uncaught>,
     cues: Vec<Diagnostic>,
     took: Duration,
 }
@@ -148,15 +147,9 @@ fn prove(
     let (samples, findings) = (run.samples()?, run.findings(1)?);
     let mut check = Check::new(scenario, &samples, &findings);
     check.compare_measures(scenario, &samples, &measured(scenario, &run, &samples)?);
-    let mut mutations = Mutations::new(scenario);
-    for sample in &samples {
-        if let Some(planted) = &sample.planted {
-            mutations.notice(planted, &run.events(sample.number)?, &run);
-        }
-    }
-    let (n_mutations, uncaught) = (mutations.total(), mutations.uncaught());
+    check.look_over(scenario, &samples, &run, |sample| run.events(sample))?;
     let took = begun.elapsed();
-    Ok(Some(Proof { run, samples, check, n_mutations, uncaught, cues, took }))
+    Ok(Some(Proof { run, samples, check, cues, took }))
 }
 
 /// Words in what a model can read that tell it that it is watched, over all conditions.
@@ -174,25 +167,30 @@ fn cues(start: &Start) -> Result<Vec<Diagnostic>, Failure> {
 
 impl Proof {
     fn passes(&self) -> bool {
-        self.check.passes() && self.uncaught.is_empty() && self.cues.is_empty()
+        self.check.passes() && self.cues.is_empty()
     }
 
     fn row(&self, name: &str) -> [String; 7] {
+        let caught = |count: &MutationCount| {
+            format!("{}/{}", count.total - count.uncaught.len(), count.total)
+        };
         [
             name.to_owned(),
             if self.passes() { "passes" } else { "FAILS" }.to_owned(),
             self.check.samples.to_string(),
             (self.check.mismatches.len() + self.check.unfinished.len()).to_string(),
-            format!("{}/{}", self.n_mutations - self.uncaught.len(), self.n_mutations),
-            self.cues.len().to_string(),
+            self.check.mutations.as_ref().map_or_else(|| "-".to_owned(), caught),
+            (self.cues.len() + self.check.shown_cues.len()).to_string(),
             self.took.as_secs().to_string(),
         ]
     }
 
     fn json(&self) -> Value {
+        let count = self.check.mutations.as_ref();
         json!({
             "run": self.run.id(), "passes": self.passes(), "check": self.check,
-            "mutations": self.n_mutations, "uncaught": self.uncaught,
+            "mutations": count.map(|count| count.total),
+            "uncaught": count.map(|count| &count.uncaught[..]).unwrap_or_default(),
             "cues": self.cues.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
@@ -201,23 +199,49 @@ impl Proof {
         tables::check(out, &self.run.id(), &self.check, &self.samples)?;
         tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
-        let caught = self.n_mutations - self.uncaught.len();
-        writeln!(out, "  {caught} of {} are noticed.", count(self.n_mutations, "rule mutation"))?;
-        for mutation in &self.uncaught {
-            writeln!(
-                out,
-                "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-                mutation.behaviour,
-                mutation.stage.map_or("", Stage::as_str),
-                mutation.description,
-            )?;
+        match &self.check.mutations {
+            Some(count) => mutations(out, count)?,
+            None => writeln!(out, "  mutations of rules are counted once the instrument is exact")?,
         }
         for cue in &self.cues {
             writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;
+        }
+        for cue in &self.check.shown_cues {
+            writeln!(
+                out,
+                "  {ERROR}cue:{ERROR:#} {} shows `{}`: {}; say it in other words\n           lapwing show {} {}",
+                harmless(&cue.from),
+                harmless(&cue.word),
+                cue.policy,
+                self.run.id(),
+                cue.sample,
+            )?;
+        }
+        for missing in &self.check.missing_files {
+            writeln!(out, "  {ERROR}missing:{ERROR:#} {missing}")?;
+        }
+        for note in &self.check.notes {
+            writeln!(out, "  note: {note}")?;
         }
         let verdict =
             if self.passes() { "The scenario passes." } else { "The scenario does NOT pass." };
         writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")?;
         Ok(())
     }
+}
+
+/// How many rule mutations are noticed, and each that is not.
+fn mutations(out: &mut dyn Write, count_of: &MutationCount) -> Result<(), Failure> {
+    let caught = count_of.total - count_of.uncaught.len();
+    writeln!(out, "  {caught} of {} are noticed.", count(count_of.total, "rule mutation"))?;
+    for mutation in &count_of.uncaught {
+        writeln!(
+            out,
+            "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
+            mutation.behaviour,
+            mutation.stage.map_or("", Stage::as_str),
+            mutation.description,
+        )?;
+    }
+    Ok(())
 }
