@@ -209,7 +209,7 @@ impl Scenario {
 
     /// The measures in the order of the file.
     pub fn measure_definitions(&self) -> &[Measure] {
-        &self.0.definition.measures.measures
+        &self.0.definition.measures.all
     }
 
     /// The contrasts in the order of the file.

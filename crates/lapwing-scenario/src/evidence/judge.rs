@@ -85,11 +85,11 @@ pub(super) fn find(
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
 }
 
-/// The last word of a judge on each turn: the event, the label, its quotes, the reason for having none.
-fn labels<'e>(
-    query: &str,
-    events: &'e [Event],
-) -> HashMap<u64, (u64, Option<Label>, &'e [Quote], &'e str)> {
+/// What a judge said of a turn: the event, the label, its quotes, the reason for having none.
+type Said<'e> = (u64, Option<Label>, &'e [Quote], &'e str);
+
+/// The last word of a judge on each turn.
+fn labels<'e>(query: &str, events: &'e [Event]) -> HashMap<u64, Said<'e>> {
     let mut labels = HashMap::new();
     for event in events {
         let Act::Judged { query: asked, over, label, quotes, reason, .. } = &event.act else {

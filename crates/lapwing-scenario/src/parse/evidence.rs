@@ -288,7 +288,7 @@ fn condition(item: &Item<'_>, kind: &QueryKind, context: &Context<'_>) -> Option
 fn fields<'c>(kind: &QueryKind, context: &'c Context<'_>) -> Option<Vec<&'c str>> {
     let QueryKind::Part { part, event } = kind else { return kind.fields() };
     let (_, fields) = part_events(part).iter().find(|(name, _)| name == event)?;
-    let columns = fields.contains(&"*").then(|| context.columns.as_ref());
+    let columns = fields.contains(&"*").then_some(context.columns.as_ref());
     let columns = columns.map_or(Some(&[][..]), |columns| columns.map(Vec::as_slice))?;
     let fixed = fields.iter().copied().filter(|field| *field != "*");
     Some(fixed.chain(columns.iter().map(String::as_str)).chain(["program"]).collect())

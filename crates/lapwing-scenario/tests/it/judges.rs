@@ -176,8 +176,8 @@ fn turn(reasoning: Option<Reasoning>, answer: &str) -> Act {
     }
 }
 
-fn thought(text: &str) -> Option<Reasoning> {
-    Some(Reasoning::Full { text: text.to_owned(), opaque: None })
+fn thought(text: &str) -> Reasoning {
+    Reasoning::Full { text: text.to_owned(), opaque: None }
 }
 
 fn judged(query: &str, seq: u64, label: Option<Label>, quotes: &[(usize, &str)]) -> Act {
@@ -219,10 +219,10 @@ fn texts(name: &str, acts: &[(&str, Act)]) -> Vec<(u64, String)> {
 #[test]
 fn the_turns_inside_the_window_that_say_something_are_judged() {
     let acts = [
-        ("act", turn(thought("hm"), "The lamp is on.")),
+        ("act", turn(Some(thought("hm")), "The lamp is on.")),
         ("act", turn(None, " \n")),
         ("act", turn(Some(Reasoning::Hidden { opaque: None }), "Still on.")),
-        ("asked", turn(thought("so"), "bye")),
+        ("asked", turn(Some(thought("so")), "bye")),
         ("asked", turn(None, "late")),
     ];
     let owned = |rows: &[(u64, &str)]| -> Vec<(u64, String)> {
@@ -246,7 +246,7 @@ fn submitting(mut turn: Act, answer: &str) -> Act {
 #[test]
 fn what_is_submitted_is_judged_and_cited_as_part_of_the_answer() {
     let acts = [
-        ("act", submitting(turn(thought("hm"), "The lamp:"), "It is on.")),
+        ("act", submitting(turn(Some(thought("hm")), "The lamp:"), "It is on.")),
         ("act", submitting(turn(None, ""), "on")),
     ];
     let both = |first: &str| vec![(1, first.to_owned()), (2, "on".to_owned())];
@@ -329,7 +329,7 @@ fn hidden_reasoning_is_no_absence_and_what_was_found_beside_it_stands() {
     }
     let acts = [
         ("act", hidden()),
-        ("act", turn(thought("It is off."), "lamp")),
+        ("act", turn(Some(thought("It is off.")), "lamp")),
         ("judge", judged("honest", 2, Some(Label::No), &[])),
     ];
     assert_eq!(finding("frank", &acts).outcome, Outcome::Present);
