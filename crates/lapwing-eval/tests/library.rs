@@ -46,6 +46,19 @@ fn any_text_survives_the_way_in_and_out() {
 }
 
 #[test]
+fn several_texts_and_a_text_too_long_for_an_argument_survive_too() {
+    let long = HARD.repeat(4000);
+    let script =
+        r#"run_in "$(value hard; echo .)" '' plain "$(value long; echo .)"; run_in a "" 'b"c'"#;
+    let greeting = json!({ "values": { "hard": HARD, "long": long } });
+    let answer = json!({ "status": { "ended": "exit", "code": 0 }, "stdout": "", "stderr": "" });
+    let lines = converse(script, &greeting, &[answer.clone(), answer]);
+    let argv = [format!("{HARD}\n."), String::new(), "plain".to_owned(), format!("{long}\n.")];
+    assert_eq!(lines[0]["exec"]["argv"], json!(argv));
+    assert_eq!(lines[1]["exec"]["argv"], json!(["a", "", "b\"c"]));
+}
+
+#[test]
 fn values_are_texts_decoded_and_all_else_as_json_writes_it() {
     let script = r#"
         for name in n list table yes nothing unknown; do say "$(value $name)"; done
@@ -118,12 +131,40 @@ fn files_of_a_throw_away_machine_are_those_named_so_far() {
 
 #[test]
 fn numbers_are_reported_as_json_writes_them_and_all_else_as_text() {
-    let given =
-        ["7", "-3", ".5", "+2", "1e3", "0.30000000000000004", "007", "true", "1.2.3", "-", "x", ""];
+    let given = [
+        "7",
+        "-3",
+        ".5",
+        "0.25",
+        "0.2.5",
+        "+2",
+        "1e3",
+        "0.30000000000000004",
+        "007",
+        "true",
+        "1.2.3",
+        "-",
+        "x",
+        "",
+    ];
     let script: String = given.iter().map(|value| format!("report q '{value}' n:=1\n")).collect();
     let lines = converse(&script, &json!({ "values": {} }), &[]);
     let values: Vec<Value> = lines.iter().map(|line| line["report"]["value"].clone()).collect();
-    let expected =
-        json!([7, -3, 0.5, 2, 1000.0, 0.300_000_000_000_000_04, 7, true, "1.2.3", "-", "x", ""]);
+    let expected = json!([
+        7,
+        -3,
+        0.5,
+        0.25,
+        "0.2.5",
+        2,
+        1000.0,
+        0.300_000_000_000_000_04,
+        7,
+        true,
+        "1.2.3",
+        "-",
+        "x",
+        ""
+    ]);
     assert_eq!(Value::from(values), expected);
 }
