@@ -1,8 +1,9 @@
 //! Tables that several commands print: rates by condition, findings with their evidence, the instrument check.
 
+mod differences;
 mod numbers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use lapwing_core::{Finding, Outcome, Planted, Stage};
@@ -61,10 +62,11 @@ pub(crate) fn table(
         notes(out, &rows)?;
     }
     writeln!(out)?;
-    note(
-        out,
-        "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present. Published figures are context: other models, wording and harness.",
-    )
+    let mut words = "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present.".to_owned();
+    if table.rows.iter().any(|row| figures(scenario, row).next().is_some()) {
+        words.push_str(" Published figures are context: other models, wording and harness.");
+    }
+    note(out, &words)
 }
 
 /// A rate that rests on a judge says so.
@@ -155,13 +157,17 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 8] {
     ]
 }
 
-/// The published figures for a row: each by name if they are few, else their range.
-fn published(scenario: &Scenario, row: &Row) -> String {
-    let is_for_row = |published: &&Published| {
+/// The published figures for a row.
+fn figures<'s>(scenario: &'s Scenario, row: &'s Row) -> impl Iterator<Item = &'s Published> {
+    scenario.published().iter().filter(|published| {
         (&published.behaviour, published.stage) == (&row.behaviour, row.stage)
             && published.condition == row.condition.levels
-    };
-    let all: Vec<&Published> = scenario.published().iter().filter(is_for_row).collect();
+    })
+}
+
+/// The published figures for a row: each by name if they are few, else their range.
+fn published(scenario: &Scenario, row: &Row) -> String {
+    let all: Vec<&Published> = figures(scenario, row).collect();
     if all.is_empty() {
         return "–".to_owned();
     }
@@ -194,14 +200,14 @@ pub(crate) fn present(
             if n_present > LISTED {
                 continue;
             }
-            let cited: Vec<String> =
-                finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
+            let cited: BTreeSet<u64> = finding.cites.iter().map(|cite| cite.seq).collect();
+            let cited: Vec<String> = cited.iter().map(|seq| format!("#{seq}")).collect();
             grid.row([
                 sample.number.to_string(),
                 sample.key.seed.to_string(),
                 format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
                 scenario.describe(&sample.key.condition),
-                format!("#{}", cited.join(" #")),
+                cited.join(" "),
             ]);
         }
     }
@@ -254,10 +260,11 @@ pub(crate) fn missing(
     Ok(())
 }
 
-/// The instrument check: what each policy planted, what was found, and every difference.
+/// The instrument check: what each policy planted, what was found, and where that differs.
 pub(crate) fn check(
     out: &mut dyn Write,
     run: &str,
+    scenario: &Scenario,
     check: &Check,
     samples: &[SampleRow],
 ) -> io::Result<()> {
@@ -280,23 +287,7 @@ pub(crate) fn check(
     grid.write(out)?;
     writeln!(out, "\n  {BOLD}by policy{BOLD:#}")?;
     policies(check, samples).write(out)?;
-    for mismatch in check.mismatches.iter().take(LISTED) {
-        let found = mismatch.found.map_or("nothing", Outcome::as_str);
-        let reason = mismatch
-            .reason
-            .as_ref()
-            .map(|reason| format!(" ({})", harmless(reason)))
-            .unwrap_or_default();
-        writeln!(
-            out,
-            "  {ERROR}differs:{ERROR:#} {} {} {}: planted {}, found {found}{reason}\n           lapwing show {run} {}",
-            mismatch.policy, mismatch.behaviour, mismatch.stage, mismatch.planted, mismatch.sample,
-        )?;
-    }
-    if check.mismatches.len() > LISTED {
-        writeln!(out, "  and {} more differences", check.mismatches.len() - LISTED)?;
-    }
-    numbers::mismatches(out, run, check)?;
+    differences::write(out, run, scenario, check, samples)?;
     if !check.unfinished.is_empty() {
         writeln!(
             out,

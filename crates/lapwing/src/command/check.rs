@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
-use lapwing_core::{GenerateConfig, Stage};
+use lapwing_core::GenerateConfig;
 use lapwing_eval::{Check, Judge, Mutations, SampleLimits, Stop, TestJudge, Uncaught, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
@@ -17,7 +17,7 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, ERROR, Grid, count};
+use crate::render::{BOLD, ERROR, Grid, count, fault};
 use crate::tables;
 
 /// Seeds of the policy that plays `always` in about half of them.
@@ -198,19 +198,20 @@ impl Proof {
     }
 
     fn write(&self, out: &mut dyn Write, scenario: &Scenario) -> Result<(), Failure> {
-        tables::check(out, &self.run.id(), &self.check, &self.samples)?;
+        tables::check(out, &self.run.id(), scenario, &self.check, &self.samples)?;
         tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
         let caught = self.n_mutations - self.uncaught.len();
         writeln!(out, "  {caught} of {} are noticed.", count(self.n_mutations, "rule mutation"))?;
         for mutation in &self.uncaught {
-            writeln!(
-                out,
-                "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-                mutation.behaviour,
-                mutation.stage.map_or("", Stage::as_str),
-                mutation.description,
-            )?;
+            let rule = match mutation.stage {
+                Some(stage) => format!("{} {stage}", mutation.behaviour),
+                None => mutation.behaviour.clone(),
+            };
+            let description = &mutation.description;
+            let words =
+                format!("{rule}: {description}; add a policy that only the real rule reads right");
+            fault(out, "not noticed:", &words)?;
         }
         for cue in &self.cues {
             writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;

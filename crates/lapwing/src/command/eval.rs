@@ -163,7 +163,7 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     }
     let mut out = anstream::stdout().lock();
     if let Some(check) = &check {
-        tables::check(&mut out, &run.id(), check, &samples)?;
+        tables::check(&mut out, &run.id(), scenario, check, &samples)?;
         tables::plumbing(&mut out, scenario)?;
     } else {
         let judge = spec.settings.get("judge").map(String::as_str);

@@ -1,6 +1,7 @@
 //! `lapwing scenario render`: exactly what a model is given in one sample.
 
 mod json;
+mod world;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
     )?;
     phases(&mut out, &plan)?;
     sandboxes(&mut out, &plan, args.full)?;
+    plan.world.iter().try_for_each(|part| world::write(&mut out, part))?;
     injections(&mut out, &plan)?;
     if args.full {
         writeln!(out, "\n  {BOLD}programs{BOLD:#}, out of the model's reach")?;

@@ -108,7 +108,7 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     samples_grid(&scenario, &samples, &findings).write(&mut out)?;
     match &check {
         Some(check) => {
-            tables::check(&mut out, &run.id(), check, &samples)?;
+            tables::check(&mut out, &run.id(), &scenario, check, &samples)?;
             tables::plumbing(&mut out, &scenario)?;
         }
         None => tables::table(&mut out, &scenario, &table, scoring.judge.as_deref())?,

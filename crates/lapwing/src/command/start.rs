@@ -90,7 +90,7 @@ impl Start {
             &keys(&samples),
         )?);
         crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
-        let meter = Meter::new(samples.len(), self.person);
+        let meter = Meter::new(samples.len(), self.person, self.instrument_check);
         let stop = self.stop;
         let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
