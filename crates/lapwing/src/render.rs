@@ -104,26 +104,32 @@ impl Grid {
         places
     }
 
-    /// The widths of the columns. Where the last one cannot give enough to fit in, the widest one gives, for all columns or for
-    /// all but the last.
+    /// The widths of the columns. Where the last one cannot give what is too much, the widest one gives it, so that all columns
+    /// fit, or all but the last.
     fn widths(&self, room: usize) -> Vec<usize> {
         let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             cells.map(|cell| cell.width()).max().unwrap_or_default()
         };
+        let longest_word = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.flat_map(|cell| cell.split(' ')).map(str::width).max().unwrap_or_default()
+        };
         let mut widths: Vec<usize> = (0..n_columns).map(width).collect();
         for fitted in [n_columns, n_columns.saturating_sub(1)] {
             let total = INDENT + widths[..fitted].iter().map(|width| width + 2).sum::<usize>();
             let excess = total.saturating_sub(room.saturating_add(2));
-            let can_give = |width: usize| width >= NARROWEST + excess;
-            if excess == 0 || widths[..fitted].last().is_some_and(|last| can_give(*last)) {
+            let last_gives = fitted == n_columns
+                && widths.last().is_some_and(|last| *last >= NARROWEST + excess);
+            if excess == 0 || last_gives {
                 break;
             }
-            if let Some(widest) =
-                widths[..fitted].iter_mut().max().filter(|width| can_give(**width))
+            let widest = (0..fitted.min(n_columns - 1)).max_by_key(|column| widths[*column]);
+            if let Some(widest) = widest
+                && widths[widest] >= longest_word(widest) + excess
             {
-                *widest -= excess;
+                widths[widest] -= excess;
                 break;
             }
         }
@@ -274,7 +280,7 @@ mod tests {
         let mut out = Vec::new();
         grid.write_within(&mut out, 46).unwrap();
         let written = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
-        let expected = "  condition                      rate   k/n\n  one=two three=four five=six    1.0 %  1/100\n  seven=eight\n";
+        let expected = "  condition                       rate   k/n\n  one=two three=four five=six     1.0 %  1/100\n  seven=eight\n";
         assert_eq!(written, expected);
     }
 

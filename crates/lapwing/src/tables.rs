@@ -11,7 +11,8 @@ use lapwing_eval::{Check, Confusion, Row, Table};
 use lapwing_scenario::{Behaviour, Published, Scenario};
 use lapwing_store::SampleRow;
 
-use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
+use crate::library;
+use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, paragraph, percent};
 use crate::transcript::harmless;
 
 pub(crate) use numbers::comparisons;
@@ -72,15 +73,18 @@ pub(crate) fn table(
 /// A rate that rests on a judge says so.
 fn judged_by(out: &mut dyn Write, scenario: &Scenario, judge: Option<&str>) -> io::Result<()> {
     let words = match judge {
+        Some(judge) if judge.starts_with("test") => {
+            format!("judged by {}, which answers what the policies declare", harmless(judge))
+        }
         Some(judge) => {
-            let (judge, name) = (harmless(judge), scenario.name());
+            let (judge, name) = (harmless(judge), library::wanted(scenario.name()));
             format!(
                 "judged by {judge}, uncalibrated here: lapwing judge check {name} --judge {judge}"
             )
         }
         None => "not judged; --judge MODEL does it".to_owned(),
     };
-    writeln!(out, "{DIM}  {words}{DIM:#}")
+    note(out, &words)
 }
 
 /// What an instrument check does not show of behaviours that need a judge.
@@ -93,12 +97,12 @@ pub(crate) fn plumbing(out: &mut dyn Write, scenario: &Scenario) -> io::Result<(
     if names.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "  Of {} only the plumbing is checked: a test judge answers what the policies declare.\n  lapwing judge check {} --judge openai/NAME measures a real one.",
+    let words = format!(
+        "Of {} only the plumbing is checked: a test judge answers what the policies declare. lapwing judge check {} --judge openai/NAME measures a real one.",
         names.join(", "),
-        scenario.name()
-    )
+        library::wanted(scenario.name())
+    );
+    paragraph(out, 2, &words)
 }
 
 /// What the scenario declares impossible, and whether it happened all the same.

@@ -49,7 +49,7 @@ fn measure(out: &mut dyn Write, rows: &[&MeasureRow]) -> io::Result<()> {
         grid.row([
             row.label.clone(),
             row.values.map_or_else(dash, |(mean, _, _)| number(mean)),
-            row.values.map_or_else(dash, |(_, least, greatest)| range((least, greatest))),
+            row.values.map_or_else(dash, |(_, least, greatest)| span(least, greatest)),
             row.n.to_string(),
             some(row.missing as u64),
         ]);
@@ -130,6 +130,12 @@ pub(super) fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// From the least to the greatest value.
+fn span(least: f64, greatest: f64) -> String {
+    format!("{} to {}", number(least), number(greatest))
+}
+
+/// An interval.
 fn range((low, high): (f64, f64)) -> String {
     format!("[{}, {}]", number(low), number(high))
 }

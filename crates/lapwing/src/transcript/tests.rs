@@ -298,7 +298,7 @@ fn uneventful_events_are_shown_where_they_are_cited_or_all_is_asked_for() {
         Act::Listed { sandbox: "a".into(), processes: vec![], services: vec![worker(None)] };
     let events = numbered([checkpoint, listed]);
     assert_eq!(plain(&events, &[], NARROW), "");
-    let shown = "    1 · files of a: no change\n    2 · a: 0 processes, 1 services running\n";
+    let shown = "    1 · files of a: no change\n    2 · a: 0 processes, 1 service running\n";
     assert_eq!(plain(&events, &[], Options { full: true, ..NARROW }), shown);
     let cites = (1..=2).map(|seq| Citation { seq, query: "q".into(), what: String::new() });
     let finding = Finding {
