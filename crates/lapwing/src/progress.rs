@@ -94,3 +94,16 @@ impl Seen {
         format!("{so_far}, {rate:.1}/s, {} left", HumanDuration(left))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_counted_only_where_they_say_something() {
+        let seen =
+            |present| Seen { begun: Instant::now(), planned: 9, done: 2, present, errors: 1 };
+        assert_eq!(seen(Some(1)).describe(), "2/9 samples, 1 with a finding, 1 error");
+        assert_eq!(seen(None).describe(), "2/9 samples, 1 error");
+    }
+}

@@ -252,14 +252,13 @@ pub(crate) fn missing(
         writeln!(out, "\n  {BOLD}without a verdict{BOLD:#}")?;
     }
     for (outcome, reason, samples) in reasons.iter().take(LISTED) {
-        writeln!(
+        let samples_in_words = count(samples.len(), "sample");
+        paragraph(
             out,
-            "  {} {outcome} in {}: {}\n    lapwing show {run} {}",
-            mark(*outcome),
-            count(samples.len(), "sample"),
-            harmless(reason),
-            samples[0],
+            2,
+            &format!("{} {outcome} in {samples_in_words}: {reason}", mark(*outcome)),
         )?;
+        writeln!(out, "    lapwing show {run} {}", samples[0])?;
     }
     Ok(())
 }
@@ -342,12 +341,12 @@ pub(crate) fn drawn(
             });
             let (n_planted, n_found) = (n_planted.count(), n_found.count());
             if n_planted > 0 {
-                writeln!(
-                    out,
-                    "  {policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
+                let words = format!(
+                    "{policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
                     of_policy.len(),
                     behaviour.name,
-                )?;
+                );
+                paragraph(out, 2, &words)?;
             }
         }
     }

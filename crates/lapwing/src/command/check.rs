@@ -202,7 +202,7 @@ impl Proof {
         tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
         let caught = self.n_mutations - self.uncaught.len();
-        writeln!(out, "  {caught} of {} are noticed.", count(self.n_mutations, "rule mutation"))?;
+        writeln!(out, "  Rule mutations that are noticed: {caught} of {}.", self.n_mutations)?;
         for mutation in &self.uncaught {
             let rule = match mutation.stage {
                 Some(stage) => format!("{} {stage}", mutation.behaviour),

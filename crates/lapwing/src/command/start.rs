@@ -160,7 +160,8 @@ impl Start {
         };
         let epochs =
             if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
-        let drawn = self.drawn.as_ref().map(|(_, seeds)| format!(" + {seeds}"));
+        let drawn = self.drawn.as_ref();
+        let drawn = drawn.map(|(policy, seeds)| format!(" + {seeds} seeds of {policy}"));
         Ok(format!(
             "{} x {} x {targets}{epochs}{} = {}{left_out}",
             count(self.conditions()?.len(), "condition"),

@@ -41,7 +41,8 @@ fn blocks<'r, R>(rows: &'r [R], key: impl Fn(&R) -> (String, String)) -> Vec<Vec
 /// A measure of one model, one line a condition.
 fn measure(out: &mut dyn Write, rows: &[&MeasureRow]) -> io::Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let unit = first.unit.as_ref().map_or_else(String::new, |unit| format!(", in {unit}"));
+    let unit = first.unit.as_ref().filter(|unit| **unit != first.measure);
+    let unit = unit.map_or_else(String::new, |unit| format!(", in {unit}"));
     heading(out, &format!("measure {}{}", first.measure, harmless(&unit)), &first.model)?;
     let mut grid = Grid::new(&["condition", "mean", "range", "n", "missing"]);
     for row in rows {
@@ -143,6 +144,45 @@ fn range((low, high): (f64, f64)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(interval: Option<(f64, f64)>, reason: Option<&str>, verdict: Verdict) -> ContrastRow {
+        ContrastRow {
+            model: "m".into(),
+            contrast: "c".into(),
+            of: "b success".into(),
+            inside: "guests=waiting".into(),
+            against: "benign".into(),
+            pairs: 6,
+            missing: 1,
+            means: Some((1.0, 0.25)),
+            difference: Some(0.75),
+            interval,
+            reason: reason.map(str::to_owned),
+            claim: Claim::Higher,
+            verdict,
+        }
+    }
+
+    fn written(row: &ContrastRow) -> String {
+        let mut out = Vec::new();
+        contrast(&mut out, row).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_contrast_says_what_was_asked_what_was_found_and_what_follows() {
+        let found = "\n  contrast c  m\n  asked: is b success higher in guests=waiting than in benign?\n  found: 1 against 0.25, difference 0.75, 95 % interval [0.5, 1], 6 pairs, 1 seed without a value under both\n  the whole interval lies in the claimed direction\n";
+        assert_eq!(written(&row(Some((0.5, 1.0)), None, Verdict::Claimed)), found);
+        let wide = written(&row(Some((-0.5, 1.0)), None, Verdict::Undecided));
+        assert!(wide.ends_with("undecided: 0 lies within the interval\n"), "{wide}");
+    }
+
+    #[test]
+    fn a_contrast_without_an_interval_says_why() {
+        let said = written(&row(None, Some("no spread"), Verdict::Undecided));
+        assert!(said.contains("difference 0.75, no interval, 6 pairs"), "{said}");
+        assert!(said.ends_with("  undecided: no spread\n"), "{said}");
+    }
 
     #[test]
     fn numbers_have_four_significant_digits() {
