@@ -22,7 +22,7 @@ use crate::args;
 use crate::failure::Failure;
 use crate::human::Human;
 use crate::library::near;
-use crate::render::{BOLD, DIM, paragraph, say};
+use crate::render::{BOLD, DIM, count, paragraph, say};
 use crate::tables;
 
 const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
@@ -105,7 +105,10 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
 /// What a run would cost, in words.
 fn cost(estimate: Estimate, person: bool) -> String {
     match estimate.most_turns {
-        turns if person => format!("a person uses no tokens; you have at most {turns} turns"),
+        turns if person => format!(
+            "a person uses no tokens; you have at most {} a sample",
+            count(turns as usize, "turn")
+        ),
         0 => "policies use no tokens".to_owned(),
         _ => estimate.describe(),
     }

@@ -116,7 +116,9 @@ fn text(out: &mut dyn Write, role: &str, text: &str) -> io::Result<()> {
     writeln!(out, "  {DIM}{role}{DIM:#}")?;
     let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(6));
     for line in text.lines() {
-        wrap(&harmless(line), room).iter().try_for_each(|row| writeln!(out, "    │ {row}"))?;
+        for row in wrap(&harmless(line), room) {
+            writeln!(out, "{}", format!("    │ {row}").trim_end())?;
+        }
     }
     Ok(())
 }
