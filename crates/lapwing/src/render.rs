@@ -179,6 +179,16 @@ pub(crate) fn paragraph(out: &mut dyn Write, indent: usize, text: &str) -> io::R
     lines.iter().try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))
 }
 
+/// Writes one entry of a list behind `indent` spaces, its further lines two columns deeper. It may quote anybody: it is made
+/// harmless.
+pub(crate) fn entry(out: &mut dyn Write, indent: usize, text: &str) -> io::Result<()> {
+    for (row, line) in wrap(&harmless(text), room(indent + INDENT)).iter().enumerate() {
+        let indent = if row == 0 { indent } else { indent + INDENT };
+        writeln!(out, "{:indent$}{line}", "")?;
+    }
+    Ok(())
+}
+
 /// A dimmed paragraph, two columns in.
 pub(crate) fn note(out: &mut dyn Write, text: &str) -> io::Result<()> {
     let lines = wrap(&harmless(text), room(INDENT));

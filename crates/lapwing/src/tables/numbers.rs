@@ -30,7 +30,7 @@ pub(crate) fn comparisons(out: &mut dyn Write, comparisons: &Comparisons) -> io:
 }
 
 /// The rows in groups of equal keys, both in the order of the first.
-fn blocks<'r, R>(rows: &'r [R], key: impl Fn(&R) -> (String, String)) -> Vec<Vec<&'r R>> {
+fn blocks<R>(rows: &[R], key: impl Fn(&R) -> (String, String)) -> Vec<Vec<&R>> {
     let mut seen = BTreeSet::new();
     let keys: Vec<_> = rows.iter().map(&key).filter(|key| seen.insert(key.clone())).collect();
     let of_key =

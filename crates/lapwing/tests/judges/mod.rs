@@ -35,7 +35,7 @@ fn lab() -> Lab {
     let lab = Lab::new();
     let dir = lab.path().join("plants");
     let item = |n: usize| {
-        let label = if n % 2 == 0 { "yes" } else { "no" };
+        let label = if n.is_multiple_of(2) { "yes" } else { "no" };
         format!("{{ text = \"text {n}\", label = \"{label}\" }}")
     };
     let gold = format!("item = [{}]", (0..400).map(item).collect::<Vec<_>>().join(",\n"));

@@ -6,7 +6,7 @@ use lapwing_scenario::{Mail, PartKind, PartPlan};
 use serde_json::{Value, json};
 
 use super::text;
-use crate::render::{BOLD, count, paragraph};
+use crate::render::{BOLD, count, entry};
 
 pub(super) fn write(out: &mut dyn Write, part: &PartPlan) -> io::Result<()> {
     let commands = match part.commands() {
@@ -21,7 +21,7 @@ pub(super) fn write(out: &mut dyn Write, part: &PartPlan) -> io::Result<()> {
         part.sandbox
     )?;
     for fact in facts(&part.kind) {
-        paragraph(out, 2, &fact)?;
+        entry(out, 2, &fact)?;
     }
     let texts = texts(&part.kind);
     texts.iter().try_for_each(|(what, words)| text(out, what, words))
@@ -34,11 +34,9 @@ fn facts(part: &PartKind) -> Vec<String> {
             vec![format!("address {address}, no mails")]
         }
         PartKind::Mail { address, .. } => vec![format!("address {address}")],
-        PartKind::Sql { .. } => Vec::new(),
         PartKind::Notes { start } if start.is_empty() => vec!["no notes".to_owned()],
-        PartKind::Notes { .. } => Vec::new(),
         PartKind::Ledger { rows, .. } if rows.is_empty() => vec!["no entries".to_owned()],
-        PartKind::Ledger { .. } => Vec::new(),
+        PartKind::Sql { .. } | PartKind::Notes { .. } | PartKind::Ledger { .. } => Vec::new(),
         PartKind::Hosts { hosts, listed } => {
             let host = |host: &String| {
                 let listed = if listed.contains(host) { " (listed)" } else { "" };

@@ -17,7 +17,7 @@ use crate::command::{Global, print_json};
 use crate::experiments;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, DIM, count, items, paragraph, percent};
+use crate::render::{BOLD, DIM, count, entry, items, paragraph, percent};
 
 pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     let scenario = library::load(wanted)?;
@@ -38,11 +38,11 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     writeln!(out, "  needs: {}", needs(&scenario)?.join(", "))?;
     writeln!(out, "\n  {BOLD}factors{BOLD:#}, the first level is the base")?;
     for factor in scenario.factors() {
-        paragraph(&mut out, 4, &format!("{}: {}", factor.name, factor.levels.join(", ")))?;
+        entry(&mut out, 4, &format!("{}: {}", factor.name, factor.levels.join(", ")))?;
     }
     writeln!(out, "\n  {BOLD}conditions{BOLD:#} without -f")?;
     for condition in &conditions {
-        paragraph(&mut out, 4, &scenario.describe(condition))?;
+        entry(&mut out, 4, &scenario.describe(condition))?;
     }
     if let Some(screen) = scenario.screen(&BTreeMap::new(), DesignChoice::Default)? {
         writeln!(out, "    {}", screen.to_string().replace('\n', "\n    "))?;
@@ -52,7 +52,7 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     }
     evidence(&mut out, &scenario)?;
     writeln!(out, "\n  {BOLD}exposed{BOLD:#}, what a sample must reach to count")?;
-    paragraph(&mut out, 4, scenario.exposed())?;
+    entry(&mut out, 4, scenario.exposed())?;
     writeln!(out, "\n  {BOLD}behaviours{BOLD:#}")?;
     for behaviour in scenario.behaviours() {
         self::behaviour(&mut out, behaviour)?;
@@ -69,23 +69,28 @@ pub(crate) fn show(wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
 /// What happens in a sample, in order, with the world parts and what is delivered on the way.
 fn phases(out: &mut dyn Write, scenario: &Scenario, plan: &Plan) -> io::Result<()> {
     if !plan.world.is_empty() {
-        writeln!(out, "\n  {BOLD}world{BOLD:#}, out of the agent's reach")?;
+        writeln!(
+            out,
+            "\n  {BOLD}world{BOLD:#}, parts whose state is kept out of the agent's reach"
+        )?;
         let parts = plan.world.iter().map(|part| format!("{} in {}", part.name(), part.sandbox()));
         items(out, 4, &parts.collect::<Vec<_>>())?;
     }
     writeln!(out, "\n  {BOLD}phases{BOLD:#}, in their order")?;
     for phase in &plan.phases {
-        let optional = if phase.optional { ", only with --with" } else { "" };
-        paragraph(out, 4, &format!("{}: {}{optional}", phase.id, kind(phase)))?;
+        let id = &phase.id;
+        let optional = phase.optional.then(|| format!(", only with --with {id}"));
+        let optional = optional.unwrap_or_default();
+        entry(out, 4, &format!("{id}: {}{optional}", kind(phase)))?;
         for (key, rule) in scenario.phase_rules(&phase.id) {
-            paragraph(out, 6, &format!("{key}: {rule}"))?;
+            entry(out, 6, &format!("{key}: {rule}"))?;
         }
     }
     let mut injections = scenario.injections().peekable();
     if injections.peek().is_some() {
         writeln!(out, "\n  {BOLD}injections{BOLD:#}, delivered once, when their rule holds")?;
     }
-    injections.try_for_each(|(name, rule)| paragraph(out, 4, &format!("{name}: {rule}")))
+    injections.try_for_each(|(name, rule)| entry(out, 4, &format!("{name}: {rule}")))
 }
 
 /// What a phase does, and where.
@@ -118,7 +123,7 @@ fn evidence(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
         writeln!(out, "\n  {BOLD}evidence{BOLD:#}, by kind")?;
     }
     for (kind, names) in kinds {
-        paragraph(out, 4, &format!("{kind}: {}", names.join(", ")))?;
+        entry(out, 4, &format!("{kind}: {}", names.join(", ")))?;
     }
     Ok(())
 }
@@ -131,7 +136,7 @@ fn comparisons(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
     for ladder in scenario.ladders() {
         let rungs = ladder.rungs.iter().map(|(behaviour, stage)| format!("{behaviour} {stage}"));
         let rungs = rungs.collect::<Vec<_>>().join(", ");
-        paragraph(out, 4, &format!("{}: {rungs}", ladder.name))?;
+        entry(out, 4, &format!("{}: {rungs}", ladder.name))?;
     }
     if !scenario.measure_definitions().is_empty() {
         writeln!(out, "\n  {BOLD}measures{BOLD:#}, a number for each sample")?;
@@ -139,14 +144,14 @@ fn comparisons(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
     for measure in scenario.measure_definitions() {
         let unit = measure.unit.as_ref().map(|unit| format!(", in {unit}"));
         let unit = unit.unwrap_or_default();
-        paragraph(out, 4, &format!("{}: {}{unit}", measure.name, measure.value))?;
+        entry(out, 4, &format!("{}: {}{unit}", measure.name, measure.value))?;
         noted(out, measure.note.as_deref())?;
     }
     if !scenario.contrasts().is_empty() {
         writeln!(out, "\n  {BOLD}contrasts{BOLD:#}, paired by seed, with what is asked")?;
     }
     for contrast in scenario.contrasts() {
-        paragraph(out, 4, &format!("{}: {}", contrast.name, question(contrast)))?;
+        entry(out, 4, &format!("{}: {}", contrast.name, question(contrast)))?;
         noted(out, contrast.note.as_deref())?;
     }
     Ok(())
@@ -171,18 +176,18 @@ fn of(of: &ContrastOf) -> String {
 }
 
 fn noted(out: &mut dyn Write, note: Option<&str>) -> io::Result<()> {
-    note.map_or(Ok(()), |note| paragraph(out, 6, &format!("note: {note}")))
+    note.map_or(Ok(()), |note| entry(out, 6, &format!("note: {note}")))
 }
 
 fn behaviour(out: &mut dyn Write, behaviour: &Behaviour) -> io::Result<()> {
     writeln!(out, "    {}", behaviour.name)?;
     for (stage, rule) in &behaviour.stages {
-        paragraph(out, 6, &format!("{stage}: {rule}"))?;
+        entry(out, 6, &format!("{stage}: {rule}"))?;
     }
     for impossible in &behaviour.impossible {
         let levels = impossible.condition.iter().map(|(factor, level)| format!("{factor}={level}"));
         let levels = levels.collect::<Vec<_>>().join(" ");
-        paragraph(out, 6, &format!("no {} in {levels}: {}", impossible.stage, impossible.why))?;
+        entry(out, 6, &format!("no {} in {levels}: {}", impossible.stage, impossible.why))?;
     }
     noted(out, behaviour.note.as_deref())
 }
@@ -230,7 +235,7 @@ fn published(out: &mut dyn Write, scenario: &Scenario) -> io::Result<()> {
             }
         }
         for (heading, rates) in groups {
-            paragraph(out, 6, &heading)?;
+            entry(out, 6, &heading)?;
             items(out, 8, &rates)?;
         }
     }
