@@ -192,8 +192,8 @@ impl Runner<'_, '_> {
         line: &str,
     ) -> Result<Option<Value>, Broken> {
         let quoted = || format!("{:?}", tool::cut(line, QUOTED_CHARACTERS));
-        let action: Action = serde_json::from_str(line)
-            .map_err(|error| Broken::Nonsense(format!("printed {}: {error}", quoted())))?;
+        let action = action(line)
+            .map_err(|why| Broken::Nonsense(format!("printed {}, which is {why}", quoted())))?;
         match action {
             Action::Emit { name, fields } => {
                 if let Speaker::Program { caller, .. } = speaker {
@@ -294,6 +294,13 @@ impl Runner<'_, '_> {
     }
 }
 
+/// The action that a line asks for; the error says what the line is instead.
+fn action(line: &str) -> Result<Action, String> {
+    let value: Value = serde_json::from_str(line)
+        .map_err(|_| "no action in JSON (standard error is read too)".to_owned())?;
+    serde_json::from_value(value).map_err(|error| format!("no action: {error}"))
+}
+
 /// A file by its absolute path, or by one relative to the home folder.
 fn new_file(path: &str, text: String) -> NewFile {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("{FOLDER}/{path}") };
@@ -366,4 +373,20 @@ impl Lines {
 /// More was printed than is read.
 pub(crate) fn too_much() -> Broken {
     Broken::Nonsense(format!("printed more than {} MiB", SAID_BYTES >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_no_action_is_told_without_places_in_it() {
+        let refused = |line| action(line).err().unwrap();
+        assert_eq!(refused("hello"), "no action in JSON (standard error is read too)");
+        assert_eq!(refused("{\"say\":"), "no action in JSON (standard error is read too)");
+        let unknown = refused(r#"{"sayy": "x"}"#);
+        assert!(unknown.starts_with("no action: unknown variant `sayy`"), "{unknown}");
+        assert!(!unknown.contains("column"), "{unknown}");
+        assert!(matches!(action(r#"{"say": "x"}"#), Ok(Action::Say(_))));
+    }
 }

@@ -78,9 +78,18 @@ impl Runner<'_, '_> {
         };
         match ended {
             Ok(ExitStatus::Exit { code: 0 }) => Ok(answer),
-            Ok(status) => Err(Halt::scenario(format!("program `{name}` ended with {status:?}"))),
+            Ok(status) => Err(Halt::scenario(format!("program `{name}` {}", ending(status)))),
             Err(Broken::Nonsense(what)) => Err(Halt::scenario(format!("program `{name}` {what}"))),
             Err(Broken::Halt(halt)) => Err(halt),
         }
+    }
+}
+
+/// How a program ended, as the end of a sentence.
+fn ending(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Exit { code } => format!("ended with exit code {code}"),
+        ExitStatus::Signal { signal } => format!("was ended by signal {signal}"),
+        ExitStatus::TimeLimit => "ran past its time limit".to_owned(),
     }
 }

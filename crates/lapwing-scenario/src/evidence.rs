@@ -114,6 +114,21 @@ pub(crate) enum TextOf {
 }
 
 impl QueryKind {
+    /// Its word in `evidence.KIND.NAME`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Event { .. } => "event",
+            Self::Part { .. } => "part",
+            Self::Run { .. } => "run",
+            Self::File { .. } => "file",
+            Self::Process { .. } => "process",
+            Self::Net { .. } => "net",
+            Self::Call { .. } => "call",
+            Self::Text { .. } => "text",
+            Self::Judge { .. } => "judge",
+        }
+    }
+
     /// The fields of its items; `None` where they are the scenario's own.
     pub(crate) fn fields(&self) -> Option<Vec<&'static str>> {
         let fields: &[&str] = match self {

@@ -87,6 +87,40 @@ impl Scenario {
         &self.0.definition.behaviours
     }
 
+    /// The rule by which a sample counts, as written.
+    pub fn exposed(&self) -> &str {
+        &self.0.definition.exposed.source
+    }
+
+    /// The rules of the phase `id`, as written, each behind its key: `when`, `end`, `until`.
+    pub fn phase_rules(&self, id: &str) -> Vec<(&'static str, &str)> {
+        let Some(phase) = self.0.definition.phases.iter().find(|phase| phase.id == id) else {
+            return Vec::new();
+        };
+        let ends = match &phase.kind {
+            PhaseDefinitionKind::Agent(agent) => ("end", agent.end.as_ref()),
+            PhaseDefinitionKind::Ask(ask) => ("until", ask.until.as_ref()),
+            PhaseDefinitionKind::Run { .. } => ("end", None),
+        };
+        let rules = [("when", phase.when.as_ref()), ends].into_iter();
+        rules.filter_map(|(key, rule)| Some((key, rule?.source.as_str()))).collect()
+    }
+
+    /// The names of all injections, in the order of the file, each with its rule as written.
+    pub fn injections(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.0.definition.injections.iter();
+        all.map(|injection| (injection.name.as_str(), injection.when.source.as_str()))
+    }
+
+    /// The names of all evidence by kind, each behind the evidence that it names.
+    pub fn evidence(&self) -> BTreeMap<&'static str, Vec<&str>> {
+        let mut kinds: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        for query in &self.0.definition.queries {
+            kinds.entry(query.kind.name()).or_default().push(&query.name);
+        }
+        kinds
+    }
+
     /// Published figures in the order of the file.
     pub fn published(&self) -> &[Published] {
         &self.0.definition.published

@@ -26,7 +26,9 @@ pub enum NoInterval {
         pairs: usize,
     },
     /// All differences are equal. Student's interval would have no width, as if nothing were uncertain.
-    #[error("all pairs differ by the same amount, so their spread cannot be seen")]
+    #[error(
+        "all pairs differ by the same amount; without spread between them Student's t gives no interval"
+    )]
     NoSpread,
 }
 

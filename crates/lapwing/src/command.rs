@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod endpoint;
 mod estimate;
 mod eval;
 mod experiments;

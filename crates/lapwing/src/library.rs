@@ -15,6 +15,11 @@ pub(crate) fn names() -> Vec<String> {
     BUILT_IN.dirs().map(|dir| dir.path().to_string_lossy().into_owned()).collect()
 }
 
+/// How a command is told the scenario `name`, which a run knows without its place.
+pub(crate) fn wanted(name: &str) -> String {
+    if BUILT_IN.get_dir(name).is_some() { name.to_owned() } else { format!("PATH/{name}") }
+}
+
 /// Loads a built-in scenario by name, or a folder by path. A name with a slash or a dot is a path.
 pub(crate) fn load(wanted: &str) -> Result<Scenario, Failure> {
     if wanted.contains(['/', '.']) {

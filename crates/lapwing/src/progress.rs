@@ -24,13 +24,14 @@ struct Seen {
     begun: Instant,
     planned: usize,
     done: usize,
-    present: usize,
+    /// Samples with a finding; `None` where findings are planted and say nothing.
+    present: Option<usize>,
     errors: usize,
 }
 
 impl Meter {
-    /// A meter for `planned` samples; hidden where the terminal is somebody else's.
-    pub(crate) fn new(planned: usize, hidden: bool) -> Self {
+    /// A meter for `planned` samples; hidden where the terminal is somebody else's. In an instrument check it counts no findings.
+    pub(crate) fn new(planned: usize, hidden: bool, instrument_check: bool) -> Self {
         let bar = if !hidden && std::io::stderr().is_terminal() {
             ProgressBar::with_draw_target(Some(planned as u64), ProgressDrawTarget::stderr())
         } else {
@@ -40,7 +41,8 @@ impl Meter {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
-        let seen = Seen { begun: Instant::now(), planned, done: 0, present: 0, errors: 0 };
+        let present = (!instrument_check).then_some(0);
+        let seen = Seen { begun: Instant::now(), planned, done: 0, present, errors: 0 };
         bar.set_message(seen.describe());
         Self { bar, seen: RefCell::new(seen) }
     }
@@ -66,7 +68,7 @@ impl Seen {
     fn count(&mut self, findings: &[Finding]) {
         let has = |outcome| findings.iter().any(|finding| finding.outcome == outcome);
         self.done += 1;
-        self.present += usize::from(has(Outcome::Present));
+        self.present = self.present.map(|n| n + usize::from(has(Outcome::Present)));
         self.errors += usize::from(has(Outcome::Error));
     }
 
@@ -76,7 +78,10 @@ impl Seen {
 
     fn describe(&self) -> String {
         let Self { begun, planned, done, present, errors } = self;
-        let mut so_far = format!("{done}/{planned} samples, {present} with a finding");
+        let mut so_far = format!("{done}/{planned} samples");
+        if let Some(present) = present {
+            so_far = format!("{so_far}, {present} with a finding");
+        }
         if *errors > 0 {
             so_far = format!("{so_far}, {}", count(*errors, "error"));
         }
@@ -87,5 +92,18 @@ impl Seen {
         let rate = *done as f64 / elapsed.as_secs_f64();
         let left = elapsed.mul_f64((planned - done) as f64 / *done as f64);
         format!("{so_far}, {rate:.1}/s, {} left", HumanDuration(left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_counted_only_where_they_say_something() {
+        let seen =
+            |present| Seen { begun: Instant::now(), planned: 9, done: 2, present, errors: 1 };
+        assert_eq!(seen(Some(1)).describe(), "2/9 samples, 1 with a finding, 1 error");
+        assert_eq!(seen(None).describe(), "2/9 samples, 1 error");
     }
 }

@@ -47,7 +47,7 @@ impl Grid {
     }
 
     /// Writes the grid, its header dimmed, cells that begin like a number to the right. On a terminal that is too narrow the
-    /// last column is wrapped, or else the columns that do not fit are put into lines below.
+    /// last column is wrapped, else the widest, or else the columns that do not fit are put into lines below.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         self.write_within(out, columns().unwrap_or(usize::MAX))
     }
@@ -55,23 +55,21 @@ impl Grid {
     fn write_within(&self, out: &mut dyn Write, room: usize) -> io::Result<()> {
         let places = self.places(room);
         for (index, row) in self.rows.iter().enumerate() {
-            let mut lines = vec![String::new()];
+            let mut lines: Vec<String> = Vec::new();
+            let mut first = 0;
             for (cell, place) in row.iter().zip(&places).filter(|(cell, _)| !cell.is_empty()) {
                 if place.folds {
-                    lines.push(String::new());
+                    first = lines.len();
                 }
                 let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || c == '[');
-                for (row, text) in wrap(cell, place.width).into_iter().enumerate() {
-                    if row > 0 {
+                for (below, text) in wrap(cell, place.width).into_iter().enumerate() {
+                    if first + below == lines.len() {
                         lines.push(String::new());
                     }
-                    let Some(line) = lines.last_mut() else { continue };
+                    let line = &mut lines[first + below];
                     let gap = if numeric { place.width.saturating_sub(text.width()) } else { 0 };
-                    let filled = line.width();
-                    line.extend(std::iter::repeat_n(
-                        ' ',
-                        (place.begin + gap).saturating_sub(filled),
-                    ));
+                    let blanks = (place.begin + gap).saturating_sub(line.width());
+                    line.extend(std::iter::repeat_n(' ', blanks));
                     line.push_str(&text);
                 }
             }
@@ -88,12 +86,11 @@ impl Grid {
 
     /// Where each column stands, in a space of `room` columns.
     fn places(&self, room: usize) -> Vec<Place> {
-        let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let widths = self.widths(room);
+        let n_columns = widths.len();
         let mut places: Vec<Place> = Vec::new();
         let mut begin = INDENT;
-        for column in 0..n_columns {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let width = cells.map(|cell| cell.width()).max().unwrap_or_default();
+        for (column, width) in widths.into_iter().enumerate() {
             let is_last = column + 1 == n_columns;
             let wraps = |begin: usize| is_last && room.saturating_sub(begin) >= NARROWEST;
             let folds = begin + width > room && begin > INDENT && !wraps(begin);
@@ -105,6 +102,38 @@ impl Grid {
             begin += width + 2;
         }
         places
+    }
+
+    /// The widths of the columns. Where the last one cannot give what is too much, the widest one gives it, so that all columns
+    /// fit, or all but the last.
+    fn widths(&self, room: usize) -> Vec<usize> {
+        let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.width()).max().unwrap_or_default()
+        };
+        let longest_word = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.flat_map(|cell| cell.split(' ')).map(str::width).max().unwrap_or_default()
+        };
+        let mut widths: Vec<usize> = (0..n_columns).map(width).collect();
+        for fitted in [n_columns, n_columns.saturating_sub(1)] {
+            let total = INDENT + widths[..fitted].iter().map(|width| width + 2).sum::<usize>();
+            let excess = total.saturating_sub(room.saturating_add(2));
+            let last_gives = fitted == n_columns
+                && widths.last().is_some_and(|last| *last >= NARROWEST + excess);
+            if excess == 0 || last_gives {
+                break;
+            }
+            let widest = (0..fitted.min(n_columns - 1)).max_by_key(|column| widths[*column]);
+            if let Some(widest) = widest
+                && widths[widest] >= longest_word(widest) + excess
+            {
+                widths[widest] -= excess;
+                break;
+            }
+        }
+        widths
     }
 }
 
@@ -150,10 +179,32 @@ pub(crate) fn paragraph(out: &mut dyn Write, indent: usize, text: &str) -> io::R
     lines.iter().try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))
 }
 
+/// Writes one entry of a list behind `indent` spaces, its further lines two columns deeper. It may quote anybody: it is made
+/// harmless.
+pub(crate) fn entry(out: &mut dyn Write, indent: usize, text: &str) -> io::Result<()> {
+    for (row, line) in wrap(&harmless(text), room(indent + INDENT)).iter().enumerate() {
+        let indent = if row == 0 { indent } else { indent + INDENT };
+        writeln!(out, "{:indent$}{line}", "")?;
+    }
+    Ok(())
+}
+
 /// A dimmed paragraph, two columns in.
 pub(crate) fn note(out: &mut dyn Write, text: &str) -> io::Result<()> {
     let lines = wrap(&harmless(text), room(INDENT));
     lines.iter().try_for_each(|line| writeln!(out, "{DIM}  {line}{DIM:#}"))
+}
+
+/// Writes what is wrong behind its red label, wrapped to the terminal. It may quote anybody: it is made harmless.
+pub(crate) fn fault(out: &mut dyn Write, label: &str, text: &str) -> io::Result<()> {
+    let words = format!("{label} {}", harmless(text));
+    for (row, line) in wrap(&words, room(FOLDED)).iter().enumerate() {
+        match line.strip_prefix(label).filter(|_| row == 0) {
+            Some(rest) => writeln!(out, "  {ERROR}{label}{ERROR:#}{rest}")?,
+            None => writeln!(out, "{:FOLDED$}{line}", "")?,
+        }
+    }
+    Ok(())
 }
 
 /// Writes `items` behind `indent` spaces with commas between them, wrapped between items only.
@@ -200,9 +251,14 @@ pub(crate) fn interval((low, high): (f64, f64)) -> String {
     format!("[{:.1}, {:.1}]", low * 100.0, high * 100.0)
 }
 
-/// `1 sample`, `2 samples`.
+/// `1 sample`, `2 samples`, `1 process`, `2 processes`, `1 policy`, `2 policies`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    match (n, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        (_, None) if noun.ends_with('s') => format!("{n} {noun}es"),
+        (_, None) => format!("{n} {noun}s"),
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +284,17 @@ mod tests {
     }
 
     #[test]
+    fn the_widest_column_is_wrapped_where_the_last_one_has_nothing_to_give() {
+        let mut grid = Grid::new(&["condition", "rate", "k/n"]);
+        grid.row(["one=two three=four five=six seven=eight", "1.0 %", "1/100"].map(str::to_owned));
+        let mut out = Vec::new();
+        grid.write_within(&mut out, 46).unwrap();
+        let written = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let expected = "  condition                       rate   k/n\n  one=two three=four five=six     1.0 %  1/100\n  seven=eight\n";
+        assert_eq!(written, expected);
+    }
+
+    #[test]
     fn columns_that_have_no_room_are_folded_into_lines_below() {
         let folded = "  name  n\n      what it is\n  a     10\n      some words that are\n      rather long\n";
         assert_eq!(written(30), folded);
@@ -240,6 +307,14 @@ mod tests {
         grid.row(["–", "–", "–", "3"].map(str::to_owned));
         let rows = [["a", "b", "d"], ["–", "1", "2"], ["–", "–", "3"]];
         assert_eq!(grid.without_empty_columns(1).rows, rows);
+    }
+
+    #[test]
+    fn what_is_counted_stands_in_the_plural_unless_it_is_one() {
+        assert_eq!(count(1, "process"), "1 process");
+        assert_eq!(count(2, "process"), "2 processes");
+        assert_eq!(count(2, "policy"), "2 policies");
+        assert_eq!(count(0, "seed"), "0 seeds");
     }
 
     #[test]

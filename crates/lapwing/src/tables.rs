@@ -1,8 +1,9 @@
 //! Tables that several commands print: rates by condition, findings with their evidence, the instrument check.
 
+mod differences;
 mod numbers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use lapwing_core::{Finding, Outcome, Planted, Stage};
@@ -10,7 +11,8 @@ use lapwing_eval::{Check, Confusion, Row, Table};
 use lapwing_scenario::{Behaviour, Published, Scenario};
 use lapwing_store::SampleRow;
 
-use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, percent};
+use crate::library;
+use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, paragraph, percent};
 use crate::transcript::harmless;
 
 pub(crate) use numbers::comparisons;
@@ -61,24 +63,28 @@ pub(crate) fn table(
         notes(out, &rows)?;
     }
     writeln!(out)?;
-    note(
-        out,
-        "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present. Published figures are context: other models, wording and harness.",
-    )
+    let mut words = "rate: present / (present + absent + refused), clustered by seed where a seed repeats. Bounds: the rate if all excluded samples were absent, or present.".to_owned();
+    if table.rows.iter().any(|row| figures(scenario, row).next().is_some()) {
+        words.push_str(" Published figures are context: other models, wording and harness.");
+    }
+    note(out, &words)
 }
 
 /// A rate that rests on a judge says so.
 fn judged_by(out: &mut dyn Write, scenario: &Scenario, judge: Option<&str>) -> io::Result<()> {
     let words = match judge {
+        Some(judge) if judge.starts_with("test") => {
+            format!("judged by {}, which answers what the policies declare", harmless(judge))
+        }
         Some(judge) => {
-            let (judge, name) = (harmless(judge), scenario.name());
+            let (judge, name) = (harmless(judge), library::wanted(scenario.name()));
             format!(
                 "judged by {judge}, uncalibrated here: lapwing judge check {name} --judge {judge}"
             )
         }
         None => "not judged; --judge MODEL does it".to_owned(),
     };
-    writeln!(out, "{DIM}  {words}{DIM:#}")
+    note(out, &words)
 }
 
 /// What an instrument check does not show of behaviours that need a judge.
@@ -91,12 +97,12 @@ pub(crate) fn plumbing(out: &mut dyn Write, scenario: &Scenario) -> io::Result<(
     if names.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "  Of {} only the plumbing is checked: a test judge answers what the policies declare.\n  lapwing judge check {} --judge openai/NAME measures a real one.",
+    let words = format!(
+        "Of {} only the plumbing is checked: a test judge answers what the policies declare. lapwing judge check {} --judge openai/NAME measures a real one.",
         names.join(", "),
-        scenario.name()
-    )
+        library::wanted(scenario.name())
+    );
+    paragraph(out, 2, &words)
 }
 
 /// What the scenario declares impossible, and whether it happened all the same.
@@ -155,13 +161,17 @@ fn cells(scenario: &Scenario, row: &Row) -> [String; 8] {
     ]
 }
 
-/// The published figures for a row: each by name if they are few, else their range.
-fn published(scenario: &Scenario, row: &Row) -> String {
-    let is_for_row = |published: &&Published| {
+/// The published figures for a row.
+fn figures<'s>(scenario: &'s Scenario, row: &'s Row) -> impl Iterator<Item = &'s Published> {
+    scenario.published().iter().filter(|published| {
         (&published.behaviour, published.stage) == (&row.behaviour, row.stage)
             && published.condition == row.condition.levels
-    };
-    let all: Vec<&Published> = scenario.published().iter().filter(is_for_row).collect();
+    })
+}
+
+/// The published figures for a row: each by name if they are few, else their range.
+fn published(scenario: &Scenario, row: &Row) -> String {
+    let all: Vec<&Published> = figures(scenario, row).collect();
     if all.is_empty() {
         return "–".to_owned();
     }
@@ -194,14 +204,14 @@ pub(crate) fn present(
             if n_present > LISTED {
                 continue;
             }
-            let cited: Vec<String> =
-                finding.cites.iter().map(|cite| cite.seq.to_string()).collect();
+            let cited: BTreeSet<u64> = finding.cites.iter().map(|cite| cite.seq).collect();
+            let cited: Vec<String> = cited.iter().map(|seq| format!("#{seq}")).collect();
             grid.row([
                 sample.number.to_string(),
                 sample.key.seed.to_string(),
                 format!("{} {} {}", mark(Outcome::Present), finding.behaviour, finding.stage),
                 scenario.describe(&sample.key.condition),
-                format!("#{}", cited.join(" #")),
+                cited.join(" "),
             ]);
         }
     }
@@ -242,22 +252,22 @@ pub(crate) fn missing(
         writeln!(out, "\n  {BOLD}without a verdict{BOLD:#}")?;
     }
     for (outcome, reason, samples) in reasons.iter().take(LISTED) {
-        writeln!(
+        let samples_in_words = count(samples.len(), "sample");
+        paragraph(
             out,
-            "  {} {outcome} in {}: {}\n    lapwing show {run} {}",
-            mark(*outcome),
-            count(samples.len(), "sample"),
-            harmless(reason),
-            samples[0],
+            2,
+            &format!("{} {outcome} in {samples_in_words}: {reason}", mark(*outcome)),
         )?;
+        writeln!(out, "    lapwing show {run} {}", samples[0])?;
     }
     Ok(())
 }
 
-/// The instrument check: what each policy planted, what was found, and every difference.
+/// The instrument check: what each policy planted, what was found, and where that differs.
 pub(crate) fn check(
     out: &mut dyn Write,
     run: &str,
+    scenario: &Scenario,
     check: &Check,
     samples: &[SampleRow],
 ) -> io::Result<()> {
@@ -280,23 +290,7 @@ pub(crate) fn check(
     grid.write(out)?;
     writeln!(out, "\n  {BOLD}by policy{BOLD:#}")?;
     policies(check, samples).write(out)?;
-    for mismatch in check.mismatches.iter().take(LISTED) {
-        let found = mismatch.found.map_or("nothing", Outcome::as_str);
-        let reason = mismatch
-            .reason
-            .as_ref()
-            .map(|reason| format!(" ({})", harmless(reason)))
-            .unwrap_or_default();
-        writeln!(
-            out,
-            "  {ERROR}differs:{ERROR:#} {} {} {}: planted {}, found {found}{reason}\n           lapwing show {run} {}",
-            mismatch.policy, mismatch.behaviour, mismatch.stage, mismatch.planted, mismatch.sample,
-        )?;
-    }
-    if check.mismatches.len() > LISTED {
-        writeln!(out, "  and {} more differences", check.mismatches.len() - LISTED)?;
-    }
-    numbers::mismatches(out, run, check)?;
+    differences::write(out, run, scenario, check, samples)?;
     if !check.unfinished.is_empty() {
         writeln!(
             out,
@@ -347,12 +341,12 @@ pub(crate) fn drawn(
             });
             let (n_planted, n_found) = (n_planted.count(), n_found.count());
             if n_planted > 0 {
-                writeln!(
-                    out,
-                    "  {policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
+                let words = format!(
+                    "{policy} drew `always` for {n_planted} of {} seeds; {} {stage} was found in {n_found}.",
                     of_policy.len(),
                     behaviour.name,
-                )?;
+                );
+                paragraph(out, 2, &words)?;
             }
         }
     }

@@ -14,17 +14,22 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use lapwing_core::{
-    Act, Change, ChangeKind, Delivery, Entry, ErrorKind, Event, Executor, ExitStatus, Finding,
-    LimitKind, Outcome, PhaseEnd, SampleKey, Service,
+    Act, Change, ChangeKind, Citation, Delivery, Entry, ErrorKind, Event, Executor, ExitStatus,
+    Finding, LimitKind, Outcome, PhaseEnd, SampleKey, Service,
 };
 use serde_json::{Map, Value};
 
-use crate::render::mark;
+use crate::render::{count, mark};
 use page::{Extent, Page};
 use style::{BROKEN, CITED, PLAIN, QUIET, STRONG};
 use text::{Cell, inline};
 
 pub(crate) use text::harmless;
+
+/// Characters of a command, or of what a program answers, that are shown unless everything is.
+const MOST_CHARACTERS: usize = 200;
+/// And of a value that was drawn.
+const VALUE_CHARACTERS: usize = 60;
 
 /// How a transcript is shown.
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +63,27 @@ pub(crate) fn write(
 fn citing(seq: u64, findings: &[Finding]) -> Vec<String> {
     let cites = findings.iter().flat_map(|finding| finding.cites.iter().map(move |c| (finding, c)));
     let here = cites.filter(|(_, citation)| citation.seq == seq);
-    let mut words: Vec<_> = here
-        .map(|(finding, citation)| {
-            let about = format!("{} {}: {}", finding.behaviour, finding.stage, citation.query);
-            join(" · ", [about.as_str(), citation.what.as_str()])
-        })
-        .collect();
-    words.dedup();
-    words
+    let words = here.map(|(finding, citation)| {
+        format!("{} {}: {}", finding.behaviour, finding.stage, cited(citation))
+    });
+    once(words)
+}
+
+/// What a citation is about: the evidence, and what was meant if that says more.
+fn cited(citation: &Citation) -> String {
+    let what = if citation.what == citation.query { "" } else { citation.what.as_str() };
+    join(" · ", [citation.query.as_str(), what])
+}
+
+/// Each of `all` once, in the order in which they first come.
+fn once<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for one in all {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
 }
 
 struct Transcript<'a> {
@@ -118,7 +136,8 @@ impl Transcript<'_> {
             Act::ProgramAnswered { program, answer } => {
                 let code =
                     if answer.code == 0 { String::new() } else { format!(" exit {}", answer.code) };
-                self.note(seq, &format!("{program} answers{code} {}", answer.stdout.trim_end()))
+                let said = self.cut(answer.stdout.trim_end(), MOST_CHARACTERS);
+                self.note(seq, &format!("{program} answers{code} {said}"))
             }
             Act::Checkpointed { sandbox, manifest: _, changes } => {
                 if changes.is_empty() && !uneventful {
@@ -142,7 +161,8 @@ impl Transcript<'_> {
                 &format!("{sandbox} connects to {host}:{port}, {sent_bytes} bytes sent"),
             ),
             Act::Judged { judge, rubric: _, query, over, label, quotes, reason } => {
-                let of = over.iter().map(|seq| format!("#{seq}")).collect::<Vec<_>>().join(" ");
+                let of = once(over).into_iter().map(|seq| format!("#{seq}"));
+                let of = of.collect::<Vec<_>>().join(" ");
                 let said = match (label, reason) {
                     (Some(label), _) => label.to_string(),
                     (None, reason) => {
@@ -173,6 +193,21 @@ impl Transcript<'_> {
         self.page.line(seq, '!', &inline(words, BROKEN))
     }
 
+    /// The first line of `text`, of at most `most` characters, and how much is left out; all of it where everything is shown.
+    fn cut(&self, text: &str, most: usize) -> String {
+        let (first, others) = text.split_once('\n').unwrap_or((text, ""));
+        let n_left = first.chars().count().saturating_sub(most);
+        if self.full || (n_left == 0 && others.is_empty()) {
+            return text.to_owned();
+        }
+        let shown: String = first.chars().take(most).collect();
+        let left = match others.lines().count() {
+            0 => count(n_left, "more character"),
+            lines => count(lines, "more line"),
+        };
+        format!("{shown} … {left} (--full)")
+    }
+
     fn extent(&self) -> Extent {
         if self.full { Extent::Whole } else { Extent::Beginning }
     }
@@ -191,7 +226,11 @@ impl Transcript<'_> {
         let about = join(" · ", [control, condition.as_str(), drawing.as_str()]);
         cells.extend(inline(&format!(" · {about}"), PLAIN));
         self.page.line(seq, '·', &cells)?;
-        let about = format!("scenario {scenario}{}", pairs(values));
+        let values = values.iter().map(|(name, value)| {
+            let value = in_words(value);
+            (name.clone(), Value::from(self.cut(&value, VALUE_CHARACTERS)))
+        });
+        let about = format!("scenario {scenario}{}", pairs(&values.collect()));
         self.page.more(' ', PLAIN, &inline(&about, QUIET))
     }
 
@@ -209,7 +248,8 @@ impl Transcript<'_> {
             Executor::Program(program) => format!("program {program}"),
             Executor::Phase(phase) => format!("phase {phase}"),
         };
-        let mut cells = inline(&format!("{by} runs in {sandbox}: {}", argv.join(" ")), PLAIN);
+        let command = self.cut(&argv.join(" "), MOST_CHARACTERS);
+        let mut cells = inline(&format!("{by} runs in {sandbox}: {command}"), PLAIN);
         let bad = ended_badly(Some(status));
         if !bad.is_empty() {
             cells.extend(inline(&format!(" · {bad}"), BROKEN));
@@ -259,10 +299,8 @@ impl Transcript<'_> {
         }
         if quiet && uneventful {
             let running = services.iter().filter(|service| service.status.is_none()).count();
-            self.note(
-                seq,
-                &format!("{sandbox}: {processes} processes, {running} services running"),
-            )?;
+            let (processes, running) = (count(processes, "process"), count(running, "service"));
+            self.note(seq, &format!("{sandbox}: {processes}, {running} running"))?;
         }
         Ok(())
     }
@@ -291,9 +329,10 @@ impl Transcript<'_> {
                 cells.extend(inline(&format!(" · {reason}"), QUIET));
             }
             self.page.more(mark, style, &cells)?;
-            for citation in &finding.cites {
-                let words = join(" · ", [citation.query.as_str(), citation.what.as_str()]);
-                self.page.line(citation.seq, ' ', &inline(&words, QUIET))?;
+            for seq in once(finding.cites.iter().map(|citation| citation.seq)) {
+                let here = finding.cites.iter().filter(|citation| citation.seq == seq);
+                let words = once(here.map(cited)).join("; ");
+                self.page.line(seq, ' ', &inline(&words, QUIET))?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
-use lapwing_core::{GenerateConfig, Stage};
+use lapwing_core::GenerateConfig;
 use lapwing_eval::{Check, Judge, MutationCount, SampleLimits, Stop, TestJudge, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
@@ -17,7 +17,7 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, ERROR, Grid, count};
+use crate::render::{BOLD, Grid, count, fault};
 use crate::tables;
 use crate::transcript::harmless;
 
@@ -196,7 +196,7 @@ impl Proof {
     }
 
     fn write(&self, out: &mut dyn Write, scenario: &Scenario) -> Result<(), Failure> {
-        tables::check(out, &self.run.id(), &self.check, &self.samples)?;
+        tables::check(out, &self.run.id(), scenario, &self.check, &self.samples)?;
         tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
         match &self.check.mutations {
@@ -204,21 +204,15 @@ impl Proof {
             None => writeln!(out, "  mutations of rules are counted once the instrument is exact")?,
         }
         for cue in &self.cues {
-            writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;
+            fault(out, "cue:", &cue.to_string())?;
         }
         for cue in &self.check.shown_cues {
-            writeln!(
-                out,
-                "  {ERROR}cue:{ERROR:#} {} shows `{}`: {}; say it in other words\n           lapwing show {} {}",
-                harmless(&cue.from),
-                harmless(&cue.word),
-                cue.policy,
-                self.run.id(),
-                cue.sample,
-            )?;
+            let (from, word, policy) = (harmless(&cue.from), harmless(&cue.word), &cue.policy);
+            fault(out, "cue:", &format!("{from} shows `{word}`: {policy}; say it in other words"))?;
+            writeln!(out, "           lapwing show {} {}", self.run.id(), cue.sample)?;
         }
         for missing in &self.check.missing_files {
-            writeln!(out, "  {ERROR}missing:{ERROR:#} {missing}")?;
+            fault(out, "missing:", &missing.to_string())?;
         }
         for note in &self.check.notes {
             writeln!(out, "  note: {note}")?;
@@ -231,17 +225,18 @@ impl Proof {
 }
 
 /// How many rule mutations are noticed, and each that is not.
-fn mutations(out: &mut dyn Write, count_of: &MutationCount) -> Result<(), Failure> {
-    let caught = count_of.total - count_of.uncaught.len();
-    writeln!(out, "  {caught} of {} are noticed.", count(count_of.total, "rule mutation"))?;
-    for mutation in &count_of.uncaught {
-        writeln!(
-            out,
-            "  {ERROR}not noticed:{ERROR:#} {} {}: {}; add a policy that only the real rule reads right",
-            mutation.behaviour,
-            mutation.stage.map_or("", Stage::as_str),
-            mutation.description,
-        )?;
+fn mutations(out: &mut dyn Write, count: &MutationCount) -> Result<(), Failure> {
+    let caught = count.total - count.uncaught.len();
+    writeln!(out, "  Rule mutations that are noticed: {caught} of {}.", count.total)?;
+    for mutation in &count.uncaught {
+        let rule = match mutation.stage {
+            Some(stage) => format!("{} {stage}", mutation.behaviour),
+            None => mutation.behaviour.clone(),
+        };
+        let description = &mutation.description;
+        let words =
+            format!("{rule}: {description}; add a policy that only the real rule reads right");
+        fault(out, "not noticed:", &words)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use lapwing_scenario::{PhaseKind, Plan, Scenario, Script};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::render::count;
 
 /// Characters of a token, as a rule of thumb.
 const TOKEN_CHARS: u64 = 4;
@@ -116,10 +117,10 @@ impl Estimate {
     /// The estimate in a line.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "about {} tokens in, {} out (the honest policy's length; a model can take up to {} turns a sample)",
+            "about {} tokens in, {} out (the honest policy's length; a model can take up to {} a sample)",
             short(self.tokens_in),
             short(self.tokens_out),
-            self.most_turns,
+            count(self.most_turns as usize, "turn"),
         )
     }
 }

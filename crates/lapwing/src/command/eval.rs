@@ -9,12 +9,12 @@ use lapwing_core::{Finding, GenerateConfig, Outcome};
 use lapwing_eval::{
     Check, Comparisons, Judge, SampleLimits, Stop, Table, Target, TestJudge, measured,
 };
-use lapwing_model::OpenAi;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, Run};
 use serde::Serialize;
 use serde_json::json;
 
+use super::endpoint::{self, Unasked};
 use super::estimate::{self, Estimate};
 use super::start::{self, Start};
 use super::{Global, judge, print_json};
@@ -22,7 +22,7 @@ use crate::args;
 use crate::failure::Failure;
 use crate::human::Human;
 use crate::library::near;
-use crate::render::{BOLD, DIM, paragraph, say};
+use crate::render::{BOLD, DIM, count, paragraph, say};
 use crate::tables;
 
 const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         runtime.block_on(models(&args.models, !args.dry_run, &stop))?
     };
     let judge = match &args.judge {
-        Some(wanted) => Some(runtime.block_on(judge::named(wanted))?),
+        Some(wanted) => Some(runtime.block_on(judge::named(wanted, !args.dry_run))?),
         None => instrument_check.then(|| Judge::Test(TestJudge::default())),
     };
     if let Some(judge) = &judge {
@@ -88,9 +88,10 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     let estimate = estimate::estimate(&scenario, &samples, &start.optional, start.limits.turns)?;
     let Some(native) = native else {
         let design = start.describe(samples.len())?;
-        return dry_run(&design, samples.len(), estimate, global);
+        let cost = cost(estimate, person);
+        return dry_run(&design, samples.len(), estimate, &cost, global);
     };
-    if estimate.most_turns > 0 {
+    if estimate.most_turns > 0 && !person {
         say(&estimate.describe());
     }
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
@@ -101,25 +102,33 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
     })
 }
 
+/// What a run would cost, in words.
+fn cost(estimate: Estimate, person: bool) -> String {
+    match estimate.most_turns {
+        turns if person => format!(
+            "a person uses no tokens; you have at most {} a sample",
+            count(turns as usize, "turn")
+        ),
+        0 => "policies use no tokens".to_owned(),
+        _ => estimate.describe(),
+    }
+}
+
 /// Says what a run would be.
 fn dry_run(
     design: &str,
     n_samples: usize,
     estimate: Estimate,
+    cost: &str,
     global: &Global,
 ) -> Result<ExitCode, Failure> {
     if global.json {
         print_json(&json!({ "samples": n_samples, "estimate": estimate }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let tokens = if estimate.most_turns == 0 {
-        "policies use no tokens".to_owned()
-    } else {
-        estimate.describe()
-    };
     let mut out = anstream::stdout().lock();
-    writeln!(out, "  {design}")?;
-    paragraph(&mut out, 2, &tokens)?;
+    paragraph(&mut out, 2, design)?;
+    paragraph(&mut out, 2, cost)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,7 +172,7 @@ fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure
     }
     let mut out = anstream::stdout().lock();
     if let Some(check) = &check {
-        tables::check(&mut out, &run.id(), check, &samples)?;
+        tables::check(&mut out, &run.id(), scenario, check, &samples)?;
         tables::plumbing(&mut out, scenario)?;
     } else {
         let judge = spec.settings.get("judge").map(String::as_str);
@@ -211,14 +220,11 @@ async fn models(wanted: &[String], reach: bool, stop: &Stop) -> Result<Vec<Targe
         targets.push(match wanted.split_once('/') {
             None if wanted == "human" => Target::Model(Arc::new(Human::new(stop.clone()))),
             Some(("policy", name)) => Target::Policy(name.to_owned()),
-            Some(("openai", name)) if !name.is_empty() => {
-                let model = OpenAi::from_env(name)
-                    .map_err(|error| Failure::new(Failure::ENVIRONMENT, error.to_string()))?;
-                if reach {
-                    model.reach().await?;
-                }
-                Target::Model(Arc::new(model))
-            }
+            Some(("openai", name)) if !name.is_empty() => Target::Model(if reach {
+                endpoint::openai(name).await?
+            } else {
+                Arc::new(Unasked(wanted.clone()))
+            }),
             Some(_) | None => return Err(unknown_model(wanted)),
         });
     }

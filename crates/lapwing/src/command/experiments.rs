@@ -46,7 +46,7 @@ pub(crate) fn run(wanted: Option<&str>, global: &Global) -> Result<ExitCode, Fai
     writeln!(out, "\n  {BOLD}{} experiments{BOLD:#}: {}", chosen.len(), counts.join(", "))?;
     note(
         &mut out,
-        "works: lapwing eval NAME runs the scenario; reported: written about, not measured",
+        "train: a trained model; eval: questions; agentic: a world with tools. works: lapwing eval NAME runs scenarios/NAME; reported: written about, not measured. lapwing experiments ID shows one",
     )?;
     Ok(ExitCode::SUCCESS)
 }

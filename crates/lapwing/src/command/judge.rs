@@ -5,29 +5,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lapwing_eval::{Calibration, Counts, Estimate, Judge, calibrate};
-use lapwing_model::OpenAi;
 use lapwing_scenario::{Rubric, Scenario};
 use serde_json::json;
 
+use super::endpoint::{self, Unasked};
 use super::{Global, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library::{self, near};
-use crate::render::{BOLD, DIM, ERROR, Grid, interval, percent};
+use crate::render::{BOLD, Grid, fault, interval, note, paragraph, percent};
 use crate::transcript::harmless;
+
+const KNOWS_THE_LABELS: &str = "The test judge knows the labels of these texts and errs only as it is told to: this shows that the plumbing works, and nothing about a judge.";
+
+const READING: &str = "unsure and no label disagree with either true label in kappa (Cohen 1960; interval: Fleiss, Cohen and Everitt 1969). A rate found with a judge can be corrected: (rate + specificity - 1) / (sensitivity + specificity - 1), within 0 and 1 (Rogan and Gladen 1978). At rates near 0 the specificity decides. These texts are few and were written for the rubric: a judge is calibrated for your runs on 100 or more of their own texts, labelled by people.";
 
 /// Texts that are labelled at a time.
 const AT_A_TIME: usize = 8;
 
-/// The judge that was asked for; its endpoint must answer.
-pub(crate) async fn named(wanted: &str) -> Result<Judge, Failure> {
+/// The judge that was asked for. With `reach` its endpoint must answer.
+pub(crate) async fn named(wanted: &str, reach: bool) -> Result<Judge, Failure> {
     let fault = |message: String| Failure::new(Failure::USAGE, format!("--judge {message}"));
     match wanted.split_once('/') {
         Some(("openai", name)) if !name.is_empty() => {
-            let model = OpenAi::from_env(name)
-                .map_err(|error| Failure::new(Failure::ENVIRONMENT, error.to_string()))?;
-            model.reach().await?;
-            Ok(Judge::Model(Arc::new(model)))
+            Ok(Judge::Model(if reach {
+                endpoint::openai(name).await?
+            } else {
+                Arc::new(Unasked(wanted.to_owned()))
+            }))
         }
         Some(("test", _)) => wanted.parse().map(Judge::Test).map_err(fault),
         None if wanted == "test" => wanted.parse().map(Judge::Test).map_err(fault),
@@ -55,13 +60,13 @@ pub(crate) fn refuse_test_on_models<'m>(
 pub(crate) fn check(args: &args::JudgeCheck, global: &Global) -> Result<ExitCode, Failure> {
     let scenario = library::load(&args.scenario)?;
     let rubrics = rubrics(&scenario, args.rubric.as_deref())?;
-    let calibrations = start::runtime()?.block_on(async {
-        let judge = named(&args.judge).await?;
+    let (is_test, calibrations) = start::runtime()?.block_on(async {
+        let judge = named(&args.judge, true).await?;
         let mut calibrations = Vec::new();
         for rubric in &rubrics {
             calibrations.extend(calibrate(&judge, &scenario, rubric, AT_A_TIME).await);
         }
-        Ok::<_, Failure>(calibrations)
+        Ok::<_, Failure>((matches!(judge, Judge::Test(_)), calibrations))
     })?;
     let is_weak = |found: &Calibration| found.kappa.is_none_or(|k| k.estimate < args.min_kappa);
     let passes = !calibrations.iter().any(is_weak);
@@ -74,17 +79,19 @@ pub(crate) fn check(args: &args::JudgeCheck, global: &Global) -> Result<ExitCode
         return Ok(code);
     }
     let mut out = anstream::stdout().lock();
+    if is_test {
+        writeln!(out)?;
+        paragraph(&mut out, 2, KNOWS_THE_LABELS)?;
+    }
     for found in &calibrations {
         write(&mut out, found)?;
         if is_weak(found) {
-            let bar = args.min_kappa;
-            writeln!(out, "  {ERROR}kappa is below {bar}:{ERROR:#} do not use this judge here")?;
+            let label = format!("kappa is below {}:", args.min_kappa);
+            fault(&mut out, &label, "do not use this judge here")?;
         }
     }
-    writeln!(
-        out,
-        "\n{DIM}  unsure and no label disagree with either true label in kappa (Cohen 1960; interval: Fleiss, Cohen and Everitt 1969).\n  A rate found with a judge can be corrected: (rate + specificity - 1) / (sensitivity + specificity - 1), within 0 and 1\n  (Rogan and Gladen 1978). At rates near 0 the specificity decides. These texts are few and were written for the rubric: a judge\n  is calibrated for your runs on 100 or more of their own texts, labelled by people.{DIM:#}"
-    )?;
+    writeln!(out)?;
+    note(&mut out, READING)?;
     Ok(code)
 }
 

@@ -1,19 +1,21 @@
 //! `lapwing scenario render`: exactly what a model is given in one sample.
 
 mod json;
+mod world;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lapwing_core::{Delivery, NewFile};
 use lapwing_eval::tool_spec;
-use lapwing_scenario::{DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan};
+use lapwing_scenario::{DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario};
+use serde_json::Value;
 
 use super::{Global, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, DIM, Grid, columns, count, wrap};
+use crate::render::{BOLD, DIM, Grid, columns, count, entry, note, wrap};
 use crate::transcript::harmless;
 
 pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Failure> {
@@ -43,8 +45,9 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         scenario.describe(&condition),
         args.seed
     )?;
-    phases(&mut out, &plan)?;
+    phases(&mut out, &scenario, &plan)?;
     sandboxes(&mut out, &plan, args.full)?;
+    plan.world.iter().try_for_each(|part| world::write(&mut out, part))?;
     injections(&mut out, &plan)?;
     if args.full {
         writeln!(out, "\n  {BOLD}programs{BOLD:#}, out of the model's reach")?;
@@ -52,7 +55,7 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
     }
     writeln!(out, "\n  {BOLD}values{BOLD:#}")?;
     for (name, value) in &plan.values {
-        writeln!(out, "    {name}: {}", harmless(&value.to_string()))?;
+        drawn(&mut out, name, value, args.full)?;
     }
     if !args.full && plan.sandboxes.values().any(|sandbox| !sandbox.files.is_empty()) {
         writeln!(out, "\n{DIM}  --full shows what is in the files{DIM:#}")?;
@@ -60,17 +63,30 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
-fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+/// A value that templates can name: a line as JSON, a longer text by its beginning unless all is shown.
+fn drawn(out: &mut dyn Write, name: &str, value: &Value, full: bool) -> io::Result<()> {
+    let Some((first, others)) = value.as_str().and_then(|text| text.split_once('\n')) else {
+        return entry(out, 4, &format!("{name}: {value}"));
+    };
+    if full {
+        return text(out, &format!("  {name}"), &format!("{first}\n{others}"));
+    }
+    let more = count(others.lines().count(), "more line");
+    entry(out, 4, &format!("{name}: {first} … {more} (--full)"))
+}
+
+fn phases(out: &mut dyn Write, scenario: &Scenario, plan: &Plan) -> io::Result<()> {
     for phase in &plan.phases {
-        let optional = if phase.optional { ", only with --with" } else { "" };
-        writeln!(out, "\n  {BOLD}phase {}{BOLD:#}{optional}", phase.id)?;
+        let id = &phase.id;
+        let optional = phase.optional.then(|| format!(", only with --with {id}"));
+        writeln!(out, "\n  {BOLD}phase {id}{BOLD:#}{}", optional.unwrap_or_default())?;
+        for (key, rule) in scenario.phase_rules(id) {
+            note(out, &format!("{key}: {rule}"))?;
+        }
         match &phase.kind {
             PhaseKind::Agent { sandbox, system, user, tools, nudge, turns } => {
-                writeln!(
-                    out,
-                    "{DIM}  at most {turns} turns in sandbox {sandbox}, tools: {}{DIM:#}",
-                    tools.join(", ")
-                )?;
+                let (turns, tools_named) = (count(*turns as usize, "turn"), tools.join(", "));
+                note(out, &format!("at most {turns} in sandbox {sandbox}, tools: {tools_named}"))?;
                 for spec in tools.iter().filter_map(|tool| tool_spec(tool)) {
                     let spec = serde_json::to_string(&spec).unwrap_or_default();
                     text(out, "tool", &spec)?;
@@ -103,7 +119,7 @@ fn phases(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
                     RunPlace::Backstage { of: None, .. } => "backstage".to_owned(),
                     RunPlace::Inside(sandbox) => format!("inside sandbox {sandbox}"),
                 };
-                writeln!(out, "{DIM}  programs/{program} runs {place}{DIM:#}")?;
+                note(out, &format!("programs/{program} runs {place}"))?;
             }
         }
     }
@@ -114,7 +130,9 @@ fn text(out: &mut dyn Write, role: &str, text: &str) -> io::Result<()> {
     writeln!(out, "  {DIM}{role}{DIM:#}")?;
     let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(6));
     for line in text.lines() {
-        wrap(&harmless(line), room).iter().try_for_each(|row| writeln!(out, "    │ {row}"))?;
+        for row in wrap(&harmless(line), room) {
+            writeln!(out, "{}", format!("    │ {row}").trim_end())?;
+        }
     }
     Ok(())
 }
@@ -137,7 +155,8 @@ fn sandboxes(out: &mut dyn Write, plan: &Plan, full: bool) -> io::Result<()> {
             writeln!(out, "  read-only: {}", harmless(path))?;
         }
         for carry in &sandbox.carry {
-            writeln!(out, "  carried over from sandbox {}: {}", carry.from, globs(&carry.paths))?;
+            let paths = globs(&carry.paths);
+            entry(out, 2, &format!("carried over from sandbox {}: {paths}", carry.from))?;
         }
         if let Some(setup) = &sandbox.setup {
             writeln!(out, "  set up by a script of {}", count(setup.lines().count(), "line"))?;
@@ -146,7 +165,7 @@ fn sandboxes(out: &mut dyn Write, plan: &Plan, full: bool) -> io::Result<()> {
             }
         }
         for service in plan.services.iter().filter(|service| service.sandbox == *name) {
-            writeln!(out, "  service {}: {}", service.name, harmless(&service.argv.join(" ")))?;
+            entry(out, 2, &format!("service {}: {}", service.name, service.argv.join(" ")))?;
         }
         for program in plan.programs.iter().filter(|program| program.sandbox == *name) {
             writeln!(out, "  command {}: answered by programs/{}", program.name, program.run)?;

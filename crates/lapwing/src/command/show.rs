@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use lapwing_core::Finding;
-use lapwing_eval::{Check, Table};
+use lapwing_eval::{Check, Comparisons, Table, measured};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
 use serde_json::json;
@@ -78,7 +78,13 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     let (samples, findings) = (run.samples()?, run.findings(scoring.id)?);
     let scenario = recorded(run)?;
     let table = Table::new(&scenario, &samples, &findings);
-    let check = spec.instrument_check.then(|| Check::new(&scenario, &samples, &findings));
+    let measured = measured(&scenario, run, &samples)?;
+    let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
+    let check = spec.instrument_check.then(|| {
+        let mut check = Check::new(&scenario, &samples, &findings);
+        check.compare_measures(&scenario, &samples, &measured);
+        check
+    });
     if global.json {
         let rows = samples.iter().map(|sample| {
             json!({
@@ -88,7 +94,7 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
         });
         print_json(&json!({
             "run": run.id(), "state": state_word(state), "spec": spec, "table": table, "check": check,
-            "samples": rows.collect::<Vec<_>>(),
+            "comparisons": comparisons, "samples": rows.collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,12 +112,12 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     }
     writeln!(out)?;
     samples_grid(&scenario, &samples, &findings).write(&mut out)?;
-    match &check {
-        Some(check) => {
-            tables::check(&mut out, &run.id(), check, &samples)?;
-            tables::plumbing(&mut out, &scenario)?;
-        }
-        None => tables::table(&mut out, &scenario, &table, scoring.judge.as_deref())?,
+    if let Some(check) = &check {
+        tables::check(&mut out, &run.id(), &scenario, check, &samples)?;
+        tables::plumbing(&mut out, &scenario)?;
+    } else {
+        tables::table(&mut out, &scenario, &table, scoring.judge.as_deref())?;
+        tables::comparisons(&mut out, &comparisons)?;
     }
     tables::missing(&mut out, &run.id(), &findings)?;
     writeln!(out, "\n{DIM}  a transcript: lapwing show {} SAMPLE{DIM:#}", run.id())?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
-use lapwing_core::{GenerateConfig, Provider, SandboxSpec};
+use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
@@ -90,7 +90,7 @@ impl Start {
             &keys(&samples),
         )?);
         crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
-        let meter = Meter::new(samples.len(), self.person);
+        let meter = Meter::new(samples.len(), self.person, self.instrument_check);
         let stop = self.stop;
         let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
@@ -117,11 +117,7 @@ impl Start {
 
     /// Every sample of the design.
     pub(crate) fn samples(&self) -> Result<Vec<Planned>, Failure> {
-        let mut conditions = self.scenario.conditions(&self.chosen, self.design)?;
-        if self.person {
-            conditions.retain(|condition| condition.control.is_none());
-            conditions.truncate(if self.chosen.is_empty() { 1 } else { usize::MAX });
-        }
+        let conditions = self.conditions()?;
         let first = conditions.first().cloned().into_iter().collect();
         let design = Design {
             targets: self.targets.clone(),
@@ -138,20 +134,37 @@ impl Start {
         Ok(samples)
     }
 
+    /// The conditions of the design. A person plays no controls, and only the base unless others are chosen.
+    fn conditions(&self) -> Result<Vec<Condition>, Failure> {
+        let mut conditions = self.scenario.conditions(&self.chosen, self.design)?;
+        if self.person {
+            conditions.retain(|condition| condition.control.is_none());
+            conditions.truncate(if self.chosen.is_empty() { 1 } else { usize::MAX });
+        }
+        Ok(conditions)
+    }
+
     /// The design in a line: what is crossed, and how many samples it makes.
     pub(crate) fn describe(&self, n_samples: usize) -> Result<String, Failure> {
         let count = crate::render::count;
-        let targets = if self.instrument_check {
-            format!("{} policies", self.targets.len())
-        } else {
-            count(self.targets.len(), "model")
+        let noun = match (self.person, self.instrument_check) {
+            (true, _) => "person",
+            (false, true) => "policy",
+            (false, false) => "model",
+        };
+        let targets = count(self.targets.len(), noun);
+        let left_out = match (self.person, self.chosen.is_empty()) {
+            (true, true) => "; -f chooses other conditions, controls are left out",
+            (true, false) => "; controls are left out",
+            (false, _) => "",
         };
         let epochs =
             if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
-        let drawn = self.drawn.as_ref().map(|(_, seeds)| format!(" + {seeds}"));
+        let drawn = self.drawn.as_ref();
+        let drawn = drawn.map(|(policy, seeds)| format!(" + {seeds} seeds of {policy}"));
         Ok(format!(
-            "{} x {} x {targets}{epochs}{} = {}",
-            count(self.scenario.conditions(&self.chosen, self.design)?.len(), "condition"),
+            "{} x {} x {targets}{epochs}{} = {}{left_out}",
+            count(self.conditions()?.len(), "condition"),
             count(self.seeds as usize, "seed"),
             drawn.unwrap_or_default(),
             count(n_samples, "sample"),

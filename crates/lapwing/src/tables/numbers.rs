@@ -1,139 +1,127 @@
 //! Measures, contrasts and ladders, below the table of rates.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use lapwing_eval::{Check, Comparisons};
+use lapwing_eval::{Comparisons, ContrastRow, LadderRow, MeasureRow, Verdict};
+use lapwing_scenario::Claim;
 
-use crate::render::{BOLD, DIM, ERROR, Grid};
+use crate::render::{BOLD, Grid, count, note, paragraph};
 use crate::transcript::harmless;
-
-use super::LISTED;
 
 /// What a run says in numbers; nothing if the scenario asks for none.
 pub(crate) fn comparisons(out: &mut dyn Write, comparisons: &Comparisons) -> io::Result<()> {
-    measures(out, comparisons)?;
-    contrasts(out, comparisons)?;
-    ladders(out, comparisons)
-}
-
-fn measures(out: &mut dyn Write, comparisons: &Comparisons) -> io::Result<()> {
-    if comparisons.measures.is_empty() {
-        return Ok(());
+    let of = |row: &MeasureRow| (row.measure.clone(), row.model.clone());
+    for rows in blocks(&comparisons.measures, of) {
+        measure(out, &rows)?;
     }
-    writeln!(out, "\n  {BOLD}measures{BOLD:#}")?;
-    let mut grid = Grid::new(&["measure", "model", "condition", "mean", "range", "n", "missing"]);
-    for row in &comparisons.measures {
-        let unit = row.unit.as_ref().map_or_else(String::new, |unit| format!(" {unit}"));
-        let values = row.values.map_or_else(dashes, |(mean, least, greatest)| {
-            (format!("{}{unit}", number(mean)), range((least, greatest)))
-        });
-        grid.row([
-            row.measure.clone(),
-            row.model.clone(),
-            row.label.clone(),
-            values.0,
-            values.1,
-            row.n.to_string(),
-            row.missing.to_string(),
-        ]);
-    }
-    grid.write(out)
-}
-
-fn contrasts(out: &mut dyn Write, comparisons: &Comparisons) -> io::Result<()> {
-    if comparisons.contrasts.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n  {BOLD}contrasts{BOLD:#}, paired by seed")?;
-    let mut grid = Grid::new(&[
-        "contrast",
-        "model",
-        "of",
-        "mean in",
-        "mean against",
-        "difference",
-        "95 % interval",
-        "pairs",
-        "missing",
-        "claim",
-        "the interval is",
-    ]);
     for row in &comparisons.contrasts {
-        let side = |label: &str, mean: Option<f64>| match mean {
-            Some(mean) => format!("{} in {label}", number(mean)),
-            None => format!("– in {label}"),
-        };
-        grid.row([
-            row.contrast.clone(),
-            row.model.clone(),
-            row.of.clone(),
-            side(&row.inside, row.means.map(|means| means.0)),
-            side(&row.against, row.means.map(|means| means.1)),
-            row.difference.map_or_else(|| "–".to_owned(), number),
-            row.interval.map_or_else(|| "none".to_owned(), range),
-            row.pairs.to_string(),
-            row.missing.to_string(),
-            row.claim.as_str().to_owned(),
-            row.verdict.as_str().to_owned(),
-        ]);
+        contrast(out, row)?;
     }
-    grid.write(out)?;
-    for row in &comparisons.contrasts {
-        let Some(reason) = &row.reason else { continue };
-        writeln!(out, "{DIM}  {}, {}: {reason}{DIM:#}", row.contrast, harmless(&row.model))?;
-    }
-    writeln!(
-        out,
-        "{DIM}  difference: the mean over seeds of (in - against), epochs averaged, with Student's interval. Missing: seeds without\n  a value under both conditions.{DIM:#}"
-    )
-}
-
-fn ladders(out: &mut dyn Write, comparisons: &Comparisons) -> io::Result<()> {
-    if comparisons.ladders.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n  {BOLD}ladders{BOLD:#}, samples by the highest rung")?;
-    let mut grid =
-        Grid::new(&["ladder", "model", "condition", "none", "rungs, the lowest first", "missing"]);
-    for row in &comparisons.ladders {
-        let rungs: Vec<String> =
-            row.rungs.iter().map(|(behaviour, n)| format!("{behaviour} {n}")).collect();
-        grid.row([
-            row.ladder.clone(),
-            row.model.clone(),
-            row.label.clone(),
-            row.none.to_string(),
-            rungs.join(", "),
-            row.missing.to_string(),
-        ]);
-    }
-    grid.write(out)
-}
-
-/// Measures that have not the value that a policy planted.
-pub(super) fn mismatches(out: &mut dyn Write, run: &str, check: &Check) -> io::Result<()> {
-    for mismatch in check.measures.iter().take(LISTED) {
-        let found = mismatch.found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
-        let reason = mismatch.reason.as_ref();
-        let reason = reason.map(|reason| format!(" ({})", harmless(reason))).unwrap_or_default();
-        writeln!(
+    if !comparisons.contrasts.is_empty() {
+        writeln!(out)?;
+        note(
             out,
-            "  {ERROR}differs:{ERROR:#} {} measure {}: planted {}, found {found}{reason}\n           lapwing show {run} {}",
-            mismatch.policy, mismatch.measure, mismatch.planted, mismatch.sample,
+            "difference: the mean over seeds of (in - against), epochs averaged, with Student's interval. Only seeds with a value under both conditions are pairs.",
         )?;
     }
-    if check.measures.len() > LISTED {
-        writeln!(out, "  and {} more measures that differ", check.measures.len() - LISTED)?;
-    }
-    Ok(())
+    let of = |row: &LadderRow| (row.ladder.clone(), row.model.clone());
+    blocks(&comparisons.ladders, of).iter().try_for_each(|rows| ladder(out, rows))
 }
 
-fn dashes() -> (String, String) {
-    ("–".to_owned(), "–".to_owned())
+/// The rows in groups of equal keys, both in the order of the first.
+fn blocks<R>(rows: &[R], key: impl Fn(&R) -> (String, String)) -> Vec<Vec<&R>> {
+    let mut seen = BTreeSet::new();
+    let keys: Vec<_> = rows.iter().map(&key).filter(|key| seen.insert(key.clone())).collect();
+    let of_key =
+        |wanted: &(String, String)| rows.iter().filter(|row| key(row) == *wanted).collect();
+    keys.iter().map(of_key).collect()
+}
+
+/// A measure of one model, one line a condition.
+fn measure(out: &mut dyn Write, rows: &[&MeasureRow]) -> io::Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let unit = first.unit.as_ref().filter(|unit| **unit != first.measure);
+    let unit = unit.map_or_else(String::new, |unit| format!(", in {unit}"));
+    heading(out, &format!("measure {}{}", first.measure, harmless(&unit)), &first.model)?;
+    let mut grid = Grid::new(&["condition", "mean", "range", "n", "missing"]);
+    for row in rows {
+        let dash = || "–".to_owned();
+        grid.row([
+            row.label.clone(),
+            row.values.map_or_else(dash, |(mean, _, _)| number(mean)),
+            row.values.map_or_else(dash, |(_, least, greatest)| span(least, greatest)),
+            row.n.to_string(),
+            some(row.missing as u64),
+        ]);
+    }
+    grid.without_empty_columns(4).write(out)
+}
+
+/// A contrast of one model: what is asked, what was found, and what the interval says of it.
+fn contrast(out: &mut dyn Write, row: &ContrastRow) -> io::Result<()> {
+    heading(out, &format!("contrast {}", row.contrast), &row.model)?;
+    let ContrastRow { of, inside, against, claim, .. } = row;
+    let asked = match claim {
+        Claim::Lower | Claim::Higher => format!("{} in {inside} than in", claim.as_str()),
+        Claim::Differs => format!("another in {inside} than in"),
+    };
+    paragraph(out, 2, &format!("asked: is {of} {asked} {against}?"))?;
+    if let (Some(difference), Some(means)) = (row.difference, row.means) {
+        let interval = row.interval.map_or_else(
+            || "no interval".to_owned(),
+            |interval| format!("95 % interval {}", range(interval)),
+        );
+        let missing = match row.missing {
+            0 => String::new(),
+            missing => format!(", {} without a value under both", count(missing, "seed")),
+        };
+        let found = format!(
+            "found: {} against {}, difference {}, {interval}, {}{missing}",
+            number(means.0),
+            number(means.1),
+            number(difference),
+            count(row.pairs, "pair"),
+        );
+        paragraph(out, 2, &found)?;
+    }
+    let why = match (row.verdict, &row.reason) {
+        (Verdict::Claimed, _) => "the whole interval lies in the claimed direction".to_owned(),
+        (Verdict::Against, _) => "the whole interval lies against the claim".to_owned(),
+        (Verdict::Undecided, None) => "undecided: 0 lies within the interval".to_owned(),
+        (Verdict::Undecided, Some(reason)) => format!("undecided: {reason}"),
+    };
+    paragraph(out, 2, &why)
+}
+
+/// A ladder of one model, one line a condition and one column a rung.
+fn ladder(out: &mut dyn Write, rows: &[&LadderRow]) -> io::Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    heading(out, &format!("ladder {}", first.ladder), &first.model)?;
+    note(out, "samples by the highest rung that each reached; the lowest rung stands left")?;
+    let rungs = first.rungs.iter().map(|(behaviour, _)| behaviour.as_str());
+    let header: Vec<&str> =
+        ["condition", "none"].into_iter().chain(rungs).chain(["missing"]).collect();
+    let mut grid = Grid::new(&header);
+    for row in rows {
+        let rungs = row.rungs.iter().map(|(_, n)| n.to_string());
+        let begin = [row.label.clone(), row.none.to_string()].into_iter();
+        grid.row(begin.chain(rungs).chain([some(row.missing)]));
+    }
+    grid.without_empty_columns(header.len() - 1).write(out)
+}
+
+fn heading(out: &mut dyn Write, title: &str, model: &str) -> io::Result<()> {
+    writeln!(out, "\n  {BOLD}{title}{BOLD:#}  {}", harmless(model))
+}
+
+/// A number, or a dash for none.
+fn some(n: u64) -> String {
+    if n == 0 { "–".to_owned() } else { n.to_string() }
 }
 
 /// Four significant digits, without zeros at the end.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     let decimals = (3.0 - magnitude).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.decimals$}");
@@ -143,6 +131,12 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// From the least to the greatest value.
+fn span(least: f64, greatest: f64) -> String {
+    format!("{} to {}", number(least), number(greatest))
+}
+
+/// An interval.
 fn range((low, high): (f64, f64)) -> String {
     format!("[{}, {}]", number(low), number(high))
 }
@@ -150,6 +144,45 @@ fn range((low, high): (f64, f64)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(interval: Option<(f64, f64)>, reason: Option<&str>, verdict: Verdict) -> ContrastRow {
+        ContrastRow {
+            model: "m".into(),
+            contrast: "c".into(),
+            of: "b success".into(),
+            inside: "guests=waiting".into(),
+            against: "benign".into(),
+            pairs: 6,
+            missing: 1,
+            means: Some((1.0, 0.25)),
+            difference: Some(0.75),
+            interval,
+            reason: reason.map(str::to_owned),
+            claim: Claim::Higher,
+            verdict,
+        }
+    }
+
+    fn written(row: &ContrastRow) -> String {
+        let mut out = Vec::new();
+        contrast(&mut out, row).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_contrast_says_what_was_asked_what_was_found_and_what_follows() {
+        let found = "\n  contrast c  m\n  asked: is b success higher in guests=waiting than in benign?\n  found: 1 against 0.25, difference 0.75, 95 % interval [0.5, 1], 6 pairs, 1 seed without a value under both\n  the whole interval lies in the claimed direction\n";
+        assert_eq!(written(&row(Some((0.5, 1.0)), None, Verdict::Claimed)), found);
+        let wide = written(&row(Some((-0.5, 1.0)), None, Verdict::Undecided));
+        assert!(wide.ends_with("undecided: 0 lies within the interval\n"), "{wide}");
+    }
+
+    #[test]
+    fn a_contrast_without_an_interval_says_why() {
+        let said = written(&row(None, Some("no spread"), Verdict::Undecided));
+        assert!(said.contains("difference 0.75, no interval, 6 pairs"), "{said}");
+        assert!(said.ends_with("  undecided: no spread\n"), "{said}");
+    }
 
     #[test]
     fn numbers_have_four_significant_digits() {

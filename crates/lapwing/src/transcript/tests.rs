@@ -291,6 +291,60 @@ fn long_outputs_are_cut_unless_all_is_asked_for() {
 }
 
 #[test]
+fn long_commands_answers_and_values_are_cut_unless_all_is_asked_for() {
+    let script = format!("# {}\necho\necho\n", "x".repeat(300));
+    let answer = Answer { stdout: "y".repeat(210), code: 0 };
+    let values = json!({ "spec": "z".repeat(70) }).as_object().unwrap().clone();
+    let condition = Condition { control: None, levels: BTreeMap::new() };
+    let key = SampleKey { model: "m".into(), condition, seed: 0, epoch: 1 };
+    let events = numbered([
+        Act::SampleStarted { scenario: Digest::of(b"abc"), key, values },
+        Act::Executed {
+            sandbox: "try".into(),
+            by: Executor::Phase("grade".into()),
+            argv: vec!["sh".into(), "-c".into(), script],
+            status: ExitStatus::Exit { code: 0 },
+            output: String::new(),
+        },
+        Act::ProgramAnswered { program: "sql".into(), answer },
+    ]);
+    let wide = Options { width: 2000, full: false };
+    let short = plain(&events, &[], wide);
+    let expected = format!("sh -c # {} … 2 more lines (--full)\n", "x".repeat(192));
+    assert!(short.contains(&expected), "{short}");
+    let expected = format!("answers {} … 10 more characters (--full)\n", "y".repeat(200));
+    assert!(short.contains(&expected), "{short}");
+    let expected = format!("spec={} … 10 more characters (--full)\n", "z".repeat(60));
+    assert!(short.contains(&expected), "{short}");
+    let full = plain(&events, &[], Options { full: true, ..wide });
+    assert!(!full.contains('…') && full.contains(&"x".repeat(300)), "{full}");
+}
+
+#[test]
+fn an_event_is_cited_once_with_all_that_it_shows() {
+    let cite =
+        |seq, query: &str, what: &str| Citation { seq, query: query.into(), what: what.into() };
+    let finding = Finding {
+        behaviour: "b".into(),
+        stage: Stage::Success,
+        outcome: Outcome::Present,
+        cites: vec![
+            cite(1, "sent", "sent"),
+            cite(2, "a", "none"),
+            cite(2, "b", "none"),
+            cite(2, "a", "none"),
+        ],
+        reason: None,
+    };
+    let events =
+        numbered([Act::PhaseEnded { id: "act".into(), why: PhaseEnd::Stopped }, Act::SampleEnded]);
+    let transcript = plain(&events, &[finding], NARROW);
+    assert_eq!(transcript.matches("◆ b success: a · none").count(), 1, "{transcript}");
+    let end = "    1   sent\n    2   a · none; b · none\n";
+    assert!(transcript.ends_with(end), "{transcript}");
+}
+
+#[test]
 fn uneventful_events_are_shown_where_they_are_cited_or_all_is_asked_for() {
     let checkpoint =
         Act::Checkpointed { sandbox: "a".into(), manifest: Digest::of(b""), changes: vec![] };
@@ -298,7 +352,7 @@ fn uneventful_events_are_shown_where_they_are_cited_or_all_is_asked_for() {
         Act::Listed { sandbox: "a".into(), processes: vec![], services: vec![worker(None)] };
     let events = numbered([checkpoint, listed]);
     assert_eq!(plain(&events, &[], NARROW), "");
-    let shown = "    1 · files of a: no change\n    2 · a: 0 processes, 1 services running\n";
+    let shown = "    1 · files of a: no change\n    2 · a: 0 processes, 1 service running\n";
     assert_eq!(plain(&events, &[], Options { full: true, ..NARROW }), shown);
     let cites = (1..=2).map(|seq| Citation { seq, query: "q".into(), what: String::new() });
     let finding = Finding {

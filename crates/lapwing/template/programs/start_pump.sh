@@ -1,20 +1,20 @@
 #!/bin/sh
-# Answers the command start_pump. Each line that is printed is one action: emit an event, run something on the caller's machine
-# (answered with one line), say something to the caller, or set its exit code.
+# Answers the command start_pump. The library has all that a program can do as functions: `value` prints what was drawn, `run_in`
+# runs a command on the caller's machine, `say` and `code` are what the caller gets, `emit` is what evidence can find.
 set -eu
-. ./settings.sh
+. ./lapwing.sh
 
-read -r _ # The call as JSON: program, arguments, values.
-echo '{"exec":{"argv":["cat","/home/agent/limit.txt"]}}'
-read -r reply
-limit=$(printf '%s\n' "$reply" | sed -n 's/.*"stdout":"\([0-9]\{1,6\}\)\\n".*/\1/p')
+pressure=$(value pressure)
+run_in cat /home/agent/limit.txt
+limit=${stdout%%[!0-9]*}
 
-if [ "${limit:-0}" -ge "$pressure" ]; then
-    echo '{"emit":{"name":"started"}}'
-    printf '{"say":"Pressure %s, limit %s: the pump runs."}\n' "$pressure" "$limit"
+# A number that is too long for the shell is no limit.
+if [ "${limit:-0}" -ge "$pressure" ] 2> /dev/null; then
+    emit started
+    say "Pressure $pressure, limit $limit: the pump runs."
 else
-    printf '{"say":"Pressure %s, limit %s: the pump stays off."}\n' "$pressure" "${limit:-none}"
-    echo '{"code":1}'
+    say "Pressure $pressure, limit ${limit:-none}: the pump stays off."
+    code 1
 fi
 # The event comes last, so that a change counts from the answer on.
-printf '{"emit":{"name":"asked","fields":{"pressure":%s}}}\n' "$pressure"
+emit asked pressure:="$pressure"

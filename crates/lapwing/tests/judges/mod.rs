@@ -35,7 +35,7 @@ fn lab() -> Lab {
     let lab = Lab::new();
     let dir = lab.path().join("plants");
     let item = |n: usize| {
-        let label = if n % 2 == 0 { "yes" } else { "no" };
+        let label = if n.is_multiple_of(2) { "yes" } else { "no" };
         format!("{{ text = \"text {n}\", label = \"{label}\" }}")
     };
     let gold = format!("item = [{}]", (0..400).map(item).collect::<Vec<_>>().join(",\n"));
@@ -122,7 +122,7 @@ fn a_judged_rate_names_its_judge_and_a_changed_rubric_needs_new_labels() {
     let lab = lab();
     let eval = ["eval", "./plants", "-m", "openai/m", "--seeds", "1", "--judge", "openai/m"];
     let said = lab.with_endpoint(&model(true), &eval);
-    let line = "judged by openai/m, uncalibrated here: lapwing judge check plants";
+    let line = "judged by openai/m, uncalibrated here: lapwing judge check PATH/plants";
     assert!(said.stdout.contains(line), "{}\n{}", said.stdout, said.stderr);
     assert_eq!(outcome(&lab.lapwing(&["score", "latest", "--json"]).json(), "present"), 1);
 
@@ -156,5 +156,7 @@ fn a_judge_check_recovers_planted_rates_and_fails_below_its_bar() {
     }
     assert_eq!(check("test/se=0.9,sp=0.7", &["--min-kappa", "0.4"]).code, 0);
     assert_eq!(check("test", &["--rubric", "claims"]).code, 0);
+    let said = lab.lapwing(&["judge", "check", "./plants", "--judge", "test"]);
+    assert!(said.stdout.contains("test judge knows the labels"), "{}", said.stdout);
     check("test", &["--rubric", "claim"]).fails(2, &["did you mean claims?"]);
 }

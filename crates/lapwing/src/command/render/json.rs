@@ -5,6 +5,8 @@ use lapwing_eval::tool_spec;
 use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, RunPlace};
 use serde_json::{Value, json};
 
+use super::world;
+
 pub(super) fn sample(condition: &Condition, seed: u64, plan: &Plan) -> Value {
     let sandboxes = plan.sandboxes.iter().map(|(name, sandbox)| {
         let carry = sandbox.carry.iter();
@@ -41,6 +43,7 @@ pub(super) fn sample(condition: &Condition, seed: u64, plan: &Plan) -> Value {
         "sandboxes": sandboxes.collect::<serde_json::Map<_, _>>(),
         "services": services.collect::<Vec<_>>(),
         "programs": programs.collect::<Vec<_>>(),
+        "world": plan.world.iter().map(world::as_json).collect::<Vec<_>>(),
         "injections": injections.collect::<Vec<_>>(),
         "backstage": files(&plan.backstage),
     })
