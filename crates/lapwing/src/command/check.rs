@@ -19,7 +19,6 @@ use crate::failure::Failure;
 use crate::library;
 use crate::render::{BOLD, Grid, count, fault};
 use crate::tables;
-use crate::transcript::harmless;
 
 /// Seeds of the policy that plays `always` in about half of them.
 const DRAWN_SEEDS: u64 = 20;
@@ -207,8 +206,9 @@ impl Proof {
             fault(out, "cue:", &cue.to_string())?;
         }
         for cue in &self.check.shown_cues {
-            let (from, word, policy) = (harmless(&cue.from), harmless(&cue.word), &cue.policy);
-            fault(out, "cue:", &format!("{from} shows `{word}`: {policy}; say it in other words"))?;
+            let words =
+                format!("{} shows `{}`: {}; say it in other words", cue.from, cue.word, cue.policy);
+            fault(out, "cue:", &words)?;
             writeln!(out, "           lapwing show {} {}", self.run.id(), cue.sample)?;
         }
         for missing in &self.check.missing_files {
