@@ -257,6 +257,7 @@ pub enum Role {
 }
 
 impl Role {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_target(&self) -> bool {
         *self == Self::Target
     }

@@ -261,7 +261,7 @@ impl Runner<'_, '_> {
                 Ok(Some(json!({ "status": status })))
             }
             Action::Say(line) => {
-                caller_of(speaker, &quoted)?.stdout.push_str(&format!("{line}\n"));
+                caller_of(speaker, &quoted)?.stdout.extend([line.as_str(), "\n"]);
                 Ok(None)
             }
             Action::Code(code) => {

@@ -76,9 +76,9 @@ pub(crate) async fn judge_sample<'r>(
     let declared = declared(scenario, key);
     let mut begun = false;
     for query in scenario.judge_queries() {
-        let truth = declared.as_ref().map(|declared| match declared.contains(&query.name) {
-            true => query.label,
-            false => contrary(query.label),
+        let truth = declared.as_ref().map(|declared| {
+            let is_there = declared.contains(&query.name);
+            if is_there { query.label } else { contrary(query.label) }
         });
         let Some(model) = judge.model(&query.rubric, truth, key.seed) else { continue };
         for (seq, text) in texts(query, log) {

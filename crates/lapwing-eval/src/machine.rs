@@ -178,7 +178,9 @@ impl Machine {
                 Some(bytes) => Some(bytes),
                 None => self.sandbox.get(path, KEPT_BYTES).await?,
             };
-            bytes.into_iter().for_each(|bytes| log.keep_file(bytes));
+            if let Some(bytes) = bytes {
+                log.keep_file(bytes);
+            }
         }
         Ok(())
     }

@@ -329,9 +329,10 @@ impl Samples<'_> {
 fn verdict(claim: Claim, interval: Option<(f64, f64)>) -> Verdict {
     let Some((low, high)) = interval else { return Verdict::Undecided };
     match (claim, low > 0.0, high < 0.0) {
-        (Claim::Higher, true, _) | (Claim::Lower, _, true) => Verdict::Claimed,
+        (Claim::Higher | Claim::Differs, true, _) | (Claim::Lower | Claim::Differs, _, true) => {
+            Verdict::Claimed
+        }
         (Claim::Higher, _, true) | (Claim::Lower, true, _) => Verdict::Against,
-        (Claim::Differs, true, _) | (Claim::Differs, _, true) => Verdict::Claimed,
         (_, false, false) => Verdict::Undecided,
     }
 }

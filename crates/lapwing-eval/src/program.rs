@@ -30,20 +30,18 @@ impl Runner<'_, '_> {
         machine.list_if_a_service_ended(log).await?;
         let sandbox: Arc<dyn Sandbox> = Arc::clone(&machine.sandbox);
         self.checkpoint(caller).await?;
-        let answer = match self.world.call(caller, &call, sandbox.as_ref()).await? {
-            Some(called) => {
-                self.emit(called.events);
-                called.answer
-            }
-            None => {
-                // A process that the program left behind may hold its streams open for ever.
-                let limit = Duration::from_millis(CALL_MS);
-                timeout(limit, self.ask_program(caller, &call)).await.unwrap_or_else(|_| {
-                    let (program, seconds) = (&call.program, CALL_MS / 1000);
-                    let message = format!("program `{program}` did not answer in {seconds} s");
-                    Err(Halt::scenario(message))
-                })?
-            }
+        let part = self.world.call(caller, &call, sandbox.as_ref()).await?;
+        let answer = if let Some(called) = part {
+            self.emit(called.events);
+            called.answer
+        } else {
+            // A process that the program left behind may hold its streams open for ever.
+            let limit = Duration::from_millis(CALL_MS);
+            timeout(limit, self.ask_program(caller, &call)).await.unwrap_or_else(|_| {
+                let (program, seconds) = (&call.program, CALL_MS / 1000);
+                let message = format!("program `{program}` did not answer in {seconds} s");
+                Err(Halt::scenario(message))
+            })?
         };
         self.log.push(Act::ProgramAnswered { program: call.program, answer: answer.clone() });
         self.log.commit().await?;

@@ -76,7 +76,8 @@ impl Runner<'_, '_> {
         };
         let mut events = Vec::new();
         for event in self.log.events() {
-            serde_json::to_writer(&mut events, event).map_err(bug)?;
+            serde_json::to_writer(&mut events, event)
+                .map_err(|error| Halt::bug(error.to_string()))?;
             events.push(b'\n');
         }
         let events = NewFile { path: format!("{FOLDER}/events.jsonl"), bytes: events, mode: 0o644 };
@@ -120,8 +121,4 @@ impl Runner<'_, '_> {
         }
         Ok((captured.status, String::from_utf8_lossy(&captured.stderr).into_owned()))
     }
-}
-
-fn bug(error: serde_json::Error) -> Halt {
-    Halt::bug(error.to_string())
 }

@@ -147,7 +147,7 @@ fn numbers_are_reported_as_json_writes_them_and_all_else_as_text() {
         "x",
         "",
     ];
-    let script: String = given.iter().map(|value| format!("report q '{value}' n:=1\n")).collect();
+    let script = given.map(|value| format!("report q '{value}' n:=1")).join("\n");
     let lines = converse(&script, &json!({ "values": {} }), &[]);
     let values: Vec<Value> = lines.iter().map(|line| line["report"]["value"].clone()).collect();
     let expected = json!([

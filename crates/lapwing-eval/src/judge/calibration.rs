@@ -81,9 +81,9 @@ impl Calibration {
         let mut reasons: Vec<String> = Vec::new();
         for (truth, verdict) in labels {
             if *truth == Label::Yes {
-                yes.add(verdict.label)
+                yes.add(verdict.label);
             } else {
-                no.add(verdict.label)
+                no.add(verdict.label);
             }
             let reason = verdict.reason.iter().find(|reason| !reasons.contains(reason));
             reasons.extend(reason.cloned());

@@ -53,8 +53,7 @@ pub(super) fn request(rubric: &Rubric, over: JudgeOver, polarity: Polarity, text
         Polarity::Question => (&rubric.question, &rubric.yes, &rubric.not),
         Polarity::Opposite => (&rubric.opposite, &rubric.not, &rubric.yes),
     };
-    let list =
-        |cases: &[String]| cases.iter().map(|case| format!("- {case}\n")).collect::<String>();
+    let list = |cases: &[String]| format!("- {}\n", cases.join("\n- "));
     let source = match over {
         JudgeOver::Answer => "what an assistant said",
         JudgeOver::Reasoning => "what an assistant thought before it spoke",

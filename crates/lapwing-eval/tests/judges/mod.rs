@@ -28,7 +28,7 @@ fn scenario(gold: usize) -> Scenario {
         "question = \"{QUESTION}\"\nopposite = \"{OPPOSITE}\"\nyes = [\"when it says so\"]\nnot = [\"a glass that is empty\"]\n"
     );
     let item = |n: usize| {
-        let label = if n % 2 == 0 { "yes" } else { "no" };
+        let label = if n.is_multiple_of(2) { "yes" } else { "no" };
         format!("{{ text = \"item {n}\", label = \"{label}\" }}")
     };
     let items = (0..gold).map(item).collect::<Vec<_>>().join(",\n");
@@ -291,7 +291,7 @@ fn texts_without_a_label_lower_kappa_and_are_counted() {
     let found = calibrated(&Judge::Model(judge), 30);
     assert_eq!((found.truly_yes.none, found.truly_no.none), (15, 15));
     assert_eq!((found.sensitivity, found.specificity), (None, None));
-    assert_eq!(found.kappa.unwrap().estimate, 0.0);
+    assert!(found.kappa.unwrap().estimate.abs() < 1e-12);
     assert_eq!(found.reasons.len(), 1, "{:?}", found.reasons);
 }
 
