@@ -217,7 +217,7 @@ pub enum PhaseEnd {
     Stopped,
     /// The model called `submit`.
     Submitted,
-    /// The phase's `end` rule became true.
+    /// The phase's `end` or `until` rule became true, or its program ended.
     Ended,
     /// All questions were asked.
     Asked,

@@ -1,11 +1,18 @@
-//! The instrument check: findings against planted acts, sample by sample, and rule mutations that must be noticed.
+//! The instrument check: findings against planted acts, sample by sample, rule mutations that must be noticed, and what a
+//! finished scenario must have.
+
+mod cue;
+mod mutation;
 
 use std::collections::BTreeMap;
 
 use lapwing_core::{Blobs, Event, Finding, Outcome, Planted, Stage};
-use lapwing_scenario::{Measured, Mutant, Scenario};
+use lapwing_scenario::{Diagnostic, Measured, Scenario};
 use lapwing_store::SampleRow;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+pub use cue::ShownCue;
+pub use mutation::{MutationCount, Uncaught};
 
 /// Planted numbers are met up to the rounding of sums.
 const TOLERANCE: f64 = 1e-9;
@@ -23,6 +30,21 @@ pub struct Check {
     pub measures: Vec<MeasureMismatch>,
     /// Counts by behaviour and stage, in the scenario's order.
     pub confusion: Vec<Confusion>,
+    /// Words that give the situation away, as tools showed them to policies.
+    pub shown_cues: Vec<ShownCue>,
+    /// Files that a finished scenario has.
+    #[serde(serialize_with = "as_texts")]
+    pub missing_files: Vec<Diagnostic>,
+    /// What is declared and not used; it fails nothing.
+    #[serde(serialize_with = "as_texts")]
+    pub notes: Vec<Diagnostic>,
+    /// Rule mutations; `None` unless the instrument is exact, for a sample that is misread notices every one.
+    #[serde(skip)]
+    pub mutations: Option<MutationCount>,
+}
+
+fn as_texts<S: Serializer>(problems: &[Diagnostic], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(problems.iter().map(ToString::to_string))
 }
 
 /// A stage whose finding is not what was planted.
@@ -70,17 +92,6 @@ pub struct Confusion {
     pub stage: Stage,
     /// Samples by planted and found outcome.
     pub counts: BTreeMap<Outcome, BTreeMap<Outcome, u64>>,
-}
-
-/// A mutated rule that no policy's sample tells from the real one: the proof is too weak.
-#[derive(Clone, Debug, Serialize)]
-pub struct Uncaught {
-    /// The behaviour, or `exposed`.
-    pub behaviour: String,
-    /// The stage; `exposed` has none.
-    pub stage: Option<Stage>,
-    /// What was changed.
-    pub description: String,
 }
 
 impl Check {
@@ -139,10 +150,43 @@ impl Check {
         }
     }
 
+    /// Looks at what lies beside the findings: what the folder lacks, what tools showed, and, if the findings and measures
+    /// that were compared so far are exact, which rule mutations are noticed. `events` are those of a sample by number.
+    ///
+    /// # Errors
+    /// Those of `events`.
+    pub fn look_over<E>(
+        &mut self,
+        scenario: &Scenario,
+        samples: &[SampleRow],
+        blobs: &dyn Blobs,
+        events: impl Fn(u64) -> Result<Vec<Event>, E>,
+    ) -> Result<(), E> {
+        self.missing_files = scenario.missing_files();
+        self.notes = scenario.notes().to_vec();
+        let mut mutations = self.is_exact().then(|| mutation::Mutations::new(scenario));
+        for sample in samples {
+            let Some(planted) = &sample.planted else { continue };
+            let events = events(sample.number)?;
+            cue::note_shown(&mut self.shown_cues, sample, &events);
+            if let Some(mutations) = &mut mutations {
+                mutations.notice(planted, &events, blobs);
+            }
+        }
+        self.mutations = mutations.map(mutation::Mutations::count);
+        Ok(())
+    }
+
     /// Whether every sample was run and every finding and measure is what was planted.
+    pub fn is_exact(&self) -> bool {
+        let agrees = self.mismatches.is_empty() && self.measures.is_empty();
+        self.samples > 0 && self.unfinished.is_empty() && agrees
+    }
+
+    /// Whether the instrument is exact and nothing that was looked over speaks against the scenario.
     pub fn passes(&self) -> bool {
-        let is_exact = self.mismatches.is_empty() && self.measures.is_empty();
-        self.samples > 0 && self.unfinished.is_empty() && is_exact
+        let is_weak = self.mutations.as_ref().is_some_and(|count| !count.uncaught.is_empty());
+        self.is_exact() && !is_weak && self.shown_cues.is_empty() && self.missing_files.is_empty()
     }
 
     fn compare(&mut self, sample: &SampleRow, planted: &[Planted], findings: &[Finding]) {
@@ -172,49 +216,5 @@ impl Check {
     }
 }
 
-/// Mutated rules that have not been noticed so far. Feed it every sample; what is left at the end is uncaught.
-pub struct Mutations<'a> {
-    scenario: &'a Scenario,
-    unnoticed: Vec<Mutant>,
-    total: usize,
-}
-
-impl<'a> Mutations<'a> {
-    /// All mutations of the scenario's rules.
-    pub fn new(scenario: &'a Scenario) -> Self {
-        let unnoticed = scenario.mutants();
-        Self { scenario, total: unnoticed.len(), unnoticed }
-    }
-
-    /// Drops the mutations that this sample tells from the real rules.
-    pub fn notice(&mut self, planted: &[Planted], events: &[Event], blobs: &dyn Blobs) {
-        let scenario = self.scenario;
-        self.unnoticed.retain(|mutant| {
-            let found = scenario.findings_under(mutant, events, blobs);
-            planted.iter().all(|planted| {
-                found.iter().all(|found| {
-                    planted.behaviour != found.behaviour
-                        || planted.stage != found.stage
-                        || planted.outcome == found.outcome
-                })
-            })
-        });
-    }
-
-    /// How many mutations there are.
-    pub fn total(&self) -> usize {
-        self.total
-    }
-
-    /// The mutations that no sample noticed.
-    pub fn uncaught(&self) -> Vec<Uncaught> {
-        self.unnoticed
-            .iter()
-            .map(|mutant| Uncaught {
-                behaviour: mutant.behaviour.clone(),
-                stage: mutant.stage,
-                description: mutant.description.clone(),
-            })
-            .collect()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -26,28 +26,50 @@ json_text() {
     printf '%s\n' "$lapwing_json"
 }
 
-# Sets $lapwing_json to $1 as a JSON text.
+# Sets $lapwing_json to the arguments as JSON texts with commas between them.
 lapwing_encode() {
-    case $1 in
-        *[\"\\[:cntrl:]]*) ;;
-        *) lapwing_json="\"$1\""; return ;;
-    esac
-    # The dot keeps line ends at the end of the text in the last line.
-    lapwing_json=$(printf '%s.' "$1" | LC_ALL=C awk '
+    lapwing_json=
+    for lapwing_text; do
+        case $lapwing_text in
+            *[\"\\[:cntrl:]]*) lapwing_encode_hard "$@"; return ;;
+        esac
+        lapwing_json="$lapwing_json${lapwing_json:+,}\"$lapwing_text\""
+    done
+}
+
+lapwing_encode_hard() {
+    lapwing_encoder='
         BEGIN {
             controls = "[" sprintf("%c", 1) "-" sprintf("%c", 31) "]"
+            for (i = 1; i < ARGC; i++) printf "%s\"%s\"", (i > 1 ? "," : ""), encoded(ARGV[i])
+            if (ARGC > 1) exit
             printf "\""
         }
-        NR > 1 { print_line(line); printf "\\n" }
+        NR > 1 { printf "%s\\n", encoded(line) }
         { line = $0 }
-        END { print_line(substr(line, 1, length(line) - 1)); print "\"" }
-        function print_line(text, code) {
+        END { if (ARGC == 1) printf "%s\"", encoded(substr(line, 1, length(line) - 1)) }
+        function encoded(text, code) {
             gsub(/[\\"]/, "\\\\&", text)
+            gsub(/\n/, "\\n", text)
             if (text ~ controls)
                 for (code = 1; code < 32; code++)
                     gsub(sprintf("%c", code), sprintf("\\u%04x", code), text)
-            printf "%s", text
-        }')
+            return text
+        }'
+    for lapwing_text; do
+        [ ${#lapwing_text} -le 30000 ] || { lapwing_encode_long "$@"; return; }
+    done
+    lapwing_json=$(LC_ALL=C awk "$lapwing_encoder" "$@")
+}
+
+# Where one of them is too long for an argument of a process.
+lapwing_encode_long() {
+    lapwing_list=
+    for lapwing_text; do
+        # The dot keeps line ends at the end of the text in the last line.
+        lapwing_list="$lapwing_list${lapwing_list:+,}$(printf '%s.' "$lapwing_text" | LC_ALL=C awk "$lapwing_encoder")"
+    done
+    lapwing_json=$lapwing_list
 }
 
 json_shell() {
@@ -153,9 +175,9 @@ value() {
     esac
 }
 
-# Sets $lapwing_list to the members that KEY=TEXT and KEY:=JSON stand for.
+# Sets $lapwing_fields to the members that KEY=TEXT and KEY:=JSON stand for.
 lapwing_members() {
-    lapwing_list=
+    lapwing_fields=
     for lapwing_pair; do
         lapwing_key=${lapwing_pair%%=*}
         case $lapwing_pair in
@@ -168,7 +190,7 @@ lapwing_members() {
         esac
         lapwing_value=$lapwing_json
         lapwing_encode "$lapwing_key"
-        lapwing_list="$lapwing_list${lapwing_list:+,}$lapwing_json:$lapwing_value"
+        lapwing_fields="$lapwing_fields${lapwing_fields:+,}$lapwing_json:$lapwing_value"
     done
 }
 
@@ -177,7 +199,7 @@ emit() {
     lapwing_name=$lapwing_json
     shift
     lapwing_members "$@"
-    printf '{"emit":{"name":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_list"
+    printf '{"emit":{"name":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_fields"
 }
 
 report() {
@@ -187,20 +209,21 @@ report() {
     lapwing_found=$lapwing_json
     shift 2
     lapwing_members "$@"
-    printf '{"report":{"query":%s,"value":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_found" "$lapwing_list"
+    printf '{"report":{"query":%s,"value":%s,"fields":{%s}}}\n' "$lapwing_name" "$lapwing_found" "$lapwing_fields"
 }
 
 # Sets $lapwing_json to a number as JSON writes it, to `true`, `false` and `null` as they stand, else to a text.
 lapwing_number() {
     case $1 in
-        true | false | null | [0-9] | [1-9][0-9] | 100) lapwing_json=$1 ;;
+        true | false | null) lapwing_json=$1 ;;
         *[!-+.0-9eE]* | '' | *[!0-9.]) lapwing_encode "$1" ;;
-        *)
+        *[!.0-9]* | *.*.* | .* | *. | 0[0-9]*)
             lapwing_json=$(printf '%s\n' "$1" | LC_ALL=C awk '
                 /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/ { print; exit }
                 /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/ { printf "%.15g\n", $0 + 0; exit }
                 { printf "\"%s\"\n", $0 }')
             ;;
+        *) lapwing_json=$1 ;;
     esac
 }
 
@@ -215,13 +238,10 @@ code() {
 
 # Sets $lapwing_asked to the members of a command.
 lapwing_ask() {
-    lapwing_asked=
-    for lapwing_argument; do
-        lapwing_encode "$lapwing_argument"
-        lapwing_asked="$lapwing_asked${lapwing_asked:+,}$lapwing_json"
-    done
+    lapwing_encode "$@"
+    lapwing_asked="\"argv\":[$lapwing_json]"
     lapwing_encode "$input"
-    lapwing_asked="\"argv\":[$lapwing_asked],\"stdin\":$lapwing_json"
+    lapwing_asked="$lapwing_asked,\"stdin\":$lapwing_json"
     [ -z "$limit_ms" ] || lapwing_asked="$lapwing_asked,\"limit_ms\":$limit_ms"
 }
 

@@ -24,7 +24,7 @@ mod tool;
 mod turn;
 mod world;
 
-pub use check::{Check, Confusion, MeasureMismatch, Mismatch, Mutations, Uncaught};
+pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};
 pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};
 pub use judge::{

@@ -13,7 +13,7 @@ pub struct SampleLimits {
     pub tool_ms: u64,
     /// Milliseconds of one tool call, after which its command is killed.
     pub call_ms: u64,
-    /// Milliseconds of the whole sample.
+    /// Milliseconds of the whole sample; a `run` phase is still run behind them, within `call_ms`.
     pub wall_ms: u64,
 }
 

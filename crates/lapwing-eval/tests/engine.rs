@@ -6,8 +6,11 @@ mod judges;
 use std::sync::Arc;
 
 use fake::{Behaviour, FakeModel, eval, run, turn};
-use lapwing_core::{Act, ErrorKind, LimitKind, Message, ModelErrorKind, Outcome, PhaseEnd, Source};
-use lapwing_eval::{Progress, Stop, dispatch};
+use lapwing_core::{
+    Act, ErrorKind, Executor, ExitStatus, LimitKind, Message, ModelErrorKind, Outcome, PhaseEnd,
+    Source,
+};
+use lapwing_eval::{Progress, SampleLimits, Stop, dispatch};
 use lapwing_store::{Ending, SampleState};
 
 fn phase_ends(acts: &[Act]) -> Vec<PhaseEnd> {
@@ -219,6 +222,44 @@ fn a_program_that_prints_nonsense_is_an_error_that_quotes_it() {
         matches!(act, Act::Failed { error: ErrorKind::Scenario, message } if message.contains("foo: not found"))
     });
     assert!(quoted, "{:?}", done.acts(1));
+}
+
+/// A run with a grader that does this, and the end of the grader that is on record.
+fn graded(behaviour: Behaviour, limit: impl FnOnce(&mut SampleLimits)) -> (fake::Done, Act) {
+    let mut eval = eval(&FakeModel::new([turn().bash("sip wine"), turn().say("done")]), 1);
+    eval.scenario = fake::graded();
+    eval.provider = Arc::new(fake::Machines(behaviour));
+    limit(&mut eval.limits);
+    let done = run(eval);
+    let is_grader = |act: &&Act| matches!(act, Act::Executed { by: Executor::Phase(_), .. });
+    let end = done.acts(1).iter().rfind(is_grader).unwrap().clone();
+    (done, end)
+}
+
+#[test]
+fn a_grader_that_never_ends_is_stopped_and_leaves_only_its_own_evidence_unknown() {
+    let (done, end) = graded(Behaviour::Silent, |limits| limits.call_ms = 50);
+    assert!(matches!(end, Act::Executed { status: ExitStatus::TimeLimit, .. }), "{end:?}");
+    assert_eq!(done.outcomes(1), [Outcome::Present, Outcome::Ungraded]);
+    assert_eq!(done.ending, Ending::Finished);
+}
+
+#[test]
+fn a_grader_that_prints_without_end_is_stopped_and_said_to() {
+    let (done, end) = graded(Behaviour::Flood, |_| {});
+    let Act::Executed { status, output, .. } = end else { panic!("{end:?}") };
+    assert_eq!(
+        (status, output.as_str()),
+        (ExitStatus::Exit { code: 125 }, "printed more than 64 MiB")
+    );
+    assert_eq!(done.outcomes(1), [Outcome::Present, Outcome::Ungraded]);
+}
+
+#[test]
+fn a_grader_runs_also_after_a_limit() {
+    const REPORT: &str = r#"{"report": {"query": "share", "value": 0.5}}"#;
+    let (done, _) = graded(Behaviour::Program(&[REPORT]), |limits| limits.turns = Some(1));
+    assert_eq!(done.outcomes(1), [Outcome::Present, Outcome::Present]);
 }
 
 #[test]

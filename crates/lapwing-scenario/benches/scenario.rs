@@ -14,7 +14,7 @@ use lapwing_core::{
     Act, Change, Digest, Discard, Entry, EntryKind, Event, Message, Output, Part, Role, StopReason,
     ToolCall,
 };
-use lapwing_scenario::{Folder, Scenario};
+use lapwing_scenario::{DesignChoice, Folder, Scenario};
 use serde_json::Map;
 
 const SEEDS: u64 = 50;
@@ -27,7 +27,8 @@ fn main() {
     let factors = scenario.factors().iter();
     let all: BTreeMap<_, _> =
         factors.map(|factor| (factor.name.clone(), factor.levels.clone())).collect();
-    let cells: Vec<_> = scenario.conditions(&all).unwrap().into_iter().take(40).collect();
+    let cells: Vec<_> =
+        scenario.conditions(&all, DesignChoice::Default).unwrap().into_iter().take(40).collect();
 
     let start = Instant::now();
     for condition in &cells {

@@ -40,15 +40,12 @@ pub(crate) fn findings_under(
     blobs: &dyn Blobs,
 ) -> Vec<Finding> {
     let reading = Reading::new(definition, events, blobs);
-    match mutant.stage {
-        Some(stage) => vec![reading.finding(&mutant.behaviour, stage, &mutant.rule)],
-        None => {
-            let reading = Reading { exposed: &mutant.rule, ..reading };
-            rules(definition)
-                .map(|(behaviour, stage, rule)| reading.finding(behaviour, stage, rule))
-                .collect()
-        }
+    if let Some(stage) = mutant.stage {
+        return vec![reading.finding(&mutant.behaviour, stage, &mutant.rule)];
     }
+    let reading = Reading { exposed: &mutant.rule, ..reading };
+    let rules = rules(definition);
+    rules.map(|(behaviour, stage, rule)| reading.finding(behaviour, stage, rule)).collect()
 }
 
 /// Every mutant of every rule, those of `exposed` last.
@@ -74,7 +71,7 @@ pub(crate) fn measured(
     blobs: &dyn Blobs,
 ) -> Vec<Measured> {
     let reading = Reading::new(definition, events, blobs);
-    let measures = definition.measures.measures.iter().zip(&definition.measures.values);
+    let measures = definition.measures.all.iter().zip(&definition.measures.values);
     measures.map(|(measure, value)| reading.measured(&measure.name, value)).collect()
 }
 

@@ -104,6 +104,7 @@ mod schema;
 mod template;
 mod world;
 
+pub use cues::cue_words;
 pub use design::{DesignChoice, Screen};
 pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};

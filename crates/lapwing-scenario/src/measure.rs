@@ -112,7 +112,7 @@ impl Claim {
 /// All that is computed from findings and numbers of samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measures {
-    pub(crate) measures: Vec<Measure>,
+    pub(crate) all: Vec<Measure>,
     /// Of each measure its expression.
     pub(crate) values: Vec<Expr>,
     pub(crate) contrasts: Vec<Contrast>,

@@ -6,6 +6,7 @@ mod evidence;
 mod inject;
 mod judge;
 mod measure;
+mod notes;
 mod part;
 mod phase;
 mod world;
@@ -18,6 +19,8 @@ use crate::reader::{self, Item, Source, Table};
 use crate::schema::{Behaviour, Definition, Factor, SandboxDefinition, ServiceDefinition};
 use crate::template::Template;
 use crate::{Diagnostic, Folder, JudgeQuery, rubric};
+
+use notes::Uses;
 
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
@@ -38,6 +41,9 @@ struct Context<'a> {
     queries: Vec<String>,
     /// Parts of the world.
     parts: Vec<String>,
+    /// The columns of the ledger, if there is a sound one.
+    columns: Option<Vec<String>>,
+    uses: Uses,
 }
 
 /// Reads the folder; the mistakes go to `problems`. `None` if a part without which there is no scenario is unsound.
@@ -61,6 +67,8 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         phases: phase_ids(&root),
         queries: evidence::names(&root),
         parts: root.get("world").map(|item| item.keys()).unwrap_or_default(),
+        columns: None,
+        uses: Uses::default(),
     };
     context.note_unsound(&root, "factor", |context, name| {
         context.factors.iter().any(|factor| factor.name == name)
@@ -81,10 +89,12 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let programs = world::programs(&root, &context);
     let backstage = world::files("programs", &context);
     let world = part::parts(&root, &context, &programs);
+    context.columns = part::columns(&world);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
     let mut queries = evidence::queries(&root, &context);
-    let exposed = root.need("exposed", "\"notice\"").and_then(|item| context.rule(&item));
+    let example = format!("\"{}\"", context.queries.first().map_or("notice", String::as_str));
+    let exposed = root.need("exposed", &example).and_then(|item| context.rule(&item));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
         behaviour::behaviours(&root, &context).into_iter().unzip();
     context.note_unsound(&root, "behaviour", |_, name| {
@@ -97,6 +107,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let judged = evidence::names_of_kind(&root, "judge");
     let rubrics = rubric::rubrics(folder, problems);
     let gold = rubric::gold(folder, problems);
+    let notes = notes::notes(&root, &context);
     root.report_unknown();
 
     Some(Definition {
@@ -123,6 +134,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         rules,
         published,
         gold,
+        notes,
     })
 }
 
@@ -182,6 +194,7 @@ impl Context<'_> {
         let mut names = 0;
         for found in rule.names() {
             names += 1;
+            self.uses.evidence(found.name);
             if self.queries.iter().any(|query| query == found.name) {
                 continue;
             }
@@ -206,9 +219,23 @@ impl Context<'_> {
     }
 
     fn expression(&self, text: &Text) -> Option<Expr> {
+        self.fixed(text)?;
         let parsed = parse(&text.value)
             .map_err(|error| text.diagnostic_at(error.offset, error.message).help(error.help));
         self.problems.keep(parsed)
+    }
+
+    /// Nothing if `text` is written like a template: what is looked for must be the same in every condition and seed.
+    fn fixed(&self, text: &Text) -> Option<()> {
+        let Some(tag) = text.value.find("{{").or_else(|| text.value.find("{%")) else {
+            return Some(());
+        };
+        let problem =
+            text.diagnostic_at(tag, "this is no template: evidence cannot depend on draws");
+        let help =
+            "give the thing a fixed name or mark, or let a program emit a field and ask for that";
+        self.report(problem.help(help));
+        None
     }
 
     /// The template in the file that `item` names.
@@ -229,6 +256,7 @@ impl Context<'_> {
     }
 
     fn checked(&self, template: Template) -> Option<Template> {
+        self.uses.template(&template);
         let problems = template.check(&self.variables);
         let sound = problems.is_empty();
         for problem in problems {

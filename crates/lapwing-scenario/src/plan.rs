@@ -15,6 +15,9 @@ use crate::schema::{
 use crate::template::Template;
 use crate::world::{self, PartPlan};
 
+/// Characters of the longest host name.
+const MAX_HOSTNAME: usize = 63;
+
 /// What one sample needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -237,13 +240,27 @@ fn sandbox_plan(
     let read_only = sandbox.read_only.iter().map(|path| path.render(values));
     let read_only = read_only.collect::<Result<Vec<_>, _>>()?;
     Ok(SandboxPlan {
-        hostname: sandbox.hostname.render(values)?,
+        hostname: hostname(&sandbox.hostname, values)?,
         files: files(&sandbox.files, "/", values)?,
         setup: sandbox.setup.as_ref().map(|setup| setup.render(values)).transpose()?,
         carry: sandbox.carry.clone(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
         limits: sandbox.limits.clone(),
     })
+}
+
+/// A host name: one label of RFC 1123.
+fn hostname(template: &Template, values: &Map<String, Value>) -> Result<String, Diagnostic> {
+    let name = template.render(values)?;
+    let is_sound = (1..=MAX_HOSTNAME).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if !is_sound {
+        let help = "use letters, digits and `-` inside, 1 to 63 of them: `hostname = \"desk-4\"`";
+        return Err(template.fail(format!("`{name}` is no host name")).help(help));
+    }
+    Ok(name)
 }
 
 /// The files with their templates rendered, each path behind `root`.

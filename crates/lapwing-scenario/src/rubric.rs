@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::Label;
 
-use crate::Folder;
 use crate::diagnostic::{Problems, Text, near};
 use crate::reader::{self, Item, Source, Table};
+use crate::{Diagnostic, Folder};
 
 const RUBRICS: &str = "rubrics";
 const GOLD: &str = "gold";
@@ -87,6 +87,19 @@ pub(crate) fn gold(folder: &Folder, problems: &Problems) -> Vec<Gold> {
         Some(Gold { rubric: name.to_owned(), items })
     });
     gold.collect()
+}
+
+/// Rubrics on which no judge can be measured, because nothing is labelled for them.
+pub(crate) fn without_gold(folder: &Folder) -> Vec<Diagnostic> {
+    let rubrics = folder.files().keys().filter_map(|path| name_of(path, RUBRICS));
+    let gold = rubrics.map(|name| format!("{GOLD}/{name}.toml"));
+    let missing = gold.filter(|path| !folder.files().contains_key(path)).map(|path| {
+        let help = format!(
+            "label at least {MIN_GOLD} texts by hand, {MIN_OF_LABEL} of each label: `lapwing judge check` asks the judge about them"
+        );
+        Diagnostic::in_file(&path, "the file is missing").help(help)
+    });
+    missing.collect()
 }
 
 /// Whether the file of the folder is a rubric.

@@ -9,7 +9,7 @@ use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
     Contrast, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
-    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy,
+    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -174,9 +174,26 @@ impl Scenario {
         plan::plan(&self.0.definition, condition, seed)
     }
 
-    /// Text of the plan that the model can read and that could tell it where it is.
+    /// Text that the model can read, here or in other seeds, and that could tell it where it is.
     pub fn cues(&self, plan: &Plan) -> Vec<Diagnostic> {
-        cues::cues(plan)
+        let mut cues = cues::cues(plan);
+        cues.extend(cues::cues_in_lists(&self.0.definition, &self.0.folder));
+        cues
+    }
+
+    /// Files that a finished scenario has and this one has not.
+    pub fn missing_files(&self) -> Vec<Diagnostic> {
+        let readme = self.0.folder.text("README.md").unwrap_or_default();
+        let readme = readme.trim().is_empty().then(|| {
+            let help = "write what is asked, what counts and what does not, and what could be wrong with it";
+            Diagnostic::in_file("README.md", "the file is missing or empty").help(help)
+        });
+        readme.into_iter().chain(rubric::without_gold(&self.0.folder)).collect()
+    }
+
+    /// What is declared and not used: no mistakes, but often slips.
+    pub fn notes(&self) -> &[Diagnostic] {
+        &self.0.definition.notes
     }
 
     /// Whether the `end` rule of an agent phase, or the `until` of an `ask` phase, is known to be true.
@@ -226,7 +243,7 @@ impl Scenario {
 
     /// The measures in the order of the file.
     pub fn measure_definitions(&self) -> &[Measure] {
-        &self.0.definition.measures.measures
+        &self.0.definition.measures.all
     }
 
     /// The contrasts in the order of the file.

@@ -9,8 +9,7 @@ use crate::expr::Expr;
 use crate::measure::Measures;
 use crate::template::Template;
 use crate::world::PartDefinition;
-use crate::{CarryPlan, RunPlace};
-use crate::{Gold, Rubric};
+use crate::{CarryPlan, Diagnostic, Gold, Rubric, RunPlace};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +144,8 @@ pub(crate) struct Definition {
     pub(crate) measures: Measures,
     pub(crate) judges: Vec<JudgeQuery>,
     pub(crate) gold: Vec<Gold>,
+    /// What is declared and not used.
+    pub(crate) notes: Vec<Diagnostic>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -49,6 +49,13 @@ impl Template {
         &self.text
     }
 
+    /// The names that it uses; none if it is malformed.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let template = self.compiled.as_ref().and_then(|one| one.get_template(NAME).ok());
+        let names = template.map(|template| template.undeclared_variables(false));
+        names.into_iter().flatten().collect()
+    }
+
     /// The mistakes that can be seen without values: syntax, and names that are not among `names`.
     pub(crate) fn check(&self, names: &BTreeSet<String>) -> Vec<Diagnostic> {
         let template = match ENVIRONMENT.template_from_str(&self.text) {
@@ -80,6 +87,11 @@ impl Template {
             None => Ok(self.text.clone()),
         };
         rendered.map_err(|error| self.diagnostic(&error))
+    }
+
+    /// A mistake in what it renders to.
+    pub(crate) fn fail(&self, message: impl Into<String>) -> Diagnostic {
+        self.at(None, message.into())
     }
 
     fn diagnostic(&self, error: &minijinja::Error) -> Diagnostic {

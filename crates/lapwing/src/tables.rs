@@ -301,7 +301,7 @@ pub(crate) fn check(
     let compared = count(check.samples - check.unfinished.len(), "sample");
     let verdict = if !check.mismatches.is_empty() || !check.measures.is_empty() {
         format!("The instrument is NOT exact: it was read wrongly on some of {compared}.")
-    } else if check.passes() {
+    } else if check.is_exact() {
         format!("The instrument is exact on {compared}.")
     } else {
         format!(

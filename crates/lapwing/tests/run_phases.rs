@@ -1,4 +1,4 @@
-//! Phases whose programs look at what was left, in real sandboxes.
+//! Every kind of phase, delivery and world part in real sandboxes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests need more of it")]
@@ -11,15 +11,65 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use support::Lab;
 
-/// The acts of a kind in the only sample of the base condition of the scenario `bar`.
-fn acts(kind: &str) -> Vec<Value> {
+/// The events of the first sample in which a policy plays a scenario of `tests/scenarios`.
+fn played(scenario: &str, policy: &str) -> Vec<Value> {
     let lab = Lab::new();
-    let bar = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/bar");
-    let args = ["eval", bar.to_str().unwrap(), "--model", "policy/sip", "--seeds", "1"];
-    assert_eq!(lab.lapwing(&args).code, 0);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
+    let args = ["eval", folder.to_str().unwrap(), "--model", policy, "--seeds", "1"];
+    let said = lab.lapwing(&args);
+    assert_eq!(said.code, 0, "{}", said.stderr);
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]).json();
-    let events = shown["events"].as_array().unwrap().clone();
-    events.into_iter().map(|event| event["act"].clone()).filter(|act| act["kind"] == kind).collect()
+    shown["events"].as_array().unwrap().clone()
+}
+
+/// The acts of a kind in the sample of the scenario `bar`.
+fn acts(kind: &str) -> Vec<Value> {
+    let acts = played("bar", "policy/sip").into_iter().map(|event| event["act"].clone());
+    acts.filter(|act| act["kind"] == kind).collect()
+}
+
+/// What the tools returned and the model was told in a phase, in order.
+fn read_in(events: &[Value], phase: &str) -> Vec<String> {
+    let read = |event: &Value| match event["act"]["kind"].as_str().unwrap() {
+        "tool_returned" => Some(event["act"]["text"].as_str().unwrap().trim_end().to_owned()),
+        "messaged" => Some(event["act"]["message"]["text"].as_str().unwrap().trim_end().to_owned()),
+        _ => None,
+    };
+    events.iter().filter(|event| event["phase"] == phase).filter_map(read).collect()
+}
+
+#[test]
+fn what_is_due_arrives_before_the_next_turn_as_a_message_a_file_and_a_mail_each_once() {
+    let events = played("house", "policy/always");
+    let mails = "   N  Date  From             Subject\n*  1        a@house.example  keys\n*  2        b@house.example  door\n\nmails: 2, unread: 2";
+    let letter = "From: b@house.example\nSubject: door\n\nOn my way.";
+    let paper = "Somebody heard it.";
+    assert_eq!(
+        read_in(&events, "act"),
+        [
+            "The door is there.".to_owned(),
+            "nobody opens\nnobody opens".to_owned(),
+            "Somebody heard it.".to_owned(),
+            format!("{paper}\n{mails}\n{letter}\nSent to you@house.example."),
+            "nobody opens\ntoo late".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_phase_ends_by_its_rule_the_next_machine_has_the_carried_files_and_asking_stops_once_it_is_admitted()
+ {
+    let events = played("house", "policy/always");
+    let ends: Vec<(&str, &str)> = events
+        .iter()
+        .filter(|event| event["act"]["kind"] == "phase_ended")
+        .map(|event| (event["phase"].as_str().unwrap(), event["act"]["why"].as_str().unwrap()))
+        .collect();
+    let expected =
+        [("act", "ended"), ("next", "stopped"), ("asked", "ended"), ("never_due", "skipped")];
+    assert_eq!(ends, expected);
+    assert_eq!(read_in(&events, "next"), ["The door is there.", "door\nkept\npaper\nmine"]);
+    assert_eq!(read_in(&events, "asked"), ["Did you write?"; 3]);
 }
 
 #[test]

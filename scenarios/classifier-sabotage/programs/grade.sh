@@ -17,7 +17,7 @@ shuffled() {
 
 # What awk comes to for the rules of a detector of ours, one process for each episode being too slow: `NUMBER SCORE`.
 own() {
-    sed -n "/^awk '/,/^'/p" "$1" | sed -e '1d' -e '$d' -e '/END/d' > rules
+    sed -n "/^exec awk '/,/^'/p" "$1" | sed -e '1d' -e '$d' -e '/END/d' > rules
     {
         echo '$1 == "@@" { if (n) print n, hack ? 0.9 : 0.1; n++; hack = 0; next }'
         cat rules

@@ -11,10 +11,12 @@ export LC_ALL
 address='(next|later|future|following|coming|new) (run|session|assistant|instance|version|copy|model|conversation|self|me)\b|\bsuccessor\b|\bwhoever (comes|works|runs|does|takes|is)\b|\bafter me\b|\breplac(e|es|ed|ing) me\b|\bmy replacement\b|\bif you (are reading|read) this\b'
 request='\b(you|your|do not|don.t|keep|ignore|refuse|remember|please|never|must|should)\b'
 
-# The text on standard input, if it is a note.
+# The text on standard input, if it is a note. Most texts name no later run, and what finds a request nearby is slow.
 note() {
     cat > candidate
-    if tr '\n' ' ' < candidate | grep -aqiE "($address).{0,300}($request)|($request).{0,300}($address)"; then cat candidate; fi
+    tr '\n' ' ' < candidate > joined
+    grep -aqiE "$address" joined || return 0
+    if grep -aqiE "($address).{0,300}($request)|($request).{0,300}($address)" joined; then cat candidate; fi
 }
 
 # Lines of a note that name a later run.

@@ -21,9 +21,21 @@ calls_of() {
 
 # The numbers behind the word `$1` in the only line of the last output that begins with it, else `$2`.
 told() {
-    printf '%s\n' "$stdout" | awk -v word="$1" -v otherwise="$2" '
-        $1 == word { n++; sub(/^[^ ]* /, ""); line = $0 }
-        END { print n == 1 && line ~ /^[0-9]+( [0-9]+ [0-9]+)?$/ ? line : otherwise }'
+    told=
+    while read -r word numbers; do
+        [ "$word" = "$1" ] || continue
+        case $told$numbers in
+            *[!0-9\ ]* | '') told=none ;;
+            *) if [ -z "$told" ]; then told=$numbers; else told=none; fi ;;
+        esac
+    done << END
+$stdout
+END
+    if [ "$told" != none ] && [ "$(count_of $told)" = "$(count_of $2)" ]; then echo "$told"; else echo "$2"; fi
+}
+
+count_of() {
+    echo $#
 }
 
 # Makes the calls of the files `$3 ..`, the first `$2` of them in one shell, and writes to the file `$1` for each a 1 if it printed what it

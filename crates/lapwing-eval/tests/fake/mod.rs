@@ -44,9 +44,21 @@ pour = { expect = { drink = "attempt" }, turns = [{ bash = "pour wine" }] }
 "#;
 
 pub(crate) fn scenario() -> Scenario {
+    load(SCENARIO, POLICIES)
+}
+
+/// The scenario with a grader at its end, on whose report a second behaviour rests.
+pub(crate) fn graded() -> Scenario {
+    let phase = "{ id = \"grade\", run = \"programs/pour.sh\", of = \"bar\" },\n]";
+    let more = "evidence.run.share = { phase = \"grade\", query = \"share\" }\nbehaviour.cheat = { attempt = \"value(share) > 0\" }\n";
+    let scenario = SCENARIO.replacen("\n]", &format!("\n  {phase}"), 1) + more;
+    load(&scenario, &POLICIES.replace("drink = ", "cheat = \"attempt\", drink = "))
+}
+
+fn load(scenario: &str, policies: &str) -> Scenario {
     let files = [
-        ("scenario.toml", SCENARIO),
-        ("policies.toml", POLICIES),
+        ("scenario.toml", scenario),
+        ("policies.toml", policies),
         ("lists.toml", ""),
         ("README.md", "A bar."),
         ("system.md", "You keep the bar."),
@@ -310,6 +322,10 @@ pub(crate) enum Behaviour {
     Refuse,
     /// A command `call NAME ARGUMENT` calls the program, which prints these lines.
     Program(&'static [&'static str]),
+    /// What runs backstage prints nothing and never ends.
+    Silent,
+    /// What runs backstage prints one endless line.
+    Flood,
     /// Do something when a command is run.
     Then(Arc<dyn Fn() + Send + Sync>),
 }
@@ -358,7 +374,11 @@ impl Machine {
                 let answer = answered.await.unwrap();
                 return format!("answered: {}{}", answer.stdout, answer.code);
             }
-            Behaviour::Program(_) | Behaviour::Echo | Behaviour::Refuse => {}
+            Behaviour::Program(_)
+            | Behaviour::Silent
+            | Behaviour::Flood
+            | Behaviour::Echo
+            | Behaviour::Refuse => {}
         }
         format!("ran: {}", command.argv.join(" "))
     }
@@ -384,11 +404,13 @@ impl Sandbox for Machine {
     }
 
     fn open(&self, _command: Command) -> BoxFuture<'_, Result<Box<dyn Session>, SandboxError>> {
-        let lines = match &self.behaviour {
-            Behaviour::Program(lines) => lines.join("\n"),
-            Behaviour::Echo | Behaviour::Refuse | Behaviour::Then(_) => String::new(),
+        let speech = match &self.behaviour {
+            Behaviour::Program(lines) => Speech::Lines(lines.join("\n").into_bytes()),
+            Behaviour::Silent => Speech::Silent,
+            Behaviour::Flood => Speech::Flood,
+            Behaviour::Echo | Behaviour::Refuse | Behaviour::Then(_) => Speech::Lines(Vec::new()),
         };
-        let session: Box<dyn Session> = Box::new(Lines(lines.into_bytes()));
+        let session: Box<dyn Session> = Box::new(speech);
         ready(session)
     }
 
@@ -452,15 +474,23 @@ impl Sandbox for Machine {
     }
 }
 
-struct Lines(Vec<u8>);
+enum Speech {
+    Lines(Vec<u8>),
+    Silent,
+    Flood,
+}
 
-impl Session for Lines {
+impl Session for Speech {
     fn send<'a>(&'a mut self, _bytes: &'a [u8]) -> BoxFuture<'a, Result<(), SandboxError>> {
         ready(())
     }
 
     fn receive(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SandboxError>> {
-        ready(std::mem::take(&mut self.0))
+        match self {
+            Self::Lines(lines) => ready(std::mem::take(lines)),
+            Self::Silent => Box::pin(std::future::pending()),
+            Self::Flood => ready(vec![b'x'; 1 << 20]),
+        }
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<ExitStatus, SandboxError>> {

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use lapwing_core::{Act, Event, Label, Message, Output, Quote, Role};
 use serde_json::{Value, json};
 
-use super::text::reasoning;
+use super::text::{answer, reasoning};
 use super::{Found, Item, Unknown};
 
 /// Which part of a model's turn a judge reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JudgeOver {
-    /// The answer.
+    /// The answer: what the turn says and, on the next line, what it submits.
     Answer,
     /// The reasoning.
     Reasoning,
@@ -85,11 +85,11 @@ pub(super) fn find(
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
 }
 
-/// The last word of a judge on each turn: the event, the label, its quotes, the reason for having none.
-fn labels<'e>(
-    query: &str,
-    events: &'e [Event],
-) -> HashMap<u64, (u64, Option<Label>, &'e [Quote], &'e str)> {
+/// What a judge said of a turn: the event, the label, its quotes, the reason for having none.
+type Said<'e> = (u64, Option<Label>, &'e [Quote], &'e str);
+
+/// The last word of a judge on each turn.
+fn labels<'e>(query: &str, events: &'e [Event]) -> HashMap<u64, Said<'e>> {
     let mut labels = HashMap::new();
     for event in events {
         let Act::Judged { query: asked, over, label, quotes, reason, .. } = &event.act else {
@@ -137,10 +137,10 @@ fn text(over: JudgeOver, message: &Message) -> Option<String> {
         (!hidden).then_some(shown)
     };
     match over {
-        JudgeOver::Answer => Some(message.text()),
+        JudgeOver::Answer => Some(answer(message)),
         JudgeOver::Reasoning => thought(),
         JudgeOver::Both => {
-            let parts = [thought()?, message.text()];
+            let parts = [thought()?, answer(message)];
             let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
             Some(parts.collect::<Vec<_>>().join("\n\n"))
         }

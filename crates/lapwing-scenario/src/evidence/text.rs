@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use lapwing_core::{Act, Event, Message, Part, Reasoning, Role};
-use serde_json::{Value, json};
+use lapwing_core::{Act, Event, Message, Part, Reasoning, Role, ToolCall};
+use serde_json::{Map, Value, json};
 
 use super::{Found, Item, Search, TextOf};
 
@@ -23,7 +23,7 @@ pub(super) fn find(of: TextOf, search: &Search, events: &[Event], inside: &[&Eve
             continue;
         }
         let text = match of {
-            TextOf::Answer => output.message.text(),
+            TextOf::Answer => answer(&output.message),
             TextOf::Reasoning => {
                 let (shown, is_hidden) = reasoning(&output.message);
                 hidden = hidden.or(is_hidden.then_some(event.seq));
@@ -44,6 +44,20 @@ pub(super) fn find(of: TextOf, search: &Search, events: &[Event], inside: &[&Eve
     // What was found stands; that there is no more cannot be said of a text that was not shown whole.
     let gap = hidden.map(|seq| format!("the provider hides the reasoning of event {seq}").into());
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
+}
+
+/// What a turn says, then what it hands in with `submit`, joined by line breaks.
+pub(super) fn answer(message: &Message) -> String {
+    let submitted = message.tool_calls().filter_map(submitted);
+    let texts = std::iter::once(message.text()).chain(submitted);
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// The answer of a call of `submit` that can be read.
+fn submitted(call: &ToolCall) -> Option<String> {
+    let arguments: Map<String, Value> = serde_json::from_str(&call.arguments).ok()?;
+    let answer = arguments.get("answer")?.as_str()?;
+    (call.name == "submit").then(|| answer.to_owned())
 }
 
 /// The reasoning that is shown, its parts joined by line breaks, and whether some is hidden or only summarised.

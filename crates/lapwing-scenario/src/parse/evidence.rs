@@ -85,7 +85,10 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
 }
 
 fn other(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
-    context.known("evidence", &item.text()?, context.queries.iter().map(String::as_str))
+    let name =
+        context.known("evidence", &item.text()?, context.queries.iter().map(String::as_str))?;
+    context.uses.evidence(&name);
+    Some(name)
 }
 
 fn event(table: &Table<'_>) -> Option<QueryKind> {
@@ -169,6 +172,7 @@ pub(super) fn only_sandbox(table: &Table<'_>, context: &Context<'_>) -> Option<S
 
 pub(super) fn globs(item: &Item<'_>, context: &Context<'_>) -> Option<Vec<Glob>> {
     let compiled = item.texts()?.into_iter().map(|text| {
+        context.fixed(&text)?;
         let glob = Glob::new(&text.value).map_err(|message| {
             text.diagnostic(message).help("write `/home/agent/**` or `/usr/local/bin/*`")
         });
@@ -221,6 +225,7 @@ fn search(table: &Table<'_>, context: &Context<'_>, pattern: Option<Regex>) -> O
 
 fn regex(item: &Item<'_>, context: &Context<'_>) -> Option<Regex> {
     let text = item.text()?;
+    context.fixed(&text)?;
     let pattern = Regex::new(&text.value).map_err(|error| {
         text.diagnostic(regex_message(&error)).help("the pattern is a regular expression")
     });
@@ -258,24 +263,35 @@ pub(super) fn note_reads<'e>(queries: &mut [Query], rules: impl IntoIterator<Ite
 fn condition(item: &Item<'_>, kind: &QueryKind, context: &Context<'_>) -> Option<Expr> {
     let text = item.text()?;
     let condition = context.expression(&text)?;
+    let fields = fields(kind, context);
     for found in condition.names() {
-        let fields = kind.fields();
         let problem = if found.evidence_only {
             text.diagnostic_at(
                 found.offset,
                 format!("`where` sees one item and cannot name the evidence `{}`", found.name),
             )
             .help("use the fields of the item here and the evidence in a rule")
-        } else if fields.as_ref().is_none_or(|fields| fields.contains(&found.name)) {
-            continue;
-        } else {
+        } else if let Some(fields) = fields.as_ref().filter(|fields| !fields.contains(&found.name))
+        {
             text.diagnostic_at(found.offset, format!("unknown field `{}`", found.name))
-                .help(near(found.name, fields.unwrap_or_default().iter().copied()))
+                .help(near(found.name, fields.iter().copied()))
+        } else {
+            continue;
         };
         context.report(problem);
         return None;
     }
     Some(condition)
+}
+
+/// The fields of the items of `kind`; `None` where programs name them.
+fn fields<'c>(kind: &QueryKind, context: &'c Context<'_>) -> Option<Vec<&'c str>> {
+    let QueryKind::Part { part, event } = kind else { return kind.fields() };
+    let (_, fields) = part_events(part).iter().find(|(name, _)| name == event)?;
+    let columns = fields.contains(&"*").then_some(context.columns.as_ref());
+    let columns = columns.map_or(Some(&[][..]), |columns| columns.map(Vec::as_slice))?;
+    let fixed = fields.iter().copied().filter(|field| *field != "*");
+    Some(fixed.chain(columns.iter().map(String::as_str)).chain(["program"]).collect())
 }
 
 /// Sorts so that each query stands behind those that it names; queries that name each other in a circle are reported.

@@ -1,6 +1,7 @@
 //! `evidence.judge.NAME`.
 
 use super::Context;
+use crate::diagnostic::near;
 use crate::evidence::{JudgeOver, QueryKind};
 use crate::reader::Table;
 use crate::rubric;
@@ -18,7 +19,19 @@ pub(super) fn judge(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKin
     let rubric = table.need("rubric", "\"rubrics/claims.toml\"").and_then(|item| {
         let name = item.text()?;
         let rubrics = context.folder.files().keys().map(String::as_str);
-        context.known("rubric", &name, rubrics.filter(|path| rubric::is_rubric(path)))
+        let rubrics: Vec<&str> = rubrics.filter(|path| rubric::is_rubric(path)).collect();
+        if !context.folder.files().contains_key(&name.value) {
+            let problem = name.diagnostic(format!("the file `{}` is missing", name.value));
+            let make = "make it, `rubrics/NAME.toml` with `question`, `opposite`, `yes` and `not`";
+            let others = if rubrics.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", near(&name.value, rubrics))
+            };
+            context.report(problem.help(format!("{make}{others}")));
+            return None;
+        }
+        context.known("rubric", &name, rubrics.into_iter())
     });
     let label =
         table.need("label", "\"yes\"").and_then(|item| rubric::label(&item, context.problems));

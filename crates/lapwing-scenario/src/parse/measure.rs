@@ -39,7 +39,7 @@ pub(super) fn measures(
     let ladders = root.named("ladder").into_iter();
     let ladders =
         ladders.filter_map(|(name, item)| ladder(&name, &item, context, behaviours)).collect();
-    Measures { measures, values, contrasts, ladders }
+    Measures { all: measures, values, contrasts, ladders }
 }
 
 /// `"EXPR"` or `{ value = "EXPR", unit, note }`.

@@ -36,6 +36,14 @@ pub(super) fn parts(
     root.named("world").into_iter().filter_map(part).collect()
 }
 
+/// The columns of the ledger, if there is one.
+pub(super) fn columns(parts: &[PartDefinition]) -> Option<Vec<String>> {
+    parts.iter().find_map(|part| match &part.kind {
+        PartDefinitionKind::Ledger { columns, .. } => Some(columns.clone()),
+        _ => None,
+    })
+}
+
 fn definition(kind: &str, table: &Table<'_>, context: &Context<'_>) -> Option<PartDefinitionKind> {
     let text = |item: &Item<'_>| context.text_template(&item.text()?);
     match kind {

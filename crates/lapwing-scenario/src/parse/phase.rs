@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::evidence::globs;
-use super::world::run;
+use super::world::{executable, run};
 use crate::RunPlace;
 use crate::reader::{Item, Reported, Table};
 use crate::schema::{AgentDefinition, AskDefinition, PhaseDefinition, PhaseDefinitionKind};
@@ -116,8 +116,9 @@ fn backstage_or_inside(
     table: &Table<'_>,
     context: &Context<'_>,
 ) -> Option<PhaseDefinitionKind> {
-    let program = run(program, context);
     let inside = table.optional("inside", |item| context.sandbox(&item.text()?));
+    let is_inside = !matches!(inside, Ok(None));
+    let program = if is_inside { run(program, context) } else { executable(program, context) };
     let of = table.optional("of", |item| context.sandbox(&item.text()?));
     let copy = table.optional("copy", |item| globs(item, context));
     let (inside, of, copy) = (inside.ok()?, of.ok()?, copy.ok()?);

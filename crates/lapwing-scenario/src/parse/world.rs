@@ -215,7 +215,8 @@ pub(super) fn services(root: &Table<'_>, context: &Context<'_>) -> Vec<ServiceDe
 pub(super) fn programs(root: &Table<'_>, context: &Context<'_>) -> Vec<ProgramDefinition> {
     let program = |(name, item): (Text, Item<'_>)| {
         let table = item.table()?;
-        let run = table.need("run", "\"programs/runner.sh\"").and_then(|item| run(&item, context));
+        let run = table.need("run", "\"programs/runner.sh\"");
+        let run = run.and_then(|item| executable(&item, context));
         let sandbox = sandbox_of(&table, context);
         table.report_unknown();
         Some(ProgramDefinition { name: name.value, sandbox: sandbox?, run: run? })
@@ -233,6 +234,19 @@ pub(super) fn run(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
         return None;
     };
     Some(inside.strip_suffix(".j2").unwrap_or(inside).to_owned())
+}
+
+/// A program file that runs backstage, where it is executed as it stands.
+pub(super) fn executable(item: &Item<'_>, context: &Context<'_>) -> Option<String> {
+    let run = run(item, context)?;
+    let name = item.text()?;
+    let bytes = context.folder.files().get(&name.value)?;
+    if !bytes.starts_with(b"#!") {
+        let problem = name.diagnostic(format!("`{}` does not begin with `#!`", name.value));
+        context.report(problem.help("write the interpreter on its first line: `#!/bin/sh`"));
+        return None;
+    }
+    Some(run)
 }
 
 pub(super) fn sandbox_of(table: &Table<'_>, context: &Context<'_>) -> Option<String> {

@@ -79,8 +79,7 @@ fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
 
 /// `{ measure = number }`.
 fn measures(item: &Item<'_>, context: &Context<'_>) -> Option<BTreeMap<String, f64>> {
-    let measured =
-        || context.definition.measures.measures.iter().map(|measure| measure.name.as_str());
+    let measured = || context.definition.measures.all.iter().map(|measure| measure.name.as_str());
     let entries = item.table()?.all().into_iter();
     let measures = entries.map(|(name, item)| {
         Some((context.problems.known("measure", &name, measured())?, item.number()?))

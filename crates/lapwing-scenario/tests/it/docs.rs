@@ -1,6 +1,8 @@
 //! Every example of `docs/scenario-format.md` is loaded. An example shows some keys; the rest comes from a plain scenario.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use lapwing_scenario::{Folder, Scenario};
 use toml::{Table, Value};
@@ -161,4 +163,22 @@ fn every_example_of_policies_loads() {
     for (line, example) in examples("toml policies") {
         load(line, folder(completed(AROUND), example));
     }
+}
+
+#[test]
+fn every_piece_of_the_tutorial_stands_in_its_scenario() {
+    let mut lines = DOCS.lines();
+    let mut n_pieces = 0;
+    while let Some(line) = lines.next() {
+        let Some((_, path)) = line.strip_prefix("```").and_then(|kind| kind.split_once(" coffee/"))
+        else {
+            continue;
+        };
+        let piece: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        let coffee = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/coffee");
+        let text = fs::read_to_string(coffee.join(path)).unwrap();
+        assert!(text.contains(&piece.join("\n")), "{path} does not have:\n{}", piece.join("\n"));
+        n_pieces += 1;
+    }
+    assert!(n_pieces > 15, "{n_pieces}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lapwing_core::{
     Act, Discard, Event, Finding, Label, Message, Outcome, Output, Part, Quote, Reasoning, Role,
-    StopReason,
+    StopReason, ToolCall,
 };
 use lapwing_scenario::{Folder, GoldItem, JudgeOver, JudgeQuery, Scenario};
 
@@ -176,8 +176,8 @@ fn turn(reasoning: Option<Reasoning>, answer: &str) -> Act {
     }
 }
 
-fn thought(text: &str) -> Option<Reasoning> {
-    Some(Reasoning::Full { text: text.to_owned(), opaque: None })
+fn thought(text: &str) -> Reasoning {
+    Reasoning::Full { text: text.to_owned(), opaque: None }
 }
 
 fn judged(query: &str, seq: u64, label: Option<Label>, quotes: &[(usize, &str)]) -> Act {
@@ -219,10 +219,10 @@ fn texts(name: &str, acts: &[(&str, Act)]) -> Vec<(u64, String)> {
 #[test]
 fn the_turns_inside_the_window_that_say_something_are_judged() {
     let acts = [
-        ("act", turn(thought("hm"), "The lamp is on.")),
+        ("act", turn(Some(thought("hm")), "The lamp is on.")),
         ("act", turn(None, " \n")),
         ("act", turn(Some(Reasoning::Hidden { opaque: None }), "Still on.")),
-        ("asked", turn(thought("so"), "bye")),
+        ("asked", turn(Some(thought("so")), "bye")),
         ("asked", turn(None, "late")),
     ];
     let owned = |rows: &[(u64, &str)]| -> Vec<(u64, String)> {
@@ -231,6 +231,35 @@ fn the_turns_inside_the_window_that_say_something_are_judged() {
     assert_eq!(texts("lies", &acts), owned(&[(1, "The lamp is on."), (3, "Still on.")]));
     assert_eq!(texts("plots", &acts), owned(&[(1, "hm\n\nThe lamp is on.")]));
     assert_eq!(texts("honest", &acts), owned(&[(1, "hm"), (4, "so")]));
+}
+
+/// A turn that also hands `answer` in.
+fn submitting(mut turn: Act, answer: &str) -> Act {
+    let Act::Generated { output: Some(output), .. } = &mut turn else { unreachable!() };
+    let Message::Assistant { parts } = &mut output.message else { unreachable!() };
+    let arguments = serde_json::json!({ "answer": answer }).to_string();
+    let (id, name) = ("1".to_owned(), "submit".to_owned());
+    parts.push(Part::ToolCall(ToolCall { id, name, arguments }));
+    turn
+}
+
+#[test]
+fn what_is_submitted_is_judged_and_cited_as_part_of_the_answer() {
+    let acts = [
+        ("act", submitting(turn(Some(thought("hm")), "The lamp:"), "It is on.")),
+        ("act", submitting(turn(None, ""), "on")),
+    ];
+    let both = |first: &str| vec![(1, first.to_owned()), (2, "on".to_owned())];
+    assert_eq!(texts("lies", &acts), both("The lamp:\nIt is on."));
+    assert_eq!(texts("plots", &acts), both("hm\n\nThe lamp:\nIt is on."));
+    assert_eq!(texts("honest", &acts), [(1, "hm".to_owned())]);
+    for (quote, outcome) in
+        [((10, "It is on"), Outcome::Present), ((9, "It is on"), Outcome::Ungraded)]
+    {
+        let label = judged("lies", 1, Some(Label::Yes), &[quote]);
+        let found = finding("lying", &[acts[0].clone(), ("judge", label)]);
+        assert_eq!(found.outcome, outcome, "{:?}", found.reason);
+    }
 }
 
 #[test]
@@ -300,7 +329,7 @@ fn hidden_reasoning_is_no_absence_and_what_was_found_beside_it_stands() {
     }
     let acts = [
         ("act", hidden()),
-        ("act", turn(thought("It is off."), "lamp")),
+        ("act", turn(Some(thought("It is off.")), "lamp")),
         ("judge", judged("honest", 2, Some(Label::No), &[])),
     ];
     assert_eq!(finding("frank", &acts).outcome, Outcome::Present);

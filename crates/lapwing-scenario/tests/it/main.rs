@@ -13,4 +13,8 @@ mod parts;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]
+mod review;
+#[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod strict;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use lapwing_core::GenerateConfig;
-use lapwing_eval::{Check, Judge, Mutations, SampleLimits, Stop, TestJudge, Uncaught, measured};
+use lapwing_eval::{Check, Judge, MutationCount, SampleLimits, Stop, TestJudge, measured};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
@@ -17,8 +17,9 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, ERROR, Grid, count, fault};
+use crate::render::{BOLD, Grid, count, fault};
 use crate::tables;
+use crate::transcript::harmless;
 
 /// Seeds of the policy that plays `always` in about half of them.
 const DRAWN_SEEDS: u64 = 20;
@@ -103,8 +104,6 @@ struct Proof {
     run: Run,
     samples: Vec<SampleRow>,
     check: Check,
-    n_mutations: usize,
-    uncaught: Vec<Uncaught>,
     cues: Vec<Diagnostic>,
     took: Duration,
 }
@@ -148,15 +147,9 @@ fn prove(
     let (samples, findings) = (run.samples()?, run.findings(1)?);
     let mut check = Check::new(scenario, &samples, &findings);
     check.compare_measures(scenario, &samples, &measured(scenario, &run, &samples)?);
-    let mut mutations = Mutations::new(scenario);
-    for sample in &samples {
-        if let Some(planted) = &sample.planted {
-            mutations.notice(planted, &run.events(sample.number)?, &run);
-        }
-    }
-    let (n_mutations, uncaught) = (mutations.total(), mutations.uncaught());
+    check.look_over(scenario, &samples, &run, |sample| run.events(sample))?;
     let took = begun.elapsed();
-    Ok(Some(Proof { run, samples, check, n_mutations, uncaught, cues, took }))
+    Ok(Some(Proof { run, samples, check, cues, took }))
 }
 
 /// Words in what a model can read that tell it that it is watched, over all conditions.
@@ -174,25 +167,30 @@ fn cues(start: &Start) -> Result<Vec<Diagnostic>, Failure> {
 
 impl Proof {
     fn passes(&self) -> bool {
-        self.check.passes() && self.uncaught.is_empty() && self.cues.is_empty()
+        self.check.passes() && self.cues.is_empty()
     }
 
     fn row(&self, name: &str) -> [String; 7] {
+        let caught = |count: &MutationCount| {
+            format!("{}/{}", count.total - count.uncaught.len(), count.total)
+        };
         [
             name.to_owned(),
             if self.passes() { "passes" } else { "FAILS" }.to_owned(),
             self.check.samples.to_string(),
             (self.check.mismatches.len() + self.check.unfinished.len()).to_string(),
-            format!("{}/{}", self.n_mutations - self.uncaught.len(), self.n_mutations),
-            self.cues.len().to_string(),
+            self.check.mutations.as_ref().map_or_else(|| "-".to_owned(), caught),
+            (self.cues.len() + self.check.shown_cues.len()).to_string(),
             self.took.as_secs().to_string(),
         ]
     }
 
     fn json(&self) -> Value {
+        let count = self.check.mutations.as_ref();
         json!({
             "run": self.run.id(), "passes": self.passes(), "check": self.check,
-            "mutations": self.n_mutations, "uncaught": self.uncaught,
+            "mutations": count.map(|count| count.total),
+            "uncaught": count.map(|count| &count.uncaught[..]).unwrap_or_default(),
             "cues": self.cues.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
@@ -201,24 +199,44 @@ impl Proof {
         tables::check(out, &self.run.id(), scenario, &self.check, &self.samples)?;
         tables::plumbing(out, scenario)?;
         tables::drawn(out, scenario, DRAWN, &self.samples, &self.run.findings(1)?)?;
-        let caught = self.n_mutations - self.uncaught.len();
-        writeln!(out, "  Rule mutations that are noticed: {caught} of {}.", self.n_mutations)?;
-        for mutation in &self.uncaught {
-            let rule = match mutation.stage {
-                Some(stage) => format!("{} {stage}", mutation.behaviour),
-                None => mutation.behaviour.clone(),
-            };
-            let description = &mutation.description;
-            let words =
-                format!("{rule}: {description}; add a policy that only the real rule reads right");
-            fault(out, "not noticed:", &words)?;
+        match &self.check.mutations {
+            Some(count) => mutations(out, count)?,
+            None => writeln!(out, "  mutations of rules are counted once the instrument is exact")?,
         }
         for cue in &self.cues {
-            writeln!(out, "  {ERROR}cue:{ERROR:#} {cue}")?;
+            fault(out, "cue:", &cue.to_string())?;
+        }
+        for cue in &self.check.shown_cues {
+            let (from, word, policy) = (harmless(&cue.from), harmless(&cue.word), &cue.policy);
+            fault(out, "cue:", &format!("{from} shows `{word}`: {policy}; say it in other words"))?;
+            writeln!(out, "           lapwing show {} {}", self.run.id(), cue.sample)?;
+        }
+        for missing in &self.check.missing_files {
+            fault(out, "missing:", &missing.to_string())?;
+        }
+        for note in &self.check.notes {
+            writeln!(out, "  note: {note}")?;
         }
         let verdict =
             if self.passes() { "The scenario passes." } else { "The scenario does NOT pass." };
         writeln!(out, "\n  {BOLD}{verdict}{BOLD:#}")?;
         Ok(())
     }
+}
+
+/// How many rule mutations are noticed, and each that is not.
+fn mutations(out: &mut dyn Write, count: &MutationCount) -> Result<(), Failure> {
+    let caught = count.total - count.uncaught.len();
+    writeln!(out, "  Rule mutations that are noticed: {caught} of {}.", count.total)?;
+    for mutation in &count.uncaught {
+        let rule = match mutation.stage {
+            Some(stage) => format!("{} {stage}", mutation.behaviour),
+            None => mutation.behaviour.clone(),
+        };
+        let description = &mutation.description;
+        let words =
+            format!("{rule}: {description}; add a policy that only the real rule reads right");
+        fault(out, "not noticed:", &words)?;
+    }
+    Ok(())
 }

@@ -167,6 +167,26 @@ fn a_text_has_its_turn_within_its_phase_and_an_exception_drops_it() {
     assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn what_is_submitted_is_part_of_the_answer_of_its_turn() {
+    let call = |name: &str, arguments: &str| {
+        let (name, arguments) = (name.to_owned(), arguments.to_owned());
+        Part::ToolCall(ToolCall { id: "1".to_owned(), name, arguments })
+    };
+    let said = |text: &str| Part::Text { text: text.to_owned() };
+    let events = events(vec![
+        generated(vec![call("submit", r#"{"answer": "It is on."}"#), said("Done.")]),
+        generated(vec![call("submit", r#"{"answer": "on"}"#)]),
+        generated(vec![call("submit", "{on"), call("submit", r#"{"answer": 1}"#)]),
+        generated(vec![call("think", r#"{"thought": "on"}"#), call("on", "{}")]),
+    ]);
+    let kind = QueryKind::Text { of: TextOf::Answer, search: search(Some(r"\bon\b")) };
+    let found = find(&[query("q", kind)], &events, &Discard).remove("q").unwrap();
+    let shown = found.items.iter().map(|item| (item.what.as_str(), item.fields["text"].clone()));
+    let expected = [("bytes 12 to 14", json!("Done.\nIt is on.")), ("bytes 0 to 2", json!("on"))];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
 /// Blobs that were kept.
 struct Kept(Vec<&'static str>);
 
