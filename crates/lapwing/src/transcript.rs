@@ -196,16 +196,16 @@ impl Transcript<'_> {
         self.page.line(seq, '!', &inline(words, BROKEN))
     }
 
-    /// The first line of `text`, of at most `most` characters, and how much is left out; all of it where everything is shown.
+    /// Text of at most `most` characters; of a longer one its first line as far as that, and how much is left out. All of it where
+    /// everything is shown.
     fn cut(&self, text: &str, most: usize) -> String {
-        let (first, others) = text.split_once('\n').unwrap_or((text, ""));
-        let n_left = first.chars().count().saturating_sub(most);
-        if self.full || (n_left == 0 && others.is_empty()) {
+        if self.full || text.chars().count() <= most {
             return text.to_owned();
         }
+        let (first, others) = text.split_once('\n').unwrap_or((text, ""));
         let shown: String = first.chars().take(most).collect();
         let left = match others.lines().count() {
-            0 => count(n_left, "more character"),
+            0 => count(text.chars().count() - most, "more character"),
             lines => count(lines, "more line"),
         };
         format!("{shown} … {left} (--full)")
@@ -229,7 +229,9 @@ impl Transcript<'_> {
         let about = join(" · ", [control, condition.as_str(), drawing.as_str()]);
         cells.extend(inline(&format!(" · {about}"), PLAIN));
         self.page.line(seq, '·', &cells)?;
-        let values = values.iter().map(|(name, value)| {
+        let is_level = |name: &String| key.condition.levels.contains_key(name);
+        let drawn = values.iter().filter(|(name, _)| !is_level(name));
+        let values = drawn.map(|(name, value)| {
             let value = in_words(value);
             (name.clone(), Value::from(self.cut(&value, VALUE_CHARACTERS)))
         });
