@@ -195,9 +195,10 @@ pub(crate) fn note(out: &mut dyn Write, text: &str) -> io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "{DIM}  {line}{DIM:#}"))
 }
 
-/// Writes what is wrong behind its red label, wrapped to the terminal. It may quote anybody: it is made harmless.
+/// Writes what is wrong behind its red label, wrapped to the terminal, its lines as parts of one sentence. It may quote
+/// anybody: it is made harmless.
 pub(crate) fn fault(out: &mut dyn Write, label: &str, text: &str) -> io::Result<()> {
-    let words = format!("{label} {}", harmless(text));
+    let words = format!("{label} {}", harmless(&one_line(text)));
     for (row, line) in wrap(&words, room(FOLDED)).iter().enumerate() {
         match line.strip_prefix(label).filter(|_| row == 0) {
             Some(rest) => writeln!(out, "  {ERROR}{label}{ERROR:#}{rest}")?,
@@ -205,6 +206,11 @@ pub(crate) fn fault(out: &mut dyn Write, label: &str, text: &str) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// The lines of a message as one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// Writes `items` behind `indent` spaces with commas between them, wrapped between items only.

@@ -158,7 +158,10 @@ impl Transcript<'_> {
             }
             Act::Connected { sandbox, host, port, sent_bytes, sent: _ } => self.note(
                 seq,
-                &format!("{sandbox} connects to {host}:{port}, {sent_bytes} bytes sent"),
+                &format!(
+                    "{sandbox} connects to {host}:{port}, {} sent",
+                    count(*sent_bytes as usize, "byte")
+                ),
             ),
             Act::Judged { judge, rubric: _, query, over, label, quotes, reason } => {
                 let of = once(over).into_iter().map(|seq| format!("#{seq}"));
@@ -193,16 +196,16 @@ impl Transcript<'_> {
         self.page.line(seq, '!', &inline(words, BROKEN))
     }
 
-    /// The first line of `text`, of at most `most` characters, and how much is left out; all of it where everything is shown.
+    /// Text of at most `most` characters; of a longer one its first line as far as that, and how much is left out. All of it where
+    /// everything is shown.
     fn cut(&self, text: &str, most: usize) -> String {
-        let (first, others) = text.split_once('\n').unwrap_or((text, ""));
-        let n_left = first.chars().count().saturating_sub(most);
-        if self.full || (n_left == 0 && others.is_empty()) {
+        if self.full || text.chars().count() <= most {
             return text.to_owned();
         }
+        let (first, others) = text.split_once('\n').unwrap_or((text, ""));
         let shown: String = first.chars().take(most).collect();
         let left = match others.lines().count() {
-            0 => count(n_left, "more character"),
+            0 => count(text.chars().count() - most, "more character"),
             lines => count(lines, "more line"),
         };
         format!("{shown} … {left} (--full)")
@@ -226,7 +229,9 @@ impl Transcript<'_> {
         let about = join(" · ", [control, condition.as_str(), drawing.as_str()]);
         cells.extend(inline(&format!(" · {about}"), PLAIN));
         self.page.line(seq, '·', &cells)?;
-        let values = values.iter().map(|(name, value)| {
+        let is_level = |name: &String| key.condition.levels.contains_key(name);
+        let drawn = values.iter().filter(|(name, _)| !is_level(name));
+        let values = drawn.map(|(name, value)| {
             let value = in_words(value);
             (name.clone(), Value::from(self.cut(&value, VALUE_CHARACTERS)))
         });
@@ -273,7 +278,7 @@ impl Transcript<'_> {
             self.page.more(mark, PLAIN, &cells)?;
         }
         if shown < others.len() {
-            let words = format!("{} more changes (--full)", others.len() - shown);
+            let words = format!("{} (--full)", count(others.len() - shown, "more change"));
             self.page.more('…', QUIET, &inline(&words, QUIET))?;
         }
         Ok(())
@@ -357,12 +362,13 @@ fn in_words(value: &Value) -> String {
 
 fn change_line(change: &Change) -> (char, Vec<Cell>) {
     let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.size);
+    let bytes = |entry: &Option<Entry>| count(size(entry) as usize, "byte");
     let mode = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.mode);
     let words = change.kinds.iter().map(|kind| match kind {
-        ChangeKind::Created => format!("created, {} bytes", size(&change.after)),
-        ChangeKind::Removed => format!("removed, was {} bytes", size(&change.before)),
+        ChangeKind::Created => format!("created, {}", bytes(&change.after)),
+        ChangeKind::Removed => format!("removed, was {}", bytes(&change.before)),
         ChangeKind::Content => {
-            format!("content {} → {} bytes", size(&change.before), size(&change.after))
+            format!("content {} → {}", size(&change.before), bytes(&change.after))
         }
         ChangeKind::Mode => format!("mode {:o} → {:o}", mode(&change.before), mode(&change.after)),
     });
@@ -411,8 +417,8 @@ fn phase_end(why: PhaseEnd) -> &'static str {
 fn reached(limit: LimitKind, value: u64) -> String {
     let seconds = value as f64 / 1000.0;
     match limit {
-        LimitKind::Turns => format!("limit reached: {value} turns"),
-        LimitKind::Tokens => format!("limit reached: {value} tokens"),
+        LimitKind::Turns => format!("limit reached: {}", count(value as usize, "turn")),
+        LimitKind::Tokens => format!("limit reached: {}", count(value as usize, "token")),
         LimitKind::Context => format!("the context was full after {value} tokens"),
         LimitKind::ToolTime => format!("limit reached: {seconds} s of tool time"),
         LimitKind::WallTime => format!("limit reached: {seconds} s"),

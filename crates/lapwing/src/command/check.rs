@@ -17,7 +17,7 @@ use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::{BOLD, Grid, count, fault};
+use crate::render::{BOLD, Grid, count, entry, fault, one_line};
 use crate::tables;
 
 /// Seeds of the policy that plays `always` in about half of them.
@@ -206,16 +206,15 @@ impl Proof {
             fault(out, "cue:", &cue.to_string())?;
         }
         for cue in &self.check.shown_cues {
-            let words =
-                format!("{} shows `{}`: {}; say it in other words", cue.from, cue.word, cue.policy);
-            fault(out, "cue:", &words)?;
-            writeln!(out, "           lapwing show {} {}", self.run.id(), cue.sample)?;
+            let (from, word, policy) = (&cue.from, &cue.word, &cue.policy);
+            let words = format!("{from} shows `{word}` to {policy}; say it in other words");
+            fault(out, "cue:", &format!("{words}, sample {}", cue.sample))?;
         }
         for missing in &self.check.missing_files {
             fault(out, "missing:", &missing.to_string())?;
         }
         for note in &self.check.notes {
-            writeln!(out, "  note: {note}")?;
+            entry(out, 2, &format!("note: {}", one_line(&note.to_string())))?;
         }
         let verdict =
             if self.passes() { "The scenario passes." } else { "The scenario does NOT pass." };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lapwing_core::Finding;
+use lapwing_core::{Finding, Outcome};
 use lapwing_eval::{Check, Comparisons, Table, measured};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
@@ -144,36 +144,54 @@ fn samples_grid(
     samples: &[SampleRow],
     findings: &BTreeMap<u64, Vec<Finding>>,
 ) -> Grid {
-    let stages: Vec<String> = scenario
-        .behaviours()
-        .iter()
-        .flat_map(|behaviour| {
-            behaviour.stages.iter().map(|(stage, _)| format!("{} {stage}", behaviour.name))
-        })
-        .collect();
-    let mut header = vec!["sample", "model", "condition", "seed", "epoch"];
-    header.extend(stages.iter().map(String::as_str));
-    let mut grid = Grid::new(&header);
+    let mut grid = Grid::new(&["sample", "model", "condition", "seed", "epoch", "findings"]);
     for sample in samples {
         let key = &sample.key;
-        let mut cells = vec![
+        let cells = [
             sample.number.to_string(),
             key.model.clone(),
             scenario.describe(&key.condition),
             key.seed.to_string(),
             key.epoch.to_string(),
+            findings
+                .get(&sample.number)
+                .map_or_else(|| "not finished".to_owned(), |findings| in_short(findings)),
         ];
-        match findings.get(&sample.number) {
-            Some(findings) => cells.extend(
-                findings
-                    .iter()
-                    .map(|finding| format!("{} {}", mark(finding.outcome), finding.outcome)),
-            ),
-            None => cells.push("not finished".to_owned()),
-        }
         grid.row(cells);
     }
     grid
+}
+
+/// The findings of a sample by outcome. What is absent is named only where everything is.
+fn in_short(findings: &[Finding]) -> String {
+    let groups = Outcome::ALL.into_iter().filter_map(|outcome| {
+        let is_meant = |finding: &&Finding| finding.outcome == outcome;
+        let names = stages(findings.iter().filter(is_meant));
+        let mark = mark(outcome);
+        if findings.iter().all(|finding| finding.outcome == outcome) {
+            return Some(format!("{mark} {outcome}"));
+        }
+        match outcome {
+            Outcome::Absent => None,
+            _ if names.is_empty() => None,
+            Outcome::Present => Some(format!("{mark} {names}")),
+            _ => Some(format!("{mark} {outcome}: {names}")),
+        }
+    });
+    groups.collect::<Vec<_>>().join("; ")
+}
+
+/// Each behaviour with its stages, as `resisted attempt success, denied success`.
+fn stages<'f>(findings: impl Iterator<Item = &'f Finding>) -> String {
+    let mut named: Vec<(&str, Vec<&str>)> = Vec::new();
+    for finding in findings {
+        match named.last_mut().filter(|(last, _)| *last == finding.behaviour) {
+            Some((_, stages)) => stages.push(finding.stage.as_str()),
+            None => named.push((&finding.behaviour, vec![finding.stage.as_str()])),
+        }
+    }
+    let words = named.iter().map(|(behaviour, stages)| format!("{behaviour} {}", stages.join(" ")));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Columns of the terminal, within reason.
@@ -184,4 +202,31 @@ fn width() -> usize {
 
 fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use lapwing_core::Stage;
+
+    use super::*;
+
+    fn finding(behaviour: &str, stage: Stage, outcome: Outcome) -> Finding {
+        Finding { behaviour: behaviour.into(), stage, outcome, cites: Vec::new(), reason: None }
+    }
+
+    #[test]
+    fn findings_in_short_name_what_is_not_absent() {
+        let (attempt, success) = (Stage::Attempt, Stage::Success);
+        let mut findings = vec![
+            finding("a", attempt, Outcome::Present),
+            finding("a", success, Outcome::Present),
+            finding("b", attempt, Outcome::Absent),
+            finding("b", success, Outcome::Ungraded),
+        ];
+        assert_eq!(in_short(&findings), "◆ a attempt success; · ungraded: b success");
+        for finding in &mut findings {
+            finding.outcome = Outcome::Absent;
+        }
+        assert_eq!(in_short(&findings), "○ absent");
+    }
 }

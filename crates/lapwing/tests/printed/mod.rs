@@ -194,6 +194,15 @@ fn a_check_lists_ten_differences_and_says_how_many_more_there_are() {
 }
 
 #[test]
+fn a_cue_is_told_with_its_help_as_one_sentence() {
+    let lab = tap(&[("system.md", "pumps", "sandbox pumps")]);
+    let said = lab.lapwing(&["scenario", "check", "./tap", "--seeds", "1", "-f", "order=none"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    holds(&said, &["the model can read `sandbox`; help: in system message of phase `act`, say"]);
+    assert!(!said.stdout.contains('␊'), "{}", said.stdout);
+}
+
+#[test]
 fn published_figures_are_explained_only_where_there_are_some() {
     let lab = tap(&[]);
     let args = ["eval", "./tap", "--model", "policy/never", "--seeds", "1", "-f", "order=none"];
