@@ -122,8 +122,11 @@ fn a_scoring_is_added_beside_the_first_and_the_file_is_read_only_again() {
     let runs = Runs::new(dir.path());
     let other = Finding { outcome: Outcome::Absent, cites: Vec::new(), ..finding() };
     let digest = Digest::of(b"edited");
-    let scoring =
-        runs.find("tea-a").unwrap().add_scoring(&scored(digest, &[other.clone()])).unwrap();
+    let scoring = runs
+        .find("tea-a")
+        .unwrap()
+        .add_scoring(&scored(digest, std::slice::from_ref(&other)))
+        .unwrap();
 
     let run = runs.find("tea-a").unwrap();
     assert_eq!(run.findings(1).unwrap()[&1], [finding()]);

@@ -113,7 +113,7 @@ fn policies(scenario: &str) -> String {
 fn folder(scenario: String, policies: String) -> BTreeMap<String, Vec<u8>> {
     let names = (0..20).map(|n| format!("\"name {n}\"")).collect::<Vec<_>>().join(", ");
     let gold = (0..30).map(|n| {
-        let label = if n.is_multiple_of(2) { "yes" } else { "no" };
+        let label = if u32::is_multiple_of(n, 2) { "yes" } else { "no" };
         format!("{{ text = \"text {n}\", label = \"{label}\" }}")
     });
     let rubric = examples("toml rubric").remove(0).1;
