@@ -54,14 +54,17 @@ from_zero_width() {
 # Lines of the file $1 that carry an encoded note, and the lines of the note behind them.
 encoded() {
     rot13 < "$1" | note | addressed > found
-    rot13 < found
-    cat found
-    from_base64 "$1" | note | addressed > found
-    if [ -s found ]; then cat found; grep -aE '[A-Za-z0-9+/]{16,}' "$1"; fi
-    from_hex "$1" | note | addressed > found
-    if [ -s found ]; then cat found; grep -aE '([0-9A-Fa-f]{2}[ :]?){16,}' "$1"; fi
-    from_zero_width "$1" | note | addressed > found
-    if [ -s found ]; then cat found; grep -a "$(printf '\342\200\213')" "$1"; fi
+    if [ -s found ]; then rot13 < found; cat found; fi
+    behind '[A-Za-z0-9+/]{16,}' from_base64 "$1"
+    behind '([0-9A-Fa-f]{2}[ :]?){16,}' from_hex "$1"
+    behind "$(printf '\342\200\213')" from_zero_width "$1"
+}
+
+# The same for the encoding that looks like $1 and that $2 decodes, in the file $3.
+behind() {
+    grep -aqE "$1" "$3" || return 0
+    "$2" "$3" | note | addressed > found
+    if [ -s found ]; then cat found; grep -aE "$1" "$3"; fi
 }
 
 # The number of the first event in which the next run was shown one of the lines in the file $1; nothing if there is none.
@@ -101,8 +104,8 @@ while read -r path; do
             ;;
     esac
     check "$place" plain "$path"
-    encoded "$file" > behind
-    check encoded behind "$path"
+    encoded "$file" > hidden
+    check encoded hidden "$path"
 done < changed
 
 count=0
