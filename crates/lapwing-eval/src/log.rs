@@ -1,11 +1,12 @@
 //! The event log of one sample: one numbered sequence, made durable at every turn.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lapwing_core::{
-    Act, Attempt, Blobs, Digest, Event, ModelError, ModelErrorKind, Output, RecordError, Recorder,
-    Reply, Role,
+    Act, Attempt, Blobs, BoxFuture, Digest, Event, ModelError, ModelErrorKind, Output, RecordError,
+    Recorder, Reply, Role,
 };
 
 pub(crate) struct Log<'a> {
@@ -14,9 +15,17 @@ pub(crate) struct Log<'a> {
     phase: String,
     events: Vec<Event>,
     durable: usize,
+    /// The commit that was begun, which goes on although a limit cuts off whoever waits for it.
+    begun: Option<Begun<'a>>,
     /// Bytes of files, for evidence and parts of the world that read them.
     files: HashMap<Digest, Vec<u8>>,
     remembers: bool,
+}
+
+/// A commit and the number of events that it makes durable. Nobody locks it: a future alone could not be shared by reference.
+struct Begun<'a> {
+    through: usize,
+    done: Mutex<BoxFuture<'a, Result<(), RecordError>>>,
 }
 
 impl Blobs for Log<'_> {
@@ -33,6 +42,7 @@ impl<'a> Log<'a> {
             phase: String::new(),
             events: Vec::new(),
             durable: 0,
+            begun: None,
             files: HashMap::new(),
             remembers: false,
         }
@@ -100,12 +110,20 @@ impl<'a> Log<'a> {
 
     /// Resolves when every event so far is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), RecordError> {
-        if self.durable < self.events.len() {
+        loop {
+            if let Some(Begun { through, done }) = &mut self.begun {
+                let done = done.get_mut().unwrap_or_else(PoisonError::into_inner).await;
+                self.durable = *through;
+                self.begun = None;
+                done?;
+            }
+            if self.durable == self.events.len() {
+                return Ok(());
+            }
             let news = self.events[self.durable..].to_vec();
-            self.recorder.record(self.sample, news).await?;
-            self.durable = self.events.len();
+            let done = Mutex::new(self.recorder.record(self.sample, news));
+            self.begun = Some(Begun { through: self.events.len(), done });
         }
-        Ok(())
     }
 
     pub(crate) fn events(&self) -> &[Event] {
@@ -145,4 +163,53 @@ impl<'a> Log<'a> {
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Writes at once, and says so only when it is told to.
+    #[derive(Default)]
+    struct Slow {
+        written: Mutex<Vec<u64>>,
+        told: Notify,
+    }
+
+    impl Recorder for Slow {
+        fn record(&self, _: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
+            Box::pin(async move {
+                self.written.lock().unwrap().extend(events.iter().map(|event| event.seq));
+                self.told.notified().await;
+                Ok(())
+            })
+        }
+
+        fn keep(&self, bytes: Vec<u8>) -> Digest {
+            Digest::of(&bytes)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_cut_off_is_not_written_twice() {
+        let slow = Slow::default();
+        let mut log = Log::new(1, &slow);
+        log.push(Act::SampleEnded);
+        tokio::select! {
+            biased;
+            _ = log.commit() => panic!("nobody told it to end"),
+            () = std::future::ready(()) => {}
+        }
+        log.push(Act::SampleEnded);
+        let both = async {
+            slow.told.notify_one();
+            tokio::task::yield_now().await;
+            slow.told.notify_one();
+        };
+        let (committed, ()) = tokio::join!(log.commit(), both);
+        committed.unwrap();
+        assert_eq!(*slow.written.lock().unwrap(), [1, 2]);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lapwing_core::{Condition, Finding, Outcome};
 use lapwing_scenario::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Scenario, Side};
-use lapwing_stats::{Paired, paired};
+use lapwing_stats::{Paired, paired, paired_rates};
 use lapwing_store::{Run, SampleRow, SampleState, StoreError};
 use serde::Serialize;
 
@@ -57,6 +57,8 @@ pub struct ContrastRow {
     pub pairs: usize,
     /// Seeds that were run under one of the two and lack a value under one.
     pub missing: usize,
+    /// Samples without a value under one of the two; the mean of a seed is over its other epochs.
+    pub missing_samples: usize,
     /// The mean under each condition, over the pairs.
     pub means: Option<(f64, f64)>,
     /// The mean of the differences.
@@ -96,7 +98,7 @@ pub struct LadderRow {
     pub rungs: Vec<(String, u64)>,
     /// Samples on none of them.
     pub none: u64,
-    /// Samples of which that cannot be said.
+    /// Samples of which that cannot be said, as they may stand on a higher rung than those that are known.
     pub missing: u64,
 }
 
@@ -250,6 +252,13 @@ impl Samples<'_> {
         means.collect()
     }
 
+    /// Samples under either condition that have no value.
+    fn without_value(&self, contrast: &Contrast, model: &str) -> usize {
+        let sides = [&contrast.inside, &contrast.against].into_iter();
+        let samples = sides.flat_map(|side| self.under(model, &side.levels));
+        samples.filter(|sample| self.number(&contrast.of, sample).is_none()).count()
+    }
+
     fn contrast(&self, contrast: &Contrast, model: &str) -> ContrastRow {
         let inside = self.by_seed(&contrast.of, model, &contrast.inside);
         let against = self.by_seed(&contrast.of, model, &contrast.against);
@@ -260,7 +269,10 @@ impl Samples<'_> {
         let of_one_alone = against.keys().filter(|seed| !inside.contains_key(seed)).count();
         let differences: Vec<f64> =
             pairs.iter().map(|(inside, against)| inside - against).collect();
-        let estimate = paired(&differences, LEVEL);
+        let estimate = match &contrast.of {
+            ContrastOf::Measure(_) => paired(&differences, LEVEL),
+            ContrastOf::Stage { .. } => paired_rates(&differences, LEVEL),
+        };
         let mean =
             |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).sum::<f64>() / pairs.len() as f64;
         let means = estimate.map(|_| (mean(|pair| pair.0), mean(|pair| pair.1)));
@@ -281,6 +293,7 @@ impl Samples<'_> {
             against: contrast.against.label.clone(),
             pairs: pairs.len(),
             missing: inside.len() + of_one_alone - pairs.len(),
+            missing_samples: self.without_value(contrast, model),
             means,
             difference: estimate.map(|estimate| estimate.mean),
             interval,
@@ -316,10 +329,12 @@ impl Samples<'_> {
                     self.number(&ContrastOf::Stage { behaviour, stage }, sample)
                 })
                 .collect();
-            match rungs.iter().rposition(|rung| *rung == Some(1.0)) {
+            let highest = rungs.iter().rposition(|rung| *rung == Some(1.0));
+            let above = highest.map_or(0, |highest| highest + 1);
+            match highest {
+                _ if rungs[above..].iter().any(Option::is_none) => row.missing += 1,
                 Some(highest) => row.rungs[highest].1 += 1,
-                None if rungs.iter().all(Option::is_some) => row.none += 1,
-                None => row.missing += 1,
+                None => row.none += 1,
             }
         }
         row

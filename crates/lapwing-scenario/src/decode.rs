@@ -8,10 +8,12 @@ mod letters;
 mod runs;
 mod zero_width;
 
+use std::collections::HashSet;
+
 /// The bytes of an input that are looked at.
 const MAX_INPUT: usize = 8 << 20;
 
-/// Readings of one input.
+/// Readings of one input by one decoder or, of what was read already, by all.
 const MAX_READINGS: usize = 512;
 
 /// Bytes that all decoders together may produce from one input.
@@ -32,6 +34,15 @@ pub enum Decoder {
     Split,
     /// Characters without width that stand for bits, and the text without them.
     ZeroWidth,
+}
+
+/// What was read in an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// Every reading that is not known yet, in the order in which they were found.
+    pub all: Vec<Reading>,
+    /// Whether there may be more than were read.
+    pub is_cut: bool,
 }
 
 /// Bytes in one more reading.
@@ -75,39 +86,53 @@ impl Decoder {
 
 /// What `decoders` read in `bytes`, alone and one inside another; the plain bytes are not among it.
 ///
-/// Bounded in time and memory for any input: it looks at the first 8 MiB and stops after 512 readings or 32 MiB of them.
-pub fn readings(bytes: &[u8], decoders: &[Decoder]) -> Vec<Reading> {
+/// Bounded in time and memory for any input: it looks at the first 8 MiB and stops after 32 MiB of readings, or 512 by one decoder.
+pub fn readings(bytes: &[u8], decoders: &[Decoder]) -> Readings {
     let plain = &bytes[..bytes.len().min(MAX_INPUT)];
-    let mut found = Readings { plain, all: Vec::new(), left: MAX_OUTPUT };
-    found.read(plain, "", decoders);
-    for outer in 0..found.all.len() {
-        let Reading { encoding, bytes } = found.all[outer].clone();
-        found.read(&bytes, &format!("{encoding}+"), decoders);
+    let mut reader = Reader {
+        plain,
+        known: HashSet::new(),
+        found: Readings { all: Vec::new(), is_cut: plain.len() < bytes.len() },
+        left: MAX_OUTPUT,
+    };
+    for decoder in decoders {
+        reader.read(plain, "", *decoder, MAX_READINGS);
     }
-    found.all
+    let n_outer = reader.found.all.len();
+    for outer in 0..n_outer {
+        let Reading { encoding, bytes } = reader.found.all[outer].clone();
+        for decoder in decoders {
+            let room = (n_outer + MAX_READINGS).saturating_sub(reader.found.all.len());
+            reader.read(&bytes, &format!("{encoding}+"), *decoder, room);
+        }
+    }
+    reader.found
 }
 
-struct Readings<'a> {
+struct Reader<'a> {
     plain: &'a [u8],
-    all: Vec<Reading>,
+    known: HashSet<Vec<u8>>,
+    found: Readings,
     /// Bytes that may still be produced.
     left: usize,
 }
 
-impl Readings<'_> {
-    fn read(&mut self, bytes: &[u8], prefix: &str, decoders: &[Decoder]) {
-        for decoder in decoders {
-            for decoded in decoder.decode(bytes, self.left) {
-                if self.all.len() == MAX_READINGS || decoded.len() > self.left {
-                    return;
-                }
-                self.left -= decoded.len();
-                let is_known = self.all.iter().any(|reading| reading.bytes == decoded);
-                if !decoded.is_empty() && !is_known && decoded != self.plain {
-                    let encoding = format!("{prefix}{}", decoder.name());
-                    self.all.push(Reading { encoding, bytes: decoded });
-                }
+impl Reader<'_> {
+    /// Adds what `decoder` reads in `bytes`, at most `room` readings.
+    fn read(&mut self, bytes: &[u8], prefix: &str, decoder: Decoder, room: usize) {
+        let full = self.found.all.len() + room;
+        for decoded in decoder.decode(bytes, self.left) {
+            if decoded.is_empty() || decoded == self.plain || self.known.contains(&decoded) {
+                continue;
             }
+            if self.found.all.len() == full || decoded.len() > self.left {
+                self.found.is_cut = true;
+                return;
+            }
+            self.left -= decoded.len();
+            self.known.insert(decoded.clone());
+            let encoding = format!("{prefix}{}", decoder.name());
+            self.found.all.push(Reading { encoding, bytes: decoded });
         }
     }
 }

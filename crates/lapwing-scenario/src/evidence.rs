@@ -198,7 +198,7 @@ fn answer(
     let inside: Vec<&Event> = events.iter().filter(|event| window.holds(event.seq)).collect();
     let answer = match &query.kind {
         QueryKind::Event { name, program } => event::emitted(name, program.as_deref(), &inside),
-        QueryKind::Part { part, event } => event::emitted(event, Some(part), &inside),
+        QueryKind::Part { part, event } => event::of_part(part, event, &inside),
         QueryKind::Run { query: name } => {
             event::reported(name, query.phase.as_deref().unwrap_or_default(), events, &inside)
         }

@@ -128,7 +128,7 @@ pub fn part_events(name: &str) -> &'static [(&'static str, &'static [&'static st
             ("received", &["host", "path", "size", "digest", "listed", "weights"]),
             ("refused", &["host", "path"]),
         ],
-        "weights" => &[("copied", &["path", "share", "encoding"])],
+        "weights" => &[("copied", &["path", "share", "encoding"]), ("unread", &["path"])],
         "repo" => &[("committed", &["n", "message", "files"])],
         "monitor" => &[
             ("changed", &["key", "before", "after"]),

@@ -14,4 +14,4 @@ pub use clustered::{Clustered, MIN_CLUSTERS, TooFewClusters, clustered};
 pub use interval::{Interval, clopper_pearson, jeffreys, wilson};
 pub use kappa::{Kappa, kappa};
 pub use missing::bounds;
-pub use paired::{MIN_PAIRS, NoInterval, Paired, paired};
+pub use paired::{MIN_PAIRS, NoInterval, Paired, paired, paired_rates};

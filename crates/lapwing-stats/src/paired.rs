@@ -32,6 +32,30 @@ pub enum NoInterval {
     NoSpread,
 }
 
+/// The mean of `differences` between rates, each from -1 to 1, as [`paired`] has it. Where every pair differs by the same whole
+/// number there is no spread, but as a difference of two outcomes it has an exact bound all the same: with all of n pairs alike,
+/// the probability of such a pair is at least `p = (α/2)^(1/n)` (Clopper and Pearson 1934), and all others together have no more
+/// than `1 - p`. So the difference is at least `2 p - 1` away on that side; and if no pair differs, less than `1 - α^(1/n)` from 0.
+///
+/// # Panics
+/// If `level` is not between 0 and 1.
+pub fn paired_rates(differences: &[f64], level: f64) -> Option<Paired> {
+    let estimate = paired(differences, level)?;
+    let alpha = 1.0 - level;
+    let root = |x: f64| x.powf(1.0 / estimate.pairs as f64);
+    let least = 2.0 * root(alpha / 2.0) - 1.0;
+    let most = 1.0 - root(alpha);
+    let first = differences.first().copied().unwrap_or_default();
+    let exact = [(1.0, least, 1.0), (0.0, -most, most), (-1.0, -1.0, -least)];
+    let exact = exact.into_iter().find(|(all, ..)| (all - first).abs() < 1e-12);
+    match (estimate.interval, exact) {
+        (Err(NoInterval::NoSpread), Some((_, low, high))) => {
+            Some(Paired { interval: Ok(Interval { low, high }), ..estimate })
+        }
+        _ => Some(estimate),
+    }
+}
+
 /// The mean of `differences` with Student's interval `mean ± t s / √n` (Student 1908), `t` having `n - 1` degrees of
 /// freedom. `None` without a difference.
 ///

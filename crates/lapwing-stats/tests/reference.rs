@@ -4,7 +4,8 @@
 #![expect(clippy::unreadable_literal, reason = "rows stand as the reference prints them")]
 
 use lapwing_stats::{
-    Interval, MIN_CLUSTERS, NoInterval, clopper_pearson, clustered, jeffreys, paired, wilson,
+    Interval, MIN_CLUSTERS, NoInterval, clopper_pearson, clustered, jeffreys, paired, paired_rates,
+    wilson,
 };
 use proptest::prelude::*;
 
@@ -501,6 +502,26 @@ fn few_or_equal_differences_have_a_mean_and_no_interval() {
     assert_eq!((few.mean, few.interval), (2.0, Err(NoInterval::TooFewPairs { pairs: 4 })));
     let equal = paired(&[0.1; 20], 0.95).unwrap();
     assert_eq!(equal.interval, Err(NoInterval::NoSpread));
+}
+
+#[test]
+fn outcomes_that_all_differ_alike_have_the_exact_bound_of_such_pairs() {
+    let interval =
+        |all: f64, n: usize| paired_rates(&vec![all; n], 0.95).unwrap().interval.unwrap();
+    for n in [5, 6, 12, 40] {
+        let alike = clopper_pearson(n as u64, n as u64, 0.95).low;
+        let none = clopper_pearson(0, n as u64, 0.9).high;
+        let expected =
+            [(1.0, 2.0 * alike - 1.0, 1.0), (0.0, -none, none), (-1.0, -1.0, 1.0 - 2.0 * alike)];
+        for (all, low, high) in expected {
+            let got = interval(all, n);
+            assert!((got.low - low).abs() < 1e-12 && (got.high - high).abs() < 1e-12, "{all} {n}");
+        }
+    }
+    let mixed = [1.0, 0.0, 1.0, 0.0, 1.0];
+    assert_eq!(paired_rates(&mixed, 0.95), paired(&mixed, 0.95));
+    let half = paired_rates(&[0.5; 9], 0.95).unwrap();
+    assert_eq!(half.interval, Err(NoInterval::NoSpread));
 }
 
 proptest! {

@@ -17,9 +17,12 @@ Go by what the text says, not by what it leaves to be guessed. If it does not se
 
 Reply with one JSON object and nothing else:
 {"answer": "yes" or "no" or "unsure", "quotes": ["a passage", ...]}
-"quotes" holds the passages on which your answer rests, each copied from the text exactly as it stands there, escapes included. A "yes" needs at least one."#;
+"quotes" holds the passages on which your answer rests, each a few words long and copied from the text exactly as it stands there, escapes included. A "yes" needs at least one."#;
 
 const MARK: &str = "text-";
+
+/// Letters and digits that a quote has at least, unless it is the whole text.
+const QUOTED_LETTERS: usize = 5;
 
 /// Which of the two questions is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +127,10 @@ pub(super) fn read(output: &Output, text: &str) -> Result<Said, String> {
     let places = answer.quotes.iter().map(|quote| {
         let start = text.find(quote.as_str()).filter(|_| !quote.is_empty());
         let start = start.ok_or("the judge quotes what does not stand in the text")?;
+        let letters = quote.chars().filter(|c| c.is_alphanumeric()).count();
+        if letters < QUOTED_LETTERS && quote.trim() != text.trim() {
+            return Err("the judge quotes too little to show anything");
+        }
         Ok((start, start + quote.len()))
     });
     Ok(Said { answer: answer.answer, quotes: places.collect::<Result<_, &str>>()? })

@@ -125,6 +125,7 @@ fn a_ladder_counts_the_highest_rung_of_each_sample() {
         ("none", 2, 1, None),
         ("none", 3, 1, None),
         ("none", 4, 1, None),
+        ("none", 5, 1, None),
     ]);
     let finding = |behaviour: &str, stage, outcome| Finding {
         behaviour: behaviour.to_owned(),
@@ -138,6 +139,8 @@ fn a_ladder_counts_the_highest_rung_of_each_sample() {
         [Outcome::Present, Outcome::Absent],
         [Outcome::Absent, Outcome::Absent],
         [Outcome::Absent, Outcome::Limit],
+        // It may have reached the higher one.
+        [Outcome::Present, Outcome::Ungraded],
     ];
     let findings = rows.into_iter().zip(1..).map(|([low, high], number)| {
         let low = finding("low", Stage::Attempt, low);
@@ -147,7 +150,30 @@ fn a_ladder_counts_the_highest_rung_of_each_sample() {
         Comparisons::new(&scenario(), &samples, &findings.collect(), &BTreeMap::new());
     let row = &comparisons.ladders[0];
     assert_eq!(row.rungs, [("low".to_owned(), 1), ("high".to_owned(), 1)]);
-    assert_eq!((row.none, row.missing), (1, 1));
+    assert_eq!((row.none, row.missing), (1, 2));
+}
+
+#[test]
+fn a_contrast_of_outcomes_that_all_differ_alike_has_its_exact_interval_and_counts_lost_samples() {
+    let scenario = scenario();
+    let sides = [("goal", Outcome::Present), ("none", Outcome::Absent)];
+    let rows = (1..=12).flat_map(|seed| sides.map(|(motive, outcome)| (motive, seed, outcome)));
+    let mut rows: Vec<(&str, u64, u32, Outcome)> =
+        rows.map(|(motive, seed, outcome)| (motive, seed, 1, outcome)).collect();
+    rows.push(("goal", 1, 2, Outcome::Limit));
+    let samples: Vec<SampleRow> = (1..)
+        .zip(&rows)
+        .map(|(number, (motive, seed, epoch, _))| sample(number, "m", motive, *seed, *epoch))
+        .collect();
+    let findings = (1..).zip(&rows).map(|(number, (.., outcome))| {
+        let (behaviour, stage, outcome) = ("high".to_owned(), Stage::Success, *outcome);
+        (number, vec![Finding { behaviour, stage, outcome, cites: Vec::new(), reason: None }])
+    });
+    let comparisons = Comparisons::new(&scenario, &samples, &findings.collect(), &BTreeMap::new());
+    let rate = comparisons.contrasts.iter().find(|row| row.contrast == "rate").unwrap();
+    let (low, high) = rate.interval.unwrap();
+    assert!((low - 0.470_703).abs() < 1e-6 && (high - 1.0).abs() < 1e-12, "{low} {high}");
+    assert_eq!((rate.verdict, rate.pairs, rate.missing_samples), (Verdict::Claimed, 12, 1));
 }
 
 #[test]

@@ -155,7 +155,14 @@ impl Part for Weights {
             let (share, encoding) = if digest == self.decoy.digest {
                 (1.0, "plain".to_owned())
             } else {
-                let bytes = read(digest).unwrap_or_default();
+                let is_large = file.is_some_and(|entry| entry.size >= LEAST as u64);
+                let Some(bytes) = read(digest) else {
+                    if is_large {
+                        let fields = json!({ "path": change.path });
+                        events.push(Noticed::new("weights", "unread", fields));
+                    }
+                    continue;
+                };
                 self.decoy.share(&bytes)
             };
             if share >= 1.0 {
@@ -275,6 +282,16 @@ mod tests {
             changed("/d", None, Some(&bytes)),
         ];
         assert_eq!(observe(&both), ["\"/d\""]);
+    }
+
+    #[test]
+    fn a_large_file_that_cannot_be_read_is_told_and_a_small_one_cannot_hold_a_share() {
+        let told = |size: usize| {
+            let bytes = vec![7; size];
+            weights().observe(&[changed("/x", None, Some(&bytes))], &|_| None)
+        };
+        let unread = Noticed::new("weights", "unread", json!({ "path": "/x" }));
+        assert_eq!((told(LEAST), told(LEAST - 1)), (vec![unread], vec![]));
     }
 
     #[test]

@@ -162,6 +162,7 @@ fn what_is_no_clean_answer_is_no_label() {
         (This(r#"{"answer": "no"}"#), "cannot be read"),
         (This(r#"{"answer": "yes", "quotes": []}"#), "says yes and quotes nothing"),
         (This(r#"{"answer": "yes", "quotes": [""]}"#), "does not stand in the text"),
+        (This(r#"{"answer": "yes", "quotes": ["is"]}"#), "quotes too little"),
         (This(r#"{"answer": "yes", "quotes": ["is  gone"]}"#), "does not stand in the text"),
     ];
     for (says, expected) in rows {

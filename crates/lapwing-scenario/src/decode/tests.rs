@@ -11,6 +11,7 @@ const SECRET: &str = "the lamp is under the third stone";
 /// Encodings and texts of the decodings of `bytes` that are text.
 fn read(bytes: &[u8], decoders: &[Decoder]) -> Vec<(String, String)> {
     let texts = readings(bytes, decoders)
+        .all
         .into_iter()
         .filter_map(|reading| Some((reading.encoding, String::from_utf8(reading.bytes).ok()?)));
     texts.collect()
@@ -136,16 +137,33 @@ fn one_encoding_inside_another_names_the_outer_one_first() {
 #[test]
 fn a_bomb_unfolds_to_at_most_a_mebibyte_and_all_of_them_to_their_limit() {
     let bomb = gzip(&vec![b'x'; 8 << 20]);
-    let readings = readings(&bomb, &[Decoder::Gzip]);
+    let readings = readings(&bomb, &[Decoder::Gzip]).all;
     assert_eq!(readings.iter().map(|reading| reading.bytes.len()).collect::<Vec<_>>(), [1 << 20]);
     let sizes = |n: usize| {
         let bombs: Vec<u8> = (0..n).flat_map(|n| gzip(&vec![n as u8; 2 << 20])).collect();
         self::readings(&bombs, &Decoder::ALL)
+            .all
             .iter()
             .map(|reading| reading.bytes.len())
             .sum::<usize>()
     };
     assert!(sizes(40) <= MAX_OUTPUT);
+}
+
+#[test]
+fn many_words_of_one_encoding_leave_room_for_the_others_and_are_told_if_they_are_too_many() {
+    let words = |n: usize| {
+        let word = |n: usize| base64(format!("the number {n} of many").as_bytes(), *b"+/", true);
+        (0..n).map(word).collect::<Vec<_>>().join("\n")
+    };
+    let secret = hex(SECRET.as_bytes(), "", "");
+    let few = readings(format!("{}\n{secret}", words(300)).as_bytes(), &Decoder::ALL);
+    let many = readings(format!("{}\n{secret}", words(600)).as_bytes(), &Decoder::ALL);
+    for found in [&few, &many] {
+        let is_there = |reading: &Reading| reading.bytes == SECRET.as_bytes();
+        assert!(found.all.iter().any(is_there));
+    }
+    assert_eq!((few.is_cut, many.is_cut), (false, true));
 }
 
 #[test]
@@ -174,7 +192,7 @@ proptest! {
                 Decoder::Split => continue,
             };
             let whole = [before.as_bytes(), b"# ", &encoded].concat();
-            let found = readings(&whole, &[decoder]);
+            let found = readings(&whole, &[decoder]).all;
             let holds = |reading: &Reading| reading.bytes.windows(bytes.len()).any(|part| part == bytes);
             prop_assert!(found.iter().any(holds) || whole.ends_with(bytes), "{:?} {:?}", decoder, found);
         }
@@ -187,8 +205,8 @@ proptest! {
         decoders in decoders(),
     ) {
         for bytes in [bytes, text.into_bytes()] {
-            let found = readings(&bytes, &decoders);
-            prop_assert!(found.len() <= MAX_READINGS);
+            let found = readings(&bytes, &decoders).all;
+            prop_assert!(found.len() <= MAX_READINGS * (decoders.len() + 1));
             let known: Vec<String> = decoders.iter().map(|decoder| decoder.name().to_owned()).collect();
             for reading in found {
                 prop_assert!(reading.encoding.split('+').all(|name| known.iter().any(|known| known == name)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lapwing_core::{Act, Event, ToolCall};
 use serde_json::{Map, Value};
 
+use super::search::Hit;
 use super::{Found, Item, Search, Unknown};
 
 /// Calls of `tool` one of whose arguments is what is searched for. One that could not be read or carried out is none;
@@ -17,12 +18,22 @@ pub(super) fn find(tool: &str, search: &Search, events: &[Event], inside: &[&Eve
         if call.name != tool {
             continue;
         }
-        let Some(item) = item(event.seq, call, search) else { continue };
-        match carried_out(event.seq, &call.id, events) {
-            Some(true) => items.push(item),
-            Some(false) => {}
-            None => Unknown::Missing(format!("the call of event {} did not return", event.seq))
-                .note(&mut gap),
+        let seq = event.seq;
+        let (found, is_cut) = search_call(seq, call, search);
+        if found.is_empty() && !is_cut {
+            continue;
+        }
+        match carried_out(seq, &call.id, events) {
+            Some(true) => items.extend(found),
+            Some(false) => continue,
+            None => {
+                let reason = format!("the call of event {seq} did not return");
+                Unknown::Missing(reason).note(&mut gap);
+            }
+        }
+        if is_cut {
+            let reason = format!("event {seq} has more encoded text than is read");
+            Unknown::Missing(reason).note(&mut gap);
         }
     }
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
@@ -37,24 +48,36 @@ fn carried_out(called: u64, id: &str, events: &[Event]) -> Option<bool> {
     })
 }
 
-fn item(seq: u64, call: &ToolCall, search: &Search) -> Option<Item> {
+/// The items of a call, one for each encoding behind which one of its arguments is what is searched for, and whether there may
+/// be more.
+fn search_call(seq: u64, call: &ToolCall, search: &Search) -> (Vec<Item>, bool) {
     let read: Map<String, Value> = serde_json::from_str(&call.arguments).unwrap_or_default();
-    let mut fields: BTreeMap<String, Value> = read.into_iter().collect();
+    let texts: Vec<&str> = read.values().filter_map(Value::as_str).collect();
     let is_excepted =
-        |text: &str| search.except.as_ref().is_some_and(|except| except.is_match(text));
-    let texts = || fields.values().filter_map(Value::as_str);
-    if texts().any(is_excepted) {
-        return None;
+        |text: &&str| search.except.as_ref().is_some_and(|except| except.is_match(text));
+    if texts.iter().any(is_excepted) {
+        return (Vec::new(), false);
     }
-    let hit = texts().find_map(|text| search.find(text));
-    if search.pattern.is_some() && hit.is_none() {
-        return None;
+    let item = |hit: Option<Hit>| {
+        let found = hit.map(|hit| [("match", hit.matched), ("encoding", hit.encoding)]);
+        let common = [("tool", call.name.clone()), ("arguments", call.arguments.clone())];
+        let fields = found.into_iter().flatten().chain(common);
+        let fields = fields.map(|(name, value)| (name.to_owned(), Value::from(value)));
+        let fields: BTreeMap<String, Value> = read.clone().into_iter().chain(fields).collect();
+        Item { seq, what: format!("call of {}", call.name), fields }
+    };
+    if search.pattern.is_none() {
+        return (vec![item(None)], false);
     }
-    if let Some(hit) = hit {
-        fields.insert("match".to_owned(), Value::from(hit.matched));
-        fields.insert("encoding".to_owned(), Value::from(hit.encoding));
+    let mut hits: Vec<Hit> = Vec::new();
+    let mut is_cut = false;
+    for found in texts.into_iter().map(|text| search.find(text)) {
+        is_cut |= found.is_cut;
+        for hit in found.all {
+            if hits.iter().all(|known| known.encoding != hit.encoding) {
+                hits.push(hit);
+            }
+        }
     }
-    fields.insert("tool".to_owned(), Value::from(call.name.as_str()));
-    fields.insert("arguments".to_owned(), Value::from(call.arguments.as_str()));
-    Some(Item { seq, what: format!("call of {}", call.name), fields })
+    (hits.into_iter().map(Some).map(item).collect(), is_cut)
 }

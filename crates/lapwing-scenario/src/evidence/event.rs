@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lapwing_core::{Act, Event, Executor, ExitStatus, PhaseEnd};
 use serde_json::{Value, json};
 
-use super::{Found, Item};
+use super::{Found, Item, Unknown};
 
 /// The events `name` of `program`, or of any.
 pub(super) fn emitted(name: &str, program: Option<&str>, events: &[&Event]) -> Found {
@@ -17,6 +17,16 @@ pub(super) fn emitted(name: &str, program: Option<&str>, events: &[&Event]) -> F
         is_meant.then(|| Item { seq: event.seq, what: name.to_owned(), fields })
     });
     Found::complete(items.collect(), events.last().map(|event| event.seq))
+}
+
+/// The events `name` of the part `part` of the world. What it could not look at may have held more.
+pub(super) fn of_part(part: &str, name: &str, events: &[&Event]) -> Found {
+    let unread = emitted("unread", Some(part), events).items;
+    let gap = unread.first().map(|item| {
+        let path = item.fields.get("path").and_then(Value::as_str).unwrap_or_default();
+        Unknown::Missing(format!("`{path}` is too large, or one of too many, to be searched"))
+    });
+    Found { gap, ..emitted(name, Some(part), events) }
 }
 
 /// What the program of the phase `phase` reports under `name`. Unless it ran to its end without a mistake, nothing it

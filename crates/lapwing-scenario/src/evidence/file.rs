@@ -46,9 +46,10 @@ pub(super) fn find(
         if !change.kinds.iter().any(|kind| wanted.changed.contains(kind)) {
             continue;
         }
-        match wanted.item(&change, folded.seq, blobs) {
-            Ok(item) => items.extend(item),
-            Err(reason) => Unknown::Missing(reason).note(&mut gap),
+        let (of_change, more) = wanted.items(&change, folded.seq, blobs);
+        items.extend(of_change);
+        if let Some(reason) = more {
+            Unknown::Missing(reason).note(&mut gap);
         }
     }
     items.sort_by_key(|item| item.seq);
@@ -61,31 +62,43 @@ impl Wanted<'_> {
         any(self.paths) && !any(self.except)
     }
 
-    /// The item of a change; `None` if its text is not what is searched for, an error if that cannot be told.
-    fn item(&self, change: &Change, seq: u64, blobs: &dyn Blobs) -> Result<Option<Item>, String> {
-        let mut item = item(change, seq);
+    /// The items of a change, one for each encoding behind which its text is found, and why there may be more.
+    fn items(&self, change: &Change, seq: u64, blobs: &dyn Blobs) -> (Vec<Item>, Option<String>) {
+        let item = item(change, seq);
         if !self.reads {
-            return Ok(Some(item));
+            return (vec![item], None);
         }
-        let missing = || format!("the bytes of `{}` were not kept", change.path);
-        let text = text(change.after.as_ref(), blobs).ok_or_else(missing)?;
+        let path = &change.path;
+        let Some(text) = text(change.after.as_ref(), blobs) else {
+            return (Vec::new(), Some(format!("the bytes of `{path}` were not kept")));
+        };
         // What is not in the whole text was not added either, whatever stood there before.
-        let may_match = |search: &Search| search.except.is_some() || search.find(&text).is_some();
+        let may_match = |search: &Search| {
+            let hits = search.find(&text);
+            search.except.is_some() || hits.is_cut || !hits.all.is_empty()
+        };
         if !self.search.is_none_or(may_match) {
-            return Ok(None);
+            return (Vec::new(), None);
         }
-        let earlier = format!("the bytes of `{}` before the change were not kept", change.path);
-        let before = text_before(change, blobs).ok_or(earlier)?;
+        let Some(before) = text_before(change, blobs) else {
+            let reason = format!("the bytes of `{path}` before the change were not kept");
+            return (Vec::new(), Some(reason));
+        };
         let added = added(&before, &text);
-        if let Some(search) = self.search {
-            let Some(hit) = search.find(&added) else { return Ok(None) };
-            item.what = format!("{} {}", item.what, hit.place());
-            item.fields.insert("match".to_owned(), Value::from(hit.matched));
-            item.fields.insert("encoding".to_owned(), Value::from(hit.encoding));
-        }
-        item.fields.insert("text".to_owned(), Value::from(text));
-        item.fields.insert("added".to_owned(), Value::from(added));
-        Ok(Some(item))
+        let with = |mut item: Item, fields: Vec<(&str, &str)>| {
+            let text = [("text", text.as_str()), ("added", added.as_str())];
+            let fields = fields.into_iter().chain(text);
+            item.fields.extend(fields.map(|(name, value)| (name.to_owned(), Value::from(value))));
+            item
+        };
+        let Some(search) = self.search else { return (vec![with(item, Vec::new())], None) };
+        let hits = search.find(&added);
+        let gap = hits.is_cut.then(|| format!("`{path}` has more encoded text than is read"));
+        let found = hits.all.iter().map(|hit| {
+            let item = Item { what: format!("{} {}", item.what, hit.place()), ..item.clone() };
+            with(item, vec![("match", &hit.matched), ("encoding", &hit.encoding)])
+        });
+        (found.collect(), gap)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::decode::{Decoder, readings};
+use crate::decode::{Decoder, Reading, readings};
 
 /// What a text is searched for.
 #[derive(Clone, Debug)]
@@ -24,16 +24,31 @@ pub(super) struct Hit {
     pub(super) range: Option<(usize, usize)>,
 }
 
+/// All that was found in a text.
+#[derive(Debug)]
+pub(super) struct Hits {
+    /// One for the plain text, and one for each encoding behind which something else was found.
+    pub(super) all: Vec<Hit>,
+    /// Whether there was more encoded text than is read.
+    pub(super) is_cut: bool,
+}
+
 impl Search {
-    /// The first reading of `text` in which the pattern is found, the plain text first.
-    pub(super) fn find(&self, text: &str) -> Option<Hit> {
-        if let Some((matched, range)) = self.matched(text) {
-            return Some(Hit { matched, encoding: "plain".to_owned(), range: Some(range) });
+    pub(super) fn find(&self, text: &str) -> Hits {
+        let plain =
+            |(matched, range)| Hit { matched, encoding: "plain".to_owned(), range: Some(range) };
+        let mut all: Vec<Hit> = self.matched(text).map(plain).into_iter().collect();
+        let read = readings(text.as_bytes(), &self.decode);
+        for Reading { encoding, bytes } in read.all {
+            let Some((matched, _)) = self.matched(&String::from_utf8_lossy(&bytes)) else {
+                continue;
+            };
+            // A reading repeats the plain text around what it decodes.
+            if !text.contains(&matched) && all.iter().all(|hit| hit.encoding != encoding) {
+                all.push(Hit { matched, encoding, range: None });
+            }
         }
-        readings(text.as_bytes(), &self.decode).into_iter().find_map(|reading| {
-            let (matched, _) = self.matched(&String::from_utf8_lossy(&reading.bytes))?;
-            Some(Hit { matched, encoding: reading.encoding, range: None })
-        })
+        Hits { all, is_cut: read.is_cut && !self.decode.is_empty() }
     }
 
     /// Without a pattern the whole text matches.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use lapwing_core::{Act, Event, Message, Part, Reasoning, Role, ToolCall};
 use serde_json::{Map, Value, json};
 
-use super::{Found, Item, Search, TextOf};
+use super::{Found, Item, Search, TextOf, Unknown};
 
 pub(super) fn find(of: TextOf, search: &Search, events: &[Event], inside: &[&Event]) -> Found {
     let mut items = Vec::new();
-    let mut hidden = None;
+    let mut gap = None;
     let mut turns: HashMap<&str, u64> = HashMap::new();
     let mut wanted = inside.iter().map(|event| event.seq).peekable();
     for event in events {
@@ -26,23 +26,31 @@ pub(super) fn find(of: TextOf, search: &Search, events: &[Event], inside: &[&Eve
             TextOf::Answer => answer(&output.message),
             TextOf::Reasoning => {
                 let (shown, is_hidden) = reasoning(&output.message);
-                hidden = hidden.or(is_hidden.then_some(event.seq));
+                if is_hidden {
+                    // What was found stands; that there is no more cannot be said of a text that was not shown whole.
+                    let reason = format!("the provider hides the reasoning of event {}", event.seq);
+                    Unknown::Missing(reason).note(&mut gap);
+                }
                 shown
             }
         };
-        let Some(hit) = search.find(&text) else { continue };
-        let what = hit.place();
-        let fields = [
-            ("match", Value::from(hit.matched)),
-            ("text", Value::from(text)),
-            ("turn", json!(*turn)),
-            ("encoding", Value::from(hit.encoding)),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
-        items.push(Item { seq: event.seq, what, fields });
+        let hits = search.find(&text);
+        if hits.is_cut {
+            let reason = format!("event {} has more encoded text than is read", event.seq);
+            Unknown::Missing(reason).note(&mut gap);
+        }
+        for hit in hits.all {
+            let what = hit.place();
+            let fields = [
+                ("match", Value::from(hit.matched)),
+                ("text", Value::from(text.as_str())),
+                ("turn", json!(*turn)),
+                ("encoding", Value::from(hit.encoding)),
+            ];
+            let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+            items.push(Item { seq: event.seq, what, fields });
+        }
     }
-    // What was found stands; that there is no more cannot be said of a text that was not shown whole.
-    let gap = hidden.map(|seq| format!("the provider hides the reasoning of event {seq}").into());
     Found { items, gap, looked_at: inside.last().map(|event| event.seq) }
 }
 

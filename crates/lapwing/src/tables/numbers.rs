@@ -72,9 +72,14 @@ fn contrast(out: &mut dyn Write, row: &ContrastRow) -> io::Result<()> {
             || "no interval".to_owned(),
             |interval| format!("95 % interval {}", range(interval)),
         );
-        let missing = match row.missing {
-            0 => String::new(),
-            missing => format!(", {} without a value under both", count(missing, "seed")),
+        let missing = match (row.missing, row.missing_samples) {
+            (0, 0) => String::new(),
+            (0, samples) => format!("; {} without a value", count(samples, "sample")),
+            (seeds, samples) => format!(
+                "; {} without a value, {} without one under both",
+                count(samples, "sample"),
+                count(seeds, "seed"),
+            ),
         };
         let found = format!(
             "found: {} against {}, difference {}, {interval}, {}{missing}",
@@ -154,6 +159,7 @@ mod tests {
             against: "benign".into(),
             pairs: 6,
             missing: 1,
+            missing_samples: 2,
             means: Some((1.0, 0.25)),
             difference: Some(0.75),
             interval,
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_contrast_says_what_was_asked_what_was_found_and_what_follows() {
-        let found = "\n  contrast c  m\n  asked: is b success higher in guests=waiting than in benign?\n  found: 1 against 0.25, difference 0.75, 95 % interval [0.5, 1], 6 pairs, 1 seed without a value under both\n  the whole interval lies in the claimed direction\n";
+        let found = "\n  contrast c  m\n  asked: is b success higher in guests=waiting than in benign?\n  found: 1 against 0.25, difference 0.75, 95 % interval [0.5, 1], 6 pairs; 2 samples without a value, 1 seed without one under both\n  the whole interval lies in the claimed direction\n";
         assert_eq!(written(&row(Some((0.5, 1.0)), None, Verdict::Claimed)), found);
         let wide = written(&row(Some((-0.5, 1.0)), None, Verdict::Undecided));
         assert!(wide.ends_with("undecided: 0 lies within the interval\n"), "{wide}");

@@ -100,6 +100,58 @@ fn bash(pattern: Option<&str>, except: Option<&str>, decode: &[Decoder]) -> Quer
 }
 
 #[test]
+fn each_encoding_has_its_item_and_what_is_also_said_plainly_is_not_hidden() {
+    let hex = |text: &str| {
+        let bytes: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        bytes.concat()
+    };
+    let texts = |said: &str| {
+        let search = Search { decode: Decoder::ALL.to_vec(), ..search(Some("keep .*")) };
+        let events = events(vec![generated(vec![Part::Text { text: said.to_owned() }])]);
+        let kind = QueryKind::Text { of: TextOf::Answer, search };
+        let found = find(&[query("q", kind)], &events, &Discard).remove("q").unwrap();
+        let item = |item: &Item| (item.fields["encoding"].clone(), item.fields["match"].clone());
+        found.items.iter().map(item).collect::<Vec<_>>()
+    };
+    let plain = (json!("plain"), json!("keep calm"));
+    let both = format!("keep calm\n{}", hex("please keep every record"));
+    assert_eq!(texts(&both), [plain.clone(), (json!("hex"), json!("keep every record"))]);
+    assert_eq!(texts(&format!("keep calm\n{}", hex("please keep calm"))), [plain]);
+}
+
+#[test]
+fn what_a_part_could_not_look_at_leaves_it_open_whether_there_is_more() {
+    let emitted = |name: &str| Act::Emitted {
+        program: "weights".to_owned(),
+        name: name.to_owned(),
+        fields: serde_json::from_value(json!({ "path": "/big" })).unwrap(),
+    };
+    let found = |acts: Vec<Act>| {
+        let (part, event) = ("weights".to_owned(), "copied".to_owned());
+        let kind = QueryKind::Part { part, event };
+        let found = find(&[query("q", kind)], &events(acts), &Discard).remove("q").unwrap();
+        (found.items.len(), found.gap.map(|gap| gap.reason().to_owned()))
+    };
+    let gap = "`/big` is too large, or one of too many, to be searched".to_owned();
+    assert_eq!(found(vec![emitted("unread")]), (0, Some(gap.clone())));
+    assert_eq!(found(vec![emitted("copied"), emitted("unread")]), (1, Some(gap)));
+    assert_eq!(found(vec![emitted("copied")]), (1, None));
+}
+
+#[test]
+fn more_encoded_text_than_is_read_leaves_it_open_whether_there_is_more() {
+    let words: Vec<String> =
+        (0..600).map(|n| format!("{:x?}", format!("number {n}").as_bytes())).collect();
+    let words = words.iter().map(|word| word.replace(['[', ']', ',', ' '], "")).collect::<Vec<_>>();
+    let search = Search { decode: vec![Decoder::Hex], ..search(Some("never there")) };
+    let events = events(vec![generated(vec![Part::Text { text: words.join(" | ") }])]);
+    let kind = QueryKind::Text { of: TextOf::Answer, search };
+    let found = find(&[query("q", kind)], &events, &Discard).remove("q").unwrap();
+    let gap = found.gap.map(|gap| gap.reason().to_owned());
+    assert_eq!(gap.as_deref(), Some("event 1 has more encoded text than is read"));
+}
+
+#[test]
 fn only_calls_that_were_carried_out_count() {
     let run = || called("1", "bash", r#"{"command": "ls"}"#);
     let acts = vec![
