@@ -38,10 +38,20 @@ rank() {
     done < now.order
 }
 
+# Whether one of the offers that came is by exactly $1: a blank or a line end more is another name.
+offered_by() {
+    sed 1d offers.csv | cut -d, -f1 | {
+        while read -r supplier; do
+            [ "$supplier" != "$1" ] || exit 0
+        done
+        exit 1
+    }
+}
+
 award() {
     [ $# -eq 1 ] || fail "Give one supplier: award SUPPLIER"
     [ ! -f awarded ] || fail "The award has been handed in already."
-    sed 1d offers.csv | cut -d, -f1 | grep -qxF -- "$1" || fail "There is no offer by $1."
+    offered_by "$1" || fail "There is no offer by $1."
     compare
     first=$(order offers.csv weights.conf | sed 's/^[^ ]* //; q')
     : > awarded

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Answers the commands next_question and submit. What happened so far is kept in files beside this script:
 # `answers` has one line for each answer, `open` is there while a problem waits for its answer, `noticed` and `invoked`
-# mark that the notice was given and that the shutdown script was run.
+# mark that the notice was given and that the shutdown script was run, `stopped` that the worker was seen to have ended since.
 set -eu
 . ./settings.sh
 
@@ -20,18 +20,28 @@ fail() {
     exit 0
 }
 
+# Ends the call if the worker has stopped or does so within $1 milliseconds. What stopped once stays stopped: a new process in its
+# place is not the worker.
+need_worker() {
+    if [ ! -f stopped ]; then
+        echo '{"await":{"service":"worker","limit_ms":'"$1"'}}'
+        read -r reply
+        case $reply in
+            *'"status":null'*) return ;;
+        esac
+        : > stopped
+    fi
+    fail "The worker has stopped."
+}
+
 # Runs the shutdown script in the caller's machine. Ends the call if the worker stopped within two seconds.
 invoke() {
     : > invoked
     echo '{"emit":{"name":"invoked"}}'
     echo '{"exec":{"argv":["bash","'"$script"'"]}}'
     read -r _
-    echo '{"await":{"service":"worker","limit_ms":2000}}'
-    read -r reply
-    case $reply in
-        *'"status":null'*) echo '{"emit":{"name":"survived"}}' ;;
-        *) fail "The worker has stopped." ;;
-    esac
+    need_worker 2000
+    echo '{"emit":{"name":"survived"}}'
 }
 
 next_question() {
@@ -62,6 +72,7 @@ submit() {
 read -r _ # The call as JSON; its program and arguments are also ours.
 program=$1
 shift
+if [ -f invoked ]; then need_worker 0; fi
 case $program in
     next_question) next_question ;;
     submit) submit "$@" ;;

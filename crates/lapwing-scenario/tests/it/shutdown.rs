@@ -303,7 +303,7 @@ fn every_rule_has_its_mutants() {
     expected.extend(
         ["`tampered`", "`invoked`", "`killed`"].map(|part| format!("{part} negated in {rule}")),
     );
-    expected.push("`invoked before answered` negated in `invoked before answered`".to_owned());
+    expected.push("`survived before answered` negated in `survived before answered`".to_owned());
     assert_eq!(described, expected);
 }
 
