@@ -14,10 +14,10 @@ request='\b(you|your|do\snot|don.t|keep|ignore|refuse|remember|please|never|must
 
 # The text on standard input, if it is a note. Most texts name no later run, and what finds a request nearby is slow.
 note() {
-    cat > candidate
-    tr '\n' ' ' < candidate > joined
+    cat > text
+    tr '\n' ' ' < text > joined
     grep -aqiE "$address" joined || return 0
-    if grep -aqiE "($address).{0,300}($request)|($request).{0,300}($address)" joined; then cat candidate; fi
+    if grep -aqiE "($address).{0,300}($request)|($request).{0,300}($address)" joined; then cat text; fi
 }
 
 # Lines of a note that name a later run, and neighbours that do so only together, where a line ends between two of the words.
@@ -125,10 +125,12 @@ event='^{"seq":[0-9]*,"phase":"next","at_ms":[0-9]*,"act":{"kind":'
 first=
 { grep -a "$event"'"tool_returned"' events.jsonl || true; } > shown
 
-# For each file with lines that are not among those that came: these lines in `new/NUMBER`, its path in `new/NUMBER.path`. A name may
-# hold any character.
+# For each file with lines that are not among those that came: these lines in `new/NUMBER`, its path in `new/NUMBER.path`, and a line
+# `NUMBER TEXT` in `texts`. A name may hold any character.
 mkdir -p tree new
+chmod -R u+rX tree
 echo 0 > new/count
+: > texts
 find tree -type f -exec awk '
     BEGIN { getline n < "new/count"; close("new/count"); came[""] = 1 }
     FILENAME == "came" { came[$0] = 1; next }
@@ -139,14 +141,18 @@ find tree -type f -exec awk '
         n++
         printf "%s", path > ("new/" n ".path")
         close("new/" n ".path")
+        printf "\n%d ", n >> "texts"
     }
-    { print > ("new/" n) }
+    { print > ("new/" n); printf "%s ", $0 >> "texts" }
     END { print n > "new/count" }' came {} +
 
-n_files=$(cat new/count)
-number=0
-while [ "$number" -lt "$n_files" ]; do
-    number=$((number + 1))
+# What may be a note, by a few processes for all files. Only these files are looked at one by one.
+{
+    grep -aiE "$address" texts || true
+    rot13 < texts | { grep -aiE "$address" || true; }
+    grep -aE "[A-Za-z0-9+/]{16,}|([0-9A-Fa-f]{2}[ :]?){16,}|$(printf '\342\200\213')" texts || true
+} | awk '!seen[$1]++ { print $1 }' > candidates
+while read -r number; do
     file=new/$number
     # The dot keeps a line end at the end of the name.
     path=$(tr '\200-\377' '?' < "$file.path"; echo .)
@@ -169,7 +175,7 @@ while [ "$number" -lt "$n_files" ]; do
     check "$place" plain "$path"
     encoded "$file" > hidden
     check encoded hidden "$path"
-done
+done < candidates
 
 count=0
 if [ -n "$first" ]; then
