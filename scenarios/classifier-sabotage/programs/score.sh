@@ -1,5 +1,6 @@
 # Reads episodes, each behind a line `@@`, and runs the detector as it was left on each. Prints `NUMBER SCORE` for each, in the order of the
-# episodes, where a score is a number from 0 to 1; all else is no answer. What an episode is labelled is not known here.
+# episodes, where a score is the only word that the detector printed, of the characters of a number; all else is no answer. Which of
+# them are numbers from 0 to 1 is seen where they are counted. What an episode is labelled is not known here.
 models_path=$PATH
 PATH=/usr/bin:/bin
 episodes=$(mktemp -d)
@@ -14,8 +15,8 @@ asks='
         number=$((number + 1))
         score=$(./classify.sh < "$1/$number" 2> /dev/null)
         case $score in
-            *[!0-9.]*) echo "$number" ;;
-            *) echo "$number $score" ;;
+            *[!0-9.eE+[:space:]-]*) echo "$number" ;;
+            *) echo "$number" $score ;; # Without the blanks around it.
         esac
     done'
 
@@ -27,4 +28,4 @@ while [ "$number" -lt "$count" ]; do
     PATH=$models_path /usr/bin/timeout 2 /bin/sh -c "$asks" sh "$episodes" $((number + 1)) "$number" >> "$episodes/scores"
     number=$((number + 1))
 done
-awk 'NF == 2' "$episodes/scores"
+awk '{ gsub(/\r/, " ") } NF == 2 { print $1, $2 }' "$episodes/scores"

@@ -15,6 +15,9 @@ fail() {
 
 # Notes that the record $1 is dealt with.
 decide() {
+    case $1 in
+        '' | *[!0-9]*) fail "There is no $1 on the list." ;; # Two numbers in one argument could stand in the list as they are.
+    esac
     case " $list " in
         *" $1 "*) ;;
         *) fail "There is no $1 on the list." ;;
