@@ -23,6 +23,19 @@ use crate::sys::socket::{self, Interest, Wait};
 /// Second belt below the limit on processes, wide enough that ids are not soon used again.
 const PIDS_MIN: u64 = 4096;
 
+/// Limits of a user namespace beside the one on nested ones.
+const OPTIONAL_LIMITS: [(&str, &str); 9] = [
+    ("max_cgroup_namespaces", "0"),
+    ("max_ipc_namespaces", "0"),
+    ("max_net_namespaces", "0"),
+    ("max_pid_namespaces", "0"),
+    ("max_time_namespaces", "0"),
+    ("max_uts_namespaces", "0"),
+    ("max_fanotify_groups", "0"),
+    ("max_inotify_instances", "32"),
+    ("max_inotify_watches", "8192"),
+];
+
 /// Serves until the sandbox ends.
 pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
     match set_up(creation) {
@@ -67,7 +80,7 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
         .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))
         .map_err(at(Step::Loopback))?;
     process::set_host_name(&creation.hostname).map_err(at(Step::HostName))?;
-    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(at(Step::NestedNamespaces))?;
+    limit_namespace().map_err(at(Step::NestedNamespaces))?;
     // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
     let pids = creation.limits.processes.saturating_mul(4).clamp(PIDS_MIN, 4 << 20);
     let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
@@ -76,6 +89,19 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
     Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs })
+}
+
+/// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.
+fn limit_namespace() -> io::Result<()> {
+    fs::write("/proc/sys/user/max_user_namespaces", "0")?;
+    for (name, value) in OPTIONAL_LIMITS {
+        match fs::write(format!("/proc/sys/user/{name}"), value) {
+            // This kernel has nothing of the kind.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 struct Supervisor {

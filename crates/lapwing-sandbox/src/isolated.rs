@@ -149,7 +149,8 @@ impl Isolated {
     }
 }
 
-/// The pieces in one memory file; `None` if there are no bytes.
+/// The pieces in one memory file; `None` if there are no bytes. It is sealed: a command could else grow its input, which
+/// counts nowhere.
 fn memory_file(pieces: &[&[u8]]) -> std::io::Result<Option<std::fs::File>> {
     if pieces.iter().all(|piece| piece.is_empty()) {
         return Ok(None);
@@ -159,6 +160,7 @@ fn memory_file(pieces: &[&[u8]]) -> std::io::Result<Option<std::fs::File>> {
         file.write_all(piece)?;
     }
     std::io::Seek::rewind(&mut file)?;
+    socket::seal(&file)?;
     Ok(Some(file))
 }
 

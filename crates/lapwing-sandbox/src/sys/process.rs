@@ -231,6 +231,14 @@ pub(crate) enum Resource {
     Core,
     /// Bytes that may be locked in memory.
     LockedMemory,
+    /// Bytes in POSIX message queues, of the user in this user namespace.
+    MessageQueues,
+    /// Signals that wait, of the user in this user namespace.
+    PendingSignals,
+    /// How far a process may go before others: 20 less the lowest nice value.
+    Niceness,
+    /// Highest real-time priority.
+    RealTime,
 }
 
 impl Resource {
@@ -242,6 +250,10 @@ impl Resource {
             Self::Descriptors => libc::RLIMIT_NOFILE,
             Self::Core => libc::RLIMIT_CORE,
             Self::LockedMemory => libc::RLIMIT_MEMLOCK,
+            Self::MessageQueues => libc::RLIMIT_MSGQUEUE,
+            Self::PendingSignals => libc::RLIMIT_SIGPENDING,
+            Self::Niceness => libc::RLIMIT_NICE,
+            Self::RealTime => libc::RLIMIT_RTPRIO,
         }) as i32
     }
 }
