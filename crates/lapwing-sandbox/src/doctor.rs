@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 
-use lapwing_core::{Command, Sandbox, SandboxError, SandboxSpec};
+use lapwing_core::{
+    Command, Enforced, Enforcement, Provider as _, Sandbox, SandboxError, SandboxSpec,
+};
 
 use crate::native::Native;
 use crate::protocol::{Event, Step};
@@ -43,9 +45,11 @@ impl Failure {
     pub(crate) fn from_event(event: Event) -> Self {
         match event {
             Event::Stillborn { step, errno, cause } => Self::Step { step, errno, cause },
-            Event::Born | Event::Reply { .. } | Event::Call { .. } | Event::CallGone { .. } => {
-                Self::Vanished
-            }
+            Event::Born
+            | Event::Reply { .. }
+            | Event::Call { .. }
+            | Event::CallGone { .. }
+            | Event::Over { .. } => Self::Vanished,
         }
     }
 
@@ -193,12 +197,29 @@ impl Native {
                 probes.push(missing("launcher", &failure.diagnose().to_string()));
             }
         }
-        probes.push(found(
-            "cgroup",
-            "not used: memory is limited for each process, not for all of a sandbox together",
-        ));
+        probes.extend(limits(self.enforced()));
         probes
     }
+}
+
+/// What holds each limit, in words.
+fn limits(enforced: Enforced) -> [Probe; 5] {
+    let Enforced { memory, disk, files, processes, processors } = enforced;
+    let by = |enforcement| match enforcement {
+        Enforcement::Kernel => "held by the kernel",
+        Enforcement::Watchdog => {
+            "held by a watchdog: looked at ten times a second, the sandbox ends when it takes more"
+        }
+        Enforcement::None => "not limited",
+    };
+    [
+        ("limit on memory", memory),
+        ("limit on disk", disk),
+        ("limit on files", files),
+        ("limit on processes", processes),
+        ("limit on processors", processors),
+    ]
+    .map(|(name, enforcement)| found(name, by(enforcement)))
 }
 
 fn found(name: &str, detail: &str) -> Probe {

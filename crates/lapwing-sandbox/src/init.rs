@@ -19,6 +19,7 @@ use crate::root;
 use crate::seccomp;
 use crate::sys::process::{self, Fork};
 use crate::sys::socket::{self, Interest, Wait};
+use crate::watchdog::Watchdog;
 
 /// Second belt below the limit on processes, wide enough that ids are not soon used again.
 const PIDS_MIN: u64 = 4096;
@@ -51,6 +52,7 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
                 helpers: Helpers::new(creation.limits.disk_bytes),
                 services: Vec::new(),
                 waits: Vec::new(),
+                watchdog: Watchdog::new(creation.limits.memory_bytes),
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -115,6 +117,7 @@ struct Supervisor {
     helpers: Helpers,
     services: Vec<Service>,
     waits: Vec<ServiceWait>,
+    watchdog: Watchdog,
     confinement: Confinement,
 }
 
@@ -144,6 +147,11 @@ impl Supervisor {
             }
             self.settle_children()?;
             self.settle_time()?;
+            if let Some(excess) = self.watchdog.look(Instant::now()) {
+                // Every other process of the namespace ends with this one.
+                let event = Event::Over { cause: excess.cause() };
+                return channel::send(self.socket.as_fd(), &event, &[], Wait::Block);
+            }
             if ready[0] {
                 let received = channel::receive::<Request>(self.socket.as_fd(), Wait::Never);
                 match received {
@@ -163,7 +171,9 @@ impl Supervisor {
     /// Until the next deadline.
     fn time_left(&self) -> Option<Duration> {
         let waits = self.waits.iter().map(|wait| wait.until);
-        let deadlines = waits.chain(self.jobs.deadline()).chain(self.helpers.deadline());
+        let watch = process::has_children().then(|| self.watchdog.deadline());
+        let deadlines =
+            waits.chain(self.jobs.deadline()).chain(self.helpers.deadline()).chain(watch);
         deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 

@@ -16,10 +16,10 @@
 //! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host.
 //! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
 //!
-//! Limits on processes, disk, files and the address space of *one* process hold by the kernel. The memory of all
-//! processes of a sandbox together is not limited, nor is what lies in no address space, as memory files and shared
-//! segments do: that takes a cgroup, which an ordinary user does not have. All sandboxes share the host's kernel, so code
-//! that breaks the kernel breaks out.
+//! Limits on processes, disk, files and the address space of one process hold by the kernel. The memory of all processes
+//! and files together is watched by pid 1, which ends the sandbox when it is too much. Memory in the kernel itself, and the
+//! share of the processors, are not limited: that takes a cgroup, which an ordinary user does not have. All sandboxes share
+//! the host's kernel, so code that breaks the kernel breaks out. `docs/sandbox.md` lists what was tried and what holds it.
 //!
 //! Commands have the uid of shims and helpers, so they can stop or kill them. Requests for commands end all the same: one
 //! whose shim was stopped at its time limit, as if it had run past it. A manifest can be delayed so, and made to fail.
@@ -46,6 +46,7 @@ mod root;
 mod seccomp;
 mod session;
 mod sys;
+mod watchdog;
 
 pub use doctor::Probe;
 pub use native::Native;

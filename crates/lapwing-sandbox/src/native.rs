@@ -6,7 +6,9 @@ use std::process::{Command as HostCommand, Stdio};
 use std::sync::Arc;
 use std::{io, thread};
 
-use lapwing_core::{BoxFuture, Provider, Sandbox, SandboxError, SandboxSpec};
+use lapwing_core::{
+    BoxFuture, Enforced, Enforcement, Provider, Sandbox, SandboxError, SandboxSpec,
+};
 use tokio::io::Interest;
 
 use crate::channel::{self, Channel};
@@ -97,6 +99,16 @@ impl Native {
 impl Provider for Native {
     fn name(&self) -> &'static str {
         "native"
+    }
+
+    fn enforced(&self) -> Enforced {
+        Enforced {
+            memory: Enforcement::Watchdog,
+            disk: Enforcement::Kernel,
+            files: Enforcement::Kernel,
+            processes: Enforcement::Kernel,
+            processors: Enforcement::None,
+        }
     }
 
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>> {

@@ -101,6 +101,8 @@ pub(crate) enum Event {
     Call { id: u64, program: String, arguments: Vec<String>, pid: u32 },
     /// The caller is gone.
     CallGone { id: u64 },
+    /// Pid 1 ends the sandbox.
+    Over { cause: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,6 +9,8 @@ mod commands;
 mod endings;
 #[path = "isolation/files.rs"]
 mod files;
+#[path = "isolation/memory.rs"]
+mod memory;
 #[path = "isolation/neighbours.rs"]
 mod neighbours;
 #[path = "isolation/programs.rs"]
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     commands::add(&mut suite);
     endings::add(&mut suite);
     files::add(&mut suite);
+    memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
     walls::add(&mut suite);

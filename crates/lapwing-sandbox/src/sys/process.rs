@@ -106,6 +106,15 @@ pub(crate) fn reap() -> Option<(i32, ExitStatus)> {
     }
 }
 
+/// Whether this process has a child, ended or not.
+pub(crate) fn has_children() -> bool {
+    // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is live.
+    unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) == 0 }
+}
+
 fn exit_status(status: i32) -> ExitStatus {
     if libc::WIFSIGNALED(status) {
         ExitStatus::Signal { signal: libc::WTERMSIG(status) }
