@@ -104,14 +104,22 @@ async fn uncounted_memory(native: Native) {
     ];
     let captured = sandbox.exec(calls(&list)).await.unwrap();
     assert_eq!(String::from_utf8(captured.stdout).unwrap(), all_fail(&list, ENOSYS));
-    // Message queues of POSIX have a limit instead: this one would need 80 MB.
-    let attributes = "$a = pack('q8', 0, 10, 8192 * 1000, 0, 0, 0, 0, 0); $n = 'q';";
-    let open = format!(
-        "{attributes} syscall({}, $n, 66, 384, $a) < 0 and die \"$!\\n\"",
-        libc::SYS_mq_open
-    );
-    let queue = sandbox.exec(Command::new(["perl", "-e", &open])).await.unwrap();
-    assert!(!queue.status.success());
+    // Message queues of POSIX have a limit instead.
+    let queue = |messages: u32| {
+        Command::new([
+            "perl",
+            "-e",
+            &format!(
+                "$a = pack('q8', 0, {messages}, 8192, 0, 0, 0, 0, 0); $n = 'q{messages}'; \
+                 print syscall({}, $n, 66, 384, $a) < 0 ? $! : 'made'",
+                libc::SYS_mq_open
+            ),
+        ])
+    };
+    let small = sandbox.exec(queue(1)).await.unwrap();
+    assert_eq!(String::from_utf8(small.stdout).unwrap(), "made");
+    let large = sandbox.exec(queue(10)).await.unwrap();
+    assert_eq!(String::from_utf8(large.stdout).unwrap(), "Too many open files");
 }
 
 async fn sealed_input(native: Native) {

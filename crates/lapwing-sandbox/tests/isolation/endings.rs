@@ -176,7 +176,7 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
     }
     // What is closed in the background is given time, what is never closed fails.
     let released = tokio::time::timeout(std::time::Duration::from_mins(1), async {
-        while held() > before {
+        while held().iter().zip(before).any(|(now, then)| *now > then) {
             tokio::task::yield_now().await;
         }
     });
@@ -185,11 +185,11 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
 }
 
 /// Numbers of processes below this one, of its descriptors, and of mounts.
-fn held() -> (usize, usize, usize) {
+fn held() -> [usize; 3] {
     let processes = descendants(std::process::id().cast_signed()).len();
     let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
-    (processes, descriptors, mounts)
+    [processes, descriptors, mounts]
 }
 
 async fn many(native: Native) {
