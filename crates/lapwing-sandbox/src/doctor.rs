@@ -159,7 +159,8 @@ fn mend(step: Step, errno: i32, settings: Settings) -> Option<String> {
         Step::Proc => {
             "/proc is masked, as in a container: start it with `--security-opt systempaths=unconfined`"
         }
-        Step::WritableTree
+        Step::ControlGroup
+        | Step::WritableTree
         | Step::HostPrograms
         | Step::Devices
         | Step::SystemFiles
@@ -177,16 +178,21 @@ impl Native {
         let spec = SandboxSpec { hostname: "probe".to_owned(), ..SandboxSpec::default() };
         let system = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut probes = vec![found("Linux", system.trim())];
+        let asked_for = self.enforced().memory == Enforcement::Kernel;
+        let works = |step: Step| {
+            let idle = step == Step::ControlGroup && !asked_for;
+            found(&step.to_string(), if idle { "none asked for" } else { "works" })
+        };
         match self.create_isolated(&spec).await {
             Ok(isolated) => {
                 probes.push(found("launcher", "answers"));
-                probes.extend(Step::ALL.map(|step| found(&step.to_string(), "works")));
+                probes.extend(Step::ALL.map(works));
                 probes.extend(inside(Box::new(isolated)).await);
             }
             Err(Failure::Step { step, errno, cause }) => {
                 probes.push(found("launcher", "answers"));
                 let before = Step::ALL.into_iter().filter(|earlier| *earlier < step);
-                probes.extend(before.map(|step| found(&step.to_string(), "works")));
+                probes.extend(before.map(works));
                 let mend = mend(step, errno, Settings::read());
                 let mend = mend.unwrap_or_else(|| advice(step, errno).to_owned());
                 probes.push(missing(&step.to_string(), &cause, &mend));
@@ -211,7 +217,7 @@ fn limits(enforced: Enforced) -> [Probe; 5] {
     let by = |enforcement| match enforcement {
         Enforcement::Kernel => "held by the kernel",
         Enforcement::Watchdog => {
-            "held by a watchdog: looked at ten times a second, the sandbox ends when it takes more"
+            "held by a watchdog that looks ten times a second; by the kernel where LAPWING_CGROUP names a control group"
         }
         Enforcement::None => "not limited",
     };
@@ -249,6 +255,9 @@ fn advice(step: Step, errno: i32) -> &'static str {
         }
         Step::Pivot => {
             "run from a root file system on a disk or in a container; one in the initial memory disk cannot be left"
+        }
+        Step::ControlGroup => {
+            "unset LAPWING_CGROUP, or have it name a control group from which this user may move processes"
         }
         Step::HostName => "name the sandbox with at most 64 bytes",
         Step::UserNamespace

@@ -52,7 +52,7 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
                 helpers: Helpers::new(creation.limits.disk_bytes),
                 services: Vec::new(),
                 waits: Vec::new(),
-                watchdog: Watchdog::new(creation.limits.memory_bytes),
+                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped),
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -72,6 +72,8 @@ struct Prepared {
 fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let at = |step: Step| move |error| (step, error);
     process::set_umask(0o022);
+    // Not when it was cloned: the launcher has put this process into its control group since.
+    process::own_cgroup_root().map_err(at(Step::CgroupNamespace))?;
     process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
     process::die_with_parent()
         .and_then(|()| process::hide_memory())

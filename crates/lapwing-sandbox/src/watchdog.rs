@@ -19,6 +19,8 @@ const HOST_RESERVE: u64 = 5;
 
 pub(crate) struct Watchdog {
     limit: u64,
+    /// Whether the kernel holds the limit. What the host has left is looked at all the same.
+    held: bool,
     next: Instant,
 }
 
@@ -49,8 +51,8 @@ impl Excess {
 }
 
 impl Watchdog {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, next: Instant::now() }
+    pub(crate) fn new(limit: u64, held: bool) -> Self {
+        Self { limit, held, next: Instant::now() }
     }
 
     /// When [`Watchdog::look`] is to be called next, while there are processes.
@@ -64,14 +66,24 @@ impl Watchdog {
             return None;
         }
         let allowed = allowance(self.limit, Host::read());
-        let files = files_and_segments();
-        let pids: Vec<i32> = processes::table().iter().map(|row| row.pid).collect();
-        // Counts what processes share once for each: cheap, and never too little.
-        let resident: u64 = pids.iter().map(|pid| resident(*pid).0).sum();
-        let used = if resident + files <= allowed { 0 } else { proportional(&pids, files) };
+        let used = if self.held && allowed == self.limit { 0 } else { used(allowed) };
         self.next = now + PERIOD.max(now.elapsed() * SHARE);
         (used > allowed).then_some(Excess { used, allowed, limit: self.limit })
     }
+}
+
+/// What all processes and files take; looked at closely only where it may be more than `allowed`.
+fn used(allowed: u64) -> u64 {
+    let pids: Vec<i32> = processes::table().iter().map(|row| row.pid).collect();
+    // Counts what processes share once for each: cheap, and never too little.
+    let resident: u64 = pids.iter().map(|pid| resident(*pid).0).sum();
+    let most = resident + files_and_segments();
+    if most <= allowed {
+        return most;
+    }
+    // Twice: what one process frees and another takes between two reads is counted for both.
+    let looks = [(); 2].map(|()| proportional(&pids, files_and_segments()));
+    looks[0].min(looks[1])
 }
 
 /// Memory of the host.

@@ -40,6 +40,9 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == neighbours::FLOOD) {
         return runtime.block_on(neighbours::take_flood(native));
     }
+    if std::env::args().any(|argument| argument == memory::FILL) {
+        return runtime.block_on(memory::fill(native));
+    }
     let mut suite = Suite { native, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
     commands::add(&mut suite);

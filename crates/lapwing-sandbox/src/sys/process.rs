@@ -171,6 +171,13 @@ pub(crate) fn set_name(name: &CStr) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the control group of this process the root of those that it and its descendants see.
+pub(crate) fn own_cgroup_root() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }))?;
+    Ok(())
+}
+
 /// Starts a session of its own, without a terminal.
 pub(crate) fn new_session() -> io::Result<()> {
     // SAFETY: no memory is involved.
