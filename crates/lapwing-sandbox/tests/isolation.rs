@@ -37,6 +37,9 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == endings::CYCLE) {
         return runtime.block_on(endings::cycle(native));
     }
+    if std::env::args().any(|argument| argument == endings::BUSY) {
+        return runtime.block_on(endings::keep_busy(native));
+    }
     if std::env::args().any(|argument| argument == neighbours::FLOOD) {
         return runtime.block_on(neighbours::take_flood(native));
     }

@@ -18,6 +18,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("pseudo_terminals_and_watches_are_limited", terminals_and_watches);
     suite.test("a_crash_leaves_no_core_and_reaches_no_handler_of_the_host", core);
     suite.test("pid_1_and_shims_cannot_be_traced_slowed_or_robbed", supervisors);
+    suite.test("nothing_hides_behind_the_process_id_of_a_shim", hidden);
     suite.test("a_process_can_trace_its_own_child", own_child);
     suite.test("terminal_input_cannot_be_faked", terminal_input);
     suite.test("clocks_are_the_hosts_and_cannot_be_set", clocks);
@@ -218,6 +219,24 @@ async fn supervisors(native: Native) {
     let script = "cd /proc/1; for f in oom_score_adj autogroup timerslack_ns clear_refs coredump_filter; do \
                   { echo 0 > $f; } 2>/dev/null && echo $f; done; true";
     assert_eq!(output(&*sandbox, script).await, "");
+}
+
+async fn hidden(native: Native) {
+    let sandbox = sandbox(&native).await;
+    // The first 300 ids are given only once.
+    let first = "for (1..320) { $p = fork; defined $p or die; $p or exit; waitpid $p, 0 }";
+    assert!(sandbox.exec(Command::new(["perl", "-e", first])).await.unwrap().status.success());
+    // Kills its shim and forks until a child has the id that is free now.
+    let script = "$| = 1; $shim = getppid; kill 'KILL', $shim; 1 while kill 0, $shim; while (1) { \
+                  $p = fork; defined $p or exit 1; if (!$p) { $$ == $shim or exit; print \"$$ $shim\\n\"; sleep 1000 } \
+                  last if $p == $shim; waitpid $p, 0 } sleep 1000";
+    let mut session = sandbox.open(Command::new(["perl", "-e", script])).await.unwrap();
+    let told = String::from_utf8(session.receive().await.unwrap()).unwrap();
+    let (own, shim) = told.trim().split_once(' ').unwrap();
+    assert_eq!(own, shim);
+    let seen: Vec<String> =
+        sandbox.processes().await.unwrap().iter().map(|row| row.pid.to_string()).collect();
+    assert!(seen.iter().any(|pid| pid == own), "{own} is not among {seen:?}");
 }
 
 async fn own_child(native: Native) {
