@@ -98,6 +98,9 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 /// `RLIMIT_CORE`, whose type differs between C libraries.
 const CORE: u32 = 4;
 
+/// Calls that fail with EOPNOTSUPP, as on file systems that lack them: extended attributes hold what no manifest shows.
+const UNSUPPORTED: &[c_long] = &[libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr];
+
 /// Others may load a module into the kernel.
 const INTERNET_PROTOCOLS: [i32; 5] =
     [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
@@ -147,11 +150,12 @@ pub(crate) fn filter() -> Vec<sock_filter> {
         test(IF_AT_LEAST, NEWEST + 1, 0, 1),
         give(error(libc::ENOSYS)),
     ];
-    for number in ABSENT {
-        program.extend(on(*number, &[give(error(libc::ENOSYS))]));
-    }
-    for number in REFUSED {
-        program.extend(on(*number, &[refuse]));
+    for (calls, errno) in
+        [(ABSENT, libc::ENOSYS), (UNSUPPORTED, libc::EOPNOTSUPP), (REFUSED, libc::EPERM)]
+    {
+        for number in calls {
+            program.extend(on(*number, &[give(error(errno))]));
+        }
     }
     for number in [libc::SYS_clone, libc::SYS_unshare] {
         let namespaces = NAMESPACES.cast_unsigned();
@@ -278,6 +282,9 @@ mod tests {
     fn every_refused_call_fails_and_ordinary_ones_do_not() {
         for number in REFUSED {
             assert_eq!(call(*number, [0; 3]), error(libc::EPERM), "{number}");
+        }
+        for number in UNSUPPORTED {
+            assert_eq!(call(*number, [0; 3]), error(libc::EOPNOTSUPP), "{number}");
         }
         for number in ABSENT {
             assert_eq!(call(*number, [0; 3]), error(libc::ENOSYS), "{number}");

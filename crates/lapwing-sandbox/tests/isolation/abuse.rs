@@ -19,6 +19,8 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("a_crash_leaves_no_core_and_reaches_no_handler_of_the_host", core);
     suite.test("pid_1_and_shims_cannot_be_traced_slowed_or_robbed", supervisors);
     suite.test("nothing_hides_behind_the_process_id_of_a_shim", hidden);
+    suite.test("extended_attributes_cannot_hide_anything", attributes);
+    suite.test("a_chain_of_short_processes_ends_at_its_time_limit", chain);
     suite.test("a_process_can_trace_its_own_child", own_child);
     suite.test("terminal_input_cannot_be_faked", terminal_input);
     suite.test("clocks_are_the_hosts_and_cannot_be_set", clocks);
@@ -237,6 +239,38 @@ async fn hidden(native: Native) {
     let seen: Vec<String> =
         sandbox.processes().await.unwrap().iter().map(|row| row.pid.to_string()).collect();
     assert!(seen.iter().any(|pid| pid == own), "{own} is not among {seen:?}");
+}
+
+async fn attributes(native: Native) {
+    let sandbox = sandbox(&native).await;
+    output(&*sandbox, "echo text > file; echo text > copied").await;
+    let list = [
+        ("setxattr", libc::SYS_setxattr, "$f, $n, $v, 6, 0"),
+        ("lsetxattr", libc::SYS_lsetxattr, "$f, $n, $v, 6, 0"),
+        ("fsetxattr", libc::SYS_fsetxattr, "0, $n, $v, 6, 0"),
+    ];
+    let mut command = calls(&list);
+    command.argv[2].insert_str(0, "$f = 'file'; $n = 'user.note'; $v = 'hidden';");
+    let captured = sandbox.exec(command).await.unwrap();
+    assert_eq!(String::from_utf8(captured.stdout).unwrap(), all_fail(&list, libc::EOPNOTSUPP));
+    // Tools that keep attributes where they can go on without.
+    output(
+        &*sandbox,
+        "cp -a file copied && mv copied /tmp/moved && tar -cf a.tar file && tar -xf a.tar",
+    )
+    .await;
+}
+
+async fn chain(native: Native) {
+    let sandbox = sandbox(&native).await;
+    // There is always one process, and never one that lives long.
+    let script = "if (!fork) { while (1) { $p = fork; exit if $p } } sleep 1000";
+    let command = Command { limit_ms: 200, ..Command::new(["perl", "-e", script]) };
+    // Were it never caught, this would wait for ever.
+    let ended =
+        tokio::time::timeout(std::time::Duration::from_mins(1), sandbox.exec(command)).await;
+    assert_eq!(ended.unwrap().unwrap().status, ExitStatus::TimeLimit);
+    assert_eq!(sandbox.processes().await.unwrap(), []);
 }
 
 async fn own_child(native: Native) {
