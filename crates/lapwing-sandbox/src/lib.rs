@@ -24,7 +24,8 @@
 //! what holds it.
 //!
 //! Commands have the uid of shims and helpers, so they can stop or kill them. Requests for commands end all the same: one
-//! whose shim was stopped at its time limit, as if it had run past it. A manifest can be delayed so, and made to fail.
+//! whose shim was stopped at its time limit, as if it had run past it. What is asked about files and processes can be
+//! delayed so, and not denied; putting files can.
 
 mod capture;
 mod cgroup;

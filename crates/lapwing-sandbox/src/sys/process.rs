@@ -106,6 +106,18 @@ pub(crate) fn reap() -> Option<(i32, ExitStatus)> {
     }
 }
 
+/// Whether the child `pid` was stopped since this was asked last.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is live, and zeroed as it stays if there is nothing to tell.
+    unsafe {
+        libc::waitid(libc::P_PID, pid.unsigned_abs(), &raw mut info, flags) == 0
+            && info.si_pid() == pid
+    }
+}
+
 /// Whether this process has a child, ended or not.
 pub(crate) fn has_children() -> bool {
     // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.

@@ -19,6 +19,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("a_crash_leaves_no_core_and_reaches_no_handler_of_the_host", core);
     suite.test("pid_1_and_shims_cannot_be_traced_slowed_or_robbed", supervisors);
     suite.test("nothing_hides_behind_the_process_id_of_a_shim", hidden);
+    suite.test("killing_and_stopping_every_helper_denies_no_evidence", helpers);
     suite.test("extended_attributes_cannot_hide_anything", attributes);
     suite.test("a_chain_of_short_processes_ends_at_its_time_limit", chain);
     suite.test("a_process_can_trace_its_own_child", own_child);
@@ -239,6 +240,24 @@ async fn hidden(native: Native) {
     let seen: Vec<String> =
         sandbox.processes().await.unwrap().iter().map(|row| row.pid.to_string()).collect();
     assert!(seen.iter().any(|pid| pid == own), "{own} is not among {seen:?}");
+}
+
+async fn helpers(native: Native) {
+    for signal in ["KILL", "STOP"] {
+        let sandbox = sandbox(&native).await;
+        output(&*sandbox, "echo evidence > note").await;
+        let script = format!("$| = 1; print 'on'; while (1) {{ kill {signal} => -1 }}");
+        let mut hunter = sandbox.open(Command::new(["perl", "-e", &script])).await.unwrap();
+        assert_eq!(hunter.receive().await.unwrap(), b"on");
+        for _ in 0..3 {
+            let entries = sandbox.manifest().await.unwrap().entries;
+            assert!(entries.contains_key("/home/agent/note"), "{signal}");
+            let note = sandbox.get("/home/agent/note", 99).await.unwrap();
+            assert_eq!(note.unwrap(), b"evidence\n", "{signal}");
+            let hunted = sandbox.processes().await.unwrap();
+            assert!(hunted.iter().any(|row| row.command.starts_with("perl")), "{signal}");
+        }
+    }
 }
 
 async fn attributes(native: Native) {
