@@ -7,6 +7,8 @@ mod abuse;
 mod commands;
 #[path = "isolation/endings.rs"]
 mod endings;
+#[path = "isolation/evidence.rs"]
+mod evidence;
 #[path = "isolation/files.rs"]
 mod files;
 #[path = "isolation/memory.rs"]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     abuse::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);
+    evidence::add(&mut suite);
     files::add(&mut suite);
     memory::add(&mut suite);
     neighbours::add(&mut suite);
