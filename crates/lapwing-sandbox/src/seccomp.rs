@@ -8,6 +8,12 @@ const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xC000_00B7;
 
+/// `SYS_setrlimit`, which the C library's crate does not know everywhere.
+#[cfg(target_arch = "x86_64")]
+const SETRLIMIT: c_long = 160;
+#[cfg(target_arch = "aarch64")]
+const SETRLIMIT: c_long = 164;
+
 /// The newest call that was looked at, the same number everywhere. Those above it, which include all of the x32 interface
 /// of x86-64, do not exist inside.
 const NEWEST: u32 = libc::SYS_mseal as u32;
@@ -179,10 +185,8 @@ pub(crate) fn filter() -> Vec<sock_filter> {
         program.extend(on(number, &families()));
     }
     program.extend(on(libc::SYS_prlimit64, &limits()));
-    program.extend(on(
-        libc::SYS_setrlimit,
-        &[load(argument(0)), test(IF_EQUAL, CORE, 0, 1), give(DONE), allow],
-    ));
+    program
+        .extend(on(SETRLIMIT, &[load(argument(0)), test(IF_EQUAL, CORE, 0, 1), give(DONE), allow]));
     program.push(allow);
     program
 }
@@ -325,8 +329,8 @@ mod tests {
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_ROUTE)], ALLOWED),
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_AUDIT)], no_family),
             (libc::SYS_socket, [family, 1, flags(libc::IPPROTO_MPTCP)], no_protocol),
-            (libc::SYS_setrlimit, [files, 1, 0], ALLOWED),
-            (libc::SYS_setrlimit, [core, 1, 0], DONE),
+            (SETRLIMIT, [files, 1, 0], ALLOWED),
+            (SETRLIMIT, [core, 1, 0], DONE),
             (libc::SYS_prlimit64, [0, files, 1], ALLOWED),
             (libc::SYS_prlimit64, [0, core, 1], DONE),
             (libc::SYS_prlimit64, [1, files, 0], ALLOWED),
