@@ -17,6 +17,11 @@ pub trait Provider: Send + Sync {
     /// The back end's name, for example `native`.
     fn name(&self) -> &str;
 
+    /// What holds the limits of its sandboxes on this machine.
+    fn enforced(&self) -> Enforced {
+        Enforced::default()
+    }
+
     /// Creates a sandbox.
     ///
     /// # Errors
@@ -102,7 +107,7 @@ pub struct SandboxSpec {
 /// Resource limits of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Memory in bytes, of all processes and files together where the kernel can enforce it.
+    /// Memory in bytes, of all processes and files together; see [`Enforced::memory`].
     pub memory_bytes: u64,
     /// Writable disk in bytes.
     pub disk_bytes: u64,
@@ -116,6 +121,34 @@ impl Default for Limits {
     fn default() -> Self {
         Self { memory_bytes: 1 << 30, disk_bytes: 512 << 20, files: 100_000, processes: 256 }
     }
+}
+
+/// What holds a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enforcement {
+    /// The kernel, always.
+    Kernel,
+    /// A process that looks again and again, and ends the sandbox. Between two looks the limit can be exceeded.
+    Watchdog,
+    /// Nothing.
+    #[default]
+    None,
+}
+
+/// What holds each limit of a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    /// Memory of all processes and files together.
+    pub memory: Enforcement,
+    /// Bytes on the writable disk.
+    pub disk: Enforcement,
+    /// Files and directories.
+    pub files: Enforcement,
+    /// Processes and threads.
+    pub processes: Enforcement,
+    /// Share of the processors.
+    pub processors: Enforcement,
 }
 
 /// A file to be written.

@@ -15,6 +15,11 @@ use crate::sys::process::{self, Fork, Resource};
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 const OPEN_FILES: u64 = 1024;
 const LOCKED_BYTES: u64 = 1 << 20;
+const QUEUE_BYTES: u64 = 64 << 10;
+const PENDING_SIGNALS: u64 = 1024;
+/// At 0 the kernel still hands core dumps to a handler of the host, if it has one; at 1 it takes the dumping process for that
+/// handler and gives up. No file of that size is written either.
+const CORE_BYTES: u64 = 1;
 
 /// What holds for every command of a sandbox.
 pub(crate) struct Confinement {
@@ -32,8 +37,12 @@ impl Confinement {
             (Resource::FileSize, self.limits.disk_bytes),
             (Resource::AddressSpace, self.limits.memory_bytes),
             (Resource::Descriptors, OPEN_FILES),
-            (Resource::Core, 0),
+            (Resource::Core, CORE_BYTES),
             (Resource::LockedMemory, LOCKED_BYTES),
+            (Resource::MessageQueues, QUEUE_BYTES),
+            (Resource::PendingSignals, PENDING_SIGNALS),
+            (Resource::Niceness, 0),
+            (Resource::RealTime, 0),
         ] {
             process::set_limit(resource, value)?;
         }

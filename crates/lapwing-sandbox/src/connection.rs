@@ -57,7 +57,7 @@ impl Connection {
             }
         };
         let mut state = self.state();
-        state.lost = Some(lost);
+        state.lost.get_or_insert(lost);
         state.waiting.clear();
         drop(state);
         self.called.notify_waiters();
@@ -82,6 +82,7 @@ impl Connection {
                 self.called.notify_one();
             }
             Event::CallGone { id } => state.calls.retain(|call| call.id != id),
+            Event::Over { cause } => state.lost = Some(cause),
             // Said only before a connection is opened.
             Event::Born | Event::Stillborn { .. } => (),
         }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 
-use lapwing_core::{Command, Sandbox, SandboxError, SandboxSpec};
+use lapwing_core::{
+    Command, Enforced, Enforcement, Provider as _, Sandbox, SandboxError, SandboxSpec,
+};
 
 use crate::native::Native;
 use crate::protocol::{Event, Step};
@@ -17,7 +19,7 @@ pub struct Probe {
     pub ok: bool,
     /// What was found, or why it is missing.
     pub detail: String,
-    /// The command or setting that mends it, where one is known.
+    /// The command or setting that mends it; always told where something is missing.
     pub mend: Option<String>,
 }
 
@@ -43,9 +45,11 @@ impl Failure {
     pub(crate) fn from_event(event: Event) -> Self {
         match event {
             Event::Stillborn { step, errno, cause } => Self::Step { step, errno, cause },
-            Event::Born | Event::Reply { .. } | Event::Call { .. } | Event::CallGone { .. } => {
-                Self::Vanished
-            }
+            Event::Born
+            | Event::Reply { .. }
+            | Event::Call { .. }
+            | Event::CallGone { .. }
+            | Event::Over { .. } => Self::Vanished,
         }
     }
 
@@ -155,7 +159,8 @@ fn mend(step: Step, errno: i32, settings: Settings) -> Option<String> {
         Step::Proc => {
             "/proc is masked, as in a container: start it with `--security-opt systempaths=unconfined`"
         }
-        Step::WritableTree
+        Step::ControlGroup
+        | Step::WritableTree
         | Step::HostPrograms
         | Step::Devices
         | Step::SystemFiles
@@ -173,40 +178,105 @@ impl Native {
         let spec = SandboxSpec { hostname: "probe".to_owned(), ..SandboxSpec::default() };
         let system = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut probes = vec![found("Linux", system.trim())];
+        let asked_for = self.enforced().memory == Enforcement::Kernel;
+        let works = |step: Step| {
+            let idle = step == Step::ControlGroup && !asked_for;
+            found(&step.to_string(), if idle { "none asked for" } else { "works" })
+        };
         match self.create_isolated(&spec).await {
             Ok(isolated) => {
                 probes.push(found("launcher", "answers"));
-                probes.extend(Step::ALL.map(|step| found(&step.to_string(), "works")));
+                probes.extend(Step::ALL.map(works));
                 probes.extend(inside(Box::new(isolated)).await);
             }
             Err(Failure::Step { step, errno, cause }) => {
                 probes.push(found("launcher", "answers"));
                 let before = Step::ALL.into_iter().filter(|earlier| *earlier < step);
-                probes.extend(before.map(|step| found(&step.to_string(), "works")));
+                probes.extend(before.map(works));
                 let mend = mend(step, errno, Settings::read());
-                probes.push(Probe { mend, ..missing(&step.to_string(), &cause) });
+                let mend = mend.unwrap_or_else(|| advice(step, errno).to_owned());
+                probes.push(missing(&step.to_string(), &cause, &mend));
                 let after = Step::ALL.into_iter().filter(|later| *later > step);
                 let untried = format!("not tried, as it needs: {step}");
-                probes.extend(after.map(|step| missing(&step.to_string(), &untried)));
+                let first = format!("mend first: {step}");
+                probes.extend(after.map(|step| missing(&step.to_string(), &untried, &first)));
             }
             Err(failure @ (Failure::Vanished | Failure::Host(_))) => {
-                probes.push(missing("launcher", &failure.diagnose().to_string()));
+                let mend = "mount /proc, and give this user room for more processes and descriptors: `ulimit -u`, `ulimit -n`";
+                probes.push(missing("launcher", &failure.diagnose().to_string(), mend));
             }
         }
-        probes.push(found(
-            "cgroup",
-            "not used: memory is limited for each process, not for all of a sandbox together",
-        ));
+        probes.extend(limits(self.enforced()));
         probes
     }
+}
+
+/// What holds each limit, in words.
+fn limits(enforced: Enforced) -> [Probe; 5] {
+    let Enforced { memory, disk, files, processes, processors } = enforced;
+    let by = |enforcement| match enforcement {
+        Enforcement::Kernel => "held by the kernel",
+        Enforcement::Watchdog => {
+            "held by a watchdog that looks ten times a second; by the kernel where LAPWING_CGROUP names a control group"
+        }
+        Enforcement::None => "not limited",
+    };
+    [
+        ("limit on memory", memory),
+        ("limit on disk", disk),
+        ("limit on files", files),
+        ("limit on processes", processes),
+        ("limit on processors", processors),
+    ]
+    .map(|(name, enforcement)| found(name, by(enforcement)))
 }
 
 fn found(name: &str, detail: &str) -> Probe {
     Probe { name: name.to_owned(), ok: true, detail: detail.to_owned(), mend: None }
 }
 
-fn missing(name: &str, detail: &str) -> Probe {
-    Probe { ok: false, ..found(name, detail) }
+fn missing(name: &str, detail: &str, mend: &str) -> Probe {
+    Probe { ok: false, mend: Some(mend.to_owned()), ..found(name, detail) }
+}
+
+/// What helps where `step` failed for another reason than missing isolation.
+fn advice(step: Step, errno: i32) -> &'static str {
+    match step {
+        Step::WritableTree | Step::HostPrograms | Step::Devices if errno == libc::ENOSPC => {
+            "allow more mounts: sudo sysctl -w fs.mount-max=100000"
+        }
+        Step::WritableTree => "use a kernel with tmpfs (CONFIG_TMPFS), and leave it some memory",
+        Step::HostPrograms => {
+            "have programs below /usr, and let this user read /usr and /etc/alternatives"
+        }
+        Step::Devices => "have null, zero, full, random, urandom and tty in /dev",
+        Step::SystemFiles | Step::Programs => {
+            "give the sandbox more disk and files: `disk` and `files` in the scenario"
+        }
+        Step::Pivot => {
+            "run from a root file system on a disk or in a container; one in the initial memory disk cannot be left"
+        }
+        Step::ControlGroup => {
+            "unset LAPWING_CGROUP, or have it name a control group from which this user may move processes"
+        }
+        Step::HostName => "name the sandbox with at most 64 bytes",
+        Step::UserNamespace
+        | Step::PidNamespace
+        | Step::NetworkNamespace
+        | Step::MountNamespace
+        | Step::IpcNamespace
+        | Step::UtsNamespace
+        | Step::CgroupNamespace
+        | Step::IdMap
+        | Step::Identity
+        | Step::PrivateMounts
+        | Step::Proc
+        | Step::Loopback
+        | Step::NestedNamespaces
+        | Step::Supervisor => {
+            "give this user room for more processes and descriptors: `ulimit -u`, `ulimit -n`; if it stays, report it"
+        }
+    }
 }
 
 /// What shows only from inside.
@@ -214,6 +284,7 @@ async fn inside(sandbox: Box<dyn Sandbox>) -> Vec<Probe> {
     let script = "cat /proc/self/status; echo \"Map: $(cat /proc/self/uid_map)\"";
     let output = sandbox.exec(Command::new(["sh", "-c", script])).await;
     let destroyed = sandbox.destroy().await;
+    let shell = "install sh and cat below /usr: sandboxes run the programs of this machine";
     let mut probes = match output {
         Ok(output) if output.status.success() => {
             let mut probes = vec![found("run a command", "works")];
@@ -222,13 +293,15 @@ async fn inside(sandbox: Box<dyn Sandbox>) -> Vec<Probe> {
         }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            vec![missing("run a command", &format!("{:?} {said}", output.status))]
+            vec![missing("run a command", &format!("{:?} {said}", output.status), shell)]
         }
-        Err(error) => vec![missing("run a command", &error.to_string())],
+        Err(error) => vec![missing("run a command", &error.to_string(), shell)],
     };
     probes.push(match destroyed {
         Ok(()) => found("destroy", "works"),
-        Err(error) => missing("destroy", &error.to_string()),
+        Err(error) => {
+            missing("destroy", &error.to_string(), "use a kernel of version 5.12 or later")
+        }
     });
     probes
 }
@@ -243,14 +316,22 @@ fn judge(status: &str) -> Vec<Probe> {
     let none =
         capabilities.len() == 5 && capabilities.iter().all(|set| set.trim_matches('0').is_empty());
     let map = field("Map");
+    let (kernel, escape) = (
+        "use a kernel with seccomp filters (CONFIG_SECCOMP_FILTER)",
+        "run no scenario here, and report this: what runs inside could get out",
+    );
     [
-        ("system call filter", field("Seccomp") == ["2"], field("Seccomp")),
-        ("no new privileges", field("NoNewPrivs") == ["1"], field("NoNewPrivs")),
-        ("no capabilities", none, capabilities),
-        ("not root outside", map.len() == 3 && map[1] != "0" && map[2] == "1", map),
+        ("system call filter", field("Seccomp") == ["2"], field("Seccomp"), kernel),
+        ("no new privileges", field("NoNewPrivs") == ["1"], field("NoNewPrivs"), escape),
+        ("no capabilities", none, capabilities, escape),
+        ("not root outside", map.len() == 3 && map[1] != "0" && map[2] == "1", map, escape),
     ]
     .into_iter()
-    .map(|(name, ok, seen)| Probe { ok, ..found(name, &seen.join(" ")) })
+    .map(
+        |(name, ok, seen, mend)| {
+            if ok { found(name, &seen.join(" ")) } else { missing(name, &seen.join(" "), mend) }
+        },
+    )
     .collect()
 }
 
@@ -268,6 +349,18 @@ mod tests {
         assert!(says(Step::UserNamespace, libc::ENOSPC, none).contains("max_user_namespaces"));
         assert!(says(Step::Proc, libc::EPERM, Settings::default()).contains("systempaths"));
         assert_eq!(mend(Step::Programs, libc::ENOSPC, Settings::default()), None);
+    }
+
+    #[test]
+    fn every_step_that_fails_has_a_mend() {
+        for step in Step::ALL {
+            for errno in [0, libc::EPERM, libc::EINVAL, libc::ENOSPC, libc::ENOENT] {
+                let mend = mend(step, errno, Settings::default());
+                let said = mend.unwrap_or_else(|| advice(step, errno).to_owned());
+                assert!(said.len() > 20, "{step}");
+            }
+        }
+        assert!(judge("").iter().all(|probe| probe.mend.is_some()));
     }
 
     #[test]

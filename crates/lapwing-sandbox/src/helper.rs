@@ -1,5 +1,6 @@
 //! Work on files inside, done by short-lived children of pid 1, so that pid 1 itself never waits for a disk or trips
-//! over what an agent has laid out.
+//! over what an agent has laid out. Commands can kill and stop these children. What is only looked at pid 1 then does itself:
+//! evidence can be delayed, not denied.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,13 +19,14 @@ use crate::sys::socket;
 
 /// A helper that takes longer was stopped by something inside.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Tries before a helper that keeps being killed is given up.
+/// Tries before pid 1 does the work of a helper that keeps being killed, or gives it up.
 const TRIES: u32 = 3;
 
 /// Exit codes of a helper; its output holds the result or the cause.
 const OUTPUT: i32 = 0;
 const FAILED: i32 = 1;
 const ABSENT: i32 = 2;
+const UNWRITTEN: i32 = 3;
 
 /// All helpers that run.
 pub(crate) struct Helpers {
@@ -38,6 +40,8 @@ struct Helper {
     work: Work,
     until: Instant,
     tries: u32,
+    /// Whether it was killed for the time that it took.
+    slow: bool,
 }
 
 struct Work {
@@ -67,9 +71,16 @@ impl Helpers {
 
     fn run(&mut self, id: u64, mut work: Work, tries: u32) -> io::Result<()> {
         match process::fork()? {
-            Fork::Child => process::exit(work.perform(self.disk_bytes, &self.pids())),
+            Fork::Child => {
+                let code = match process::keep_capabilities(work.capabilities()) {
+                    Ok(()) => work.perform(self.disk_bytes, &self.pids()),
+                    Err(_) => UNWRITTEN,
+                };
+                process::exit(code)
+            }
             Fork::Parent(pid) => {
-                self.running.push(Helper { id, pid, work, until: Instant::now() + LIMIT, tries });
+                let until = Instant::now() + LIMIT;
+                self.running.push(Helper { id, pid, work, until, tries, slow: false });
                 Ok(())
             }
         }
@@ -90,6 +101,7 @@ impl Helpers {
             if helper.until <= now {
                 process::kill(helper.pid);
                 helper.until = now + LIMIT;
+                helper.slow = true;
             }
         }
     }
@@ -100,17 +112,37 @@ impl Helpers {
         ended: &[(i32, ExitStatus)],
     ) -> Vec<(u64, Reply, Option<OwnedFd>)> {
         let mut replies = Vec::new();
+        for helper in &self.running {
+            // Nobody else would wake it, and one that is killed is tried again.
+            if process::is_stopped(helper.pid) {
+                process::kill(helper.pid);
+            }
+        }
         for (pid, status) in ended {
             let Some(index) = self.running.iter().position(|helper| helper.pid == *pid) else {
                 continue;
             };
-            let Helper { id, work, tries, .. } = self.running.swap_remove(index);
-            let killed = !matches!(status, ExitStatus::Exit { .. });
-            if killed && tries < TRIES {
-                if let Err(error) = self.again(id, work, tries) {
-                    replies.push((id, Reply::Failed { cause: error.to_string() }, None));
+            let Helper { id, mut work, tries, slow, .. } = self.running.swap_remove(index);
+            let mut status = *status;
+            if !matches!(status, ExitStatus::Exit { .. }) {
+                // What the last one wrote is no whole.
+                match socket::memory_file(c"output") {
+                    Ok(output) => work.output = output,
+                    Err(error) => {
+                        replies.push((id, Reply::Failed { cause: error.to_string() }, None));
+                        continue;
+                    }
                 }
-                continue;
+                if tries < TRIES {
+                    if let Err(error) = self.run(id, work, tries + 1) {
+                        replies.push((id, Reply::Failed { cause: error.to_string() }, None));
+                    }
+                    continue;
+                }
+                // What took too long by itself would hold pid 1 up.
+                if work.only_looks() && !slow {
+                    status = ExitStatus::Exit { code: work.perform(self.disk_bytes, &self.pids()) };
+                }
             }
             let output = OwnedFd::from(work.output);
             replies.push(match status {
@@ -129,15 +161,27 @@ impl Helpers {
         }
         replies
     }
-
-    fn again(&mut self, id: u64, mut work: Work, tries: u32) -> io::Result<()> {
-        work.output = socket::memory_file(c"output")?;
-        self.run(id, work, tries + 1)
-    }
 }
 
 impl Work {
-    /// Does it, in the child, and returns the exit code.
+    /// Whether it changes nothing inside.
+    fn only_looks(&self) -> bool {
+        match self.task {
+            Task::Put { .. } => false,
+            Task::Get { .. } | Task::Manifest | Task::Processes => true,
+        }
+    }
+
+    /// What the helper needs.
+    fn capabilities(&self) -> u64 {
+        match self.task {
+            Task::Put { .. } | Task::Processes => 0,
+            // Nothing is hidden by taking its permission bits away.
+            Task::Get { .. } | Task::Manifest => process::READ_ALL,
+        }
+    }
+
+    /// Does it and returns the exit code.
     fn perform(&mut self, disk_bytes: u64, helpers: &[i32]) -> i32 {
         let outcome = self.outcome(disk_bytes, helpers);
         let (bytes, code) = match outcome {
@@ -147,18 +191,11 @@ impl Work {
         };
         match self.output.write_all(&bytes) {
             Ok(()) => code,
-            // Seen as the end of a helper that something killed.
-            Err(_) => 3,
+            Err(_) => UNWRITTEN,
         }
     }
 
     fn outcome(&mut self, disk_bytes: u64, helpers: &[i32]) -> Result<Outcome, String> {
-        let capabilities = match self.task {
-            Task::Put { .. } | Task::Processes => 0,
-            // Nothing is hidden by taking its permission bits away.
-            Task::Get { .. } | Task::Manifest => process::READ_ALL,
-        };
-        process::keep_capabilities(capabilities).map_err(|error| error.to_string())?;
         match &self.task {
             Task::Put { files } => files::put(files, self.input.as_mut()),
             Task::Get { path, max_bytes } => files::get(path, *max_bytes),

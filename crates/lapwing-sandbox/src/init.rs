@@ -19,9 +19,23 @@ use crate::root;
 use crate::seccomp;
 use crate::sys::process::{self, Fork};
 use crate::sys::socket::{self, Interest, Wait};
+use crate::watchdog::Watchdog;
 
 /// Second belt below the limit on processes, wide enough that ids are not soon used again.
 const PIDS_MIN: u64 = 4096;
+
+/// Limits of a user namespace beside the one on nested ones.
+const OPTIONAL_LIMITS: [(&str, &str); 9] = [
+    ("max_cgroup_namespaces", "0"),
+    ("max_ipc_namespaces", "0"),
+    ("max_net_namespaces", "0"),
+    ("max_pid_namespaces", "0"),
+    ("max_time_namespaces", "0"),
+    ("max_uts_namespaces", "0"),
+    ("max_fanotify_groups", "0"),
+    ("max_inotify_instances", "32"),
+    ("max_inotify_watches", "8192"),
+];
 
 /// Serves until the sandbox ends.
 pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
@@ -38,6 +52,7 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
                 helpers: Helpers::new(creation.limits.disk_bytes),
                 services: Vec::new(),
                 waits: Vec::new(),
+                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped),
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -57,6 +72,8 @@ struct Prepared {
 fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let at = |step: Step| move |error| (step, error);
     process::set_umask(0o022);
+    // Not when it was cloned: the launcher has put this process into its control group since.
+    process::own_cgroup_root().map_err(at(Step::CgroupNamespace))?;
     process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
     process::die_with_parent()
         .and_then(|()| process::hide_memory())
@@ -67,7 +84,7 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
         .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))
         .map_err(at(Step::Loopback))?;
     process::set_host_name(&creation.hostname).map_err(at(Step::HostName))?;
-    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(at(Step::NestedNamespaces))?;
+    limit_namespace().map_err(at(Step::NestedNamespaces))?;
     // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
     let pids = creation.limits.processes.saturating_mul(4).clamp(PIDS_MIN, 4 << 20);
     let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
@@ -76,6 +93,19 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
     Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs })
+}
+
+/// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.
+fn limit_namespace() -> io::Result<()> {
+    fs::write("/proc/sys/user/max_user_namespaces", "0")?;
+    for (name, value) in OPTIONAL_LIMITS {
+        match fs::write(format!("/proc/sys/user/{name}"), value) {
+            // This kernel has nothing of the kind.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 struct Supervisor {
@@ -89,6 +119,7 @@ struct Supervisor {
     helpers: Helpers,
     services: Vec<Service>,
     waits: Vec<ServiceWait>,
+    watchdog: Watchdog,
     confinement: Confinement,
 }
 
@@ -118,6 +149,11 @@ impl Supervisor {
             }
             self.settle_children()?;
             self.settle_time()?;
+            if let Some(excess) = self.watchdog.look(Instant::now()) {
+                // Every other process of the namespace ends with this one.
+                let event = Event::Over { cause: excess.cause() };
+                return channel::send(self.socket.as_fd(), &event, &[], Wait::Block);
+            }
             if ready[0] {
                 let received = channel::receive::<Request>(self.socket.as_fd(), Wait::Never);
                 match received {
@@ -137,7 +173,9 @@ impl Supervisor {
     /// Until the next deadline.
     fn time_left(&self) -> Option<Duration> {
         let waits = self.waits.iter().map(|wait| wait.until);
-        let deadlines = waits.chain(self.jobs.deadline()).chain(self.helpers.deadline());
+        let watch = process::has_children().then(|| self.watchdog.deadline());
+        let deadlines =
+            waits.chain(self.jobs.deadline()).chain(self.helpers.deadline()).chain(watch);
         deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 

@@ -16,6 +16,7 @@ use tokio::net::unix::pipe;
 use tokio::time;
 
 use crate::capture::Capture;
+use crate::cgroup::Group;
 use crate::channel::{self, Channel};
 use crate::connection::{Connection, Conversation};
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
@@ -31,6 +32,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) struct Isolated {
     connection: Arc<Connection>,
     pidfd: AsyncFd<OwnedFd>,
+    /// Dropped after the processes in it were killed.
+    _group: Option<Group>,
 }
 
 impl Drop for Isolated {
@@ -40,9 +43,13 @@ impl Drop for Isolated {
 }
 
 impl Isolated {
-    pub(crate) fn new(channel: Channel, pidfd: OwnedFd) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        channel: Channel,
+        pidfd: OwnedFd,
+        group: Option<Group>,
+    ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
-        Ok(Self { connection: Connection::open(channel), pidfd })
+        Ok(Self { connection: Connection::open(channel), pidfd, _group: group })
     }
 
     /// Sends a request that has one reply.
@@ -149,7 +156,8 @@ impl Isolated {
     }
 }
 
-/// The pieces in one memory file; `None` if there are no bytes.
+/// The pieces in one memory file; `None` if there are no bytes. It is sealed: a command could else grow its input, which
+/// counts nowhere.
 fn memory_file(pieces: &[&[u8]]) -> std::io::Result<Option<std::fs::File>> {
     if pieces.iter().all(|piece| piece.is_empty()) {
         return Ok(None);
@@ -159,6 +167,7 @@ fn memory_file(pieces: &[&[u8]]) -> std::io::Result<Option<std::fs::File>> {
         file.write_all(piece)?;
     }
     std::io::Seek::rewind(&mut file)?;
+    socket::seal(&file)?;
     Ok(Some(file))
 }
 

@@ -95,9 +95,9 @@ impl Jobs {
         Ok(())
     }
 
-    /// The process ids that are no commands.
+    /// The process ids that are no commands. The id of a shim that is gone may be a command's by now.
     pub(crate) fn shims(&self) -> Vec<i32> {
-        self.0.iter().map(|job| job.shim).collect()
+        self.0.iter().filter(|job| !job.shim_gone).map(|job| job.shim).collect()
     }
 
     /// What to wait for; [`Jobs::settle`] is to be called when any is ready.

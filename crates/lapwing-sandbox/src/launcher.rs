@@ -18,14 +18,13 @@ pub(crate) const INSIDE_ID: u32 = 1000;
 /// Where root's sandboxes live outside: no system gives this id to an account by itself.
 const PREFERRED_OUTSIDE_ID: u32 = 200_000;
 
-const NAMESPACES: [(Step, i32); 7] = [
+const NAMESPACES: [(Step, i32); 6] = [
     (Step::UserNamespace, libc::CLONE_NEWUSER),
     (Step::PidNamespace, libc::CLONE_NEWPID),
     (Step::NetworkNamespace, libc::CLONE_NEWNET),
     (Step::MountNamespace, libc::CLONE_NEWNS),
     (Step::IpcNamespace, libc::CLONE_NEWIPC),
     (Step::UtsNamespace, libc::CLONE_NEWUTS),
-    (Step::CgroupNamespace, libc::CLONE_NEWCGROUP),
 ];
 
 /// Becomes the launcher and never returns, if this process was started as one.
@@ -46,6 +45,9 @@ fn run() -> io::Result<()> {
     process::new_session()?;
     process::die_with_parent()?;
     process::ignore_children();
+    // Where the host's memory runs out all the same, the kernel ends commands before the harness. Not everywhere allowed,
+    // and nothing that holds depends on it.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     std::env::set_current_dir("/")?;
     process::leave_groups()?;
     let control = io::stdin().as_fd().try_clone_to_owned()?;
@@ -56,8 +58,9 @@ fn run() -> io::Result<()> {
         else {
             return Ok(());
         };
-        let Some(socket) = fds.into_iter().next() else { continue };
-        match create(socket.as_fd()) {
+        let mut fds = fds.into_iter();
+        let Some(socket) = fds.next() else { continue };
+        match create(socket.as_fd(), fds.next().map(File::from)) {
             Ok(Some(go)) => break (creation, socket, go),
             Ok(None) => (),
             Err((step, error)) => report(socket.as_fd(), step, &error),
@@ -79,15 +82,23 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let _ = channel::send(socket, &event, &[], Wait::Block);
 }
 
-/// Clones pid 1. In the child: the pipe that says when the identity is mapped. In the launcher: nothing.
-fn create(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, (Step, io::Error)> {
+/// Clones pid 1, into the control group behind `entry` if there is one. In the child: the pipe that says when all that
+/// concerns it from outside is done. In the launcher: nothing.
+fn create(
+    socket: BorrowedFd<'_>,
+    entry: Option<File>,
+) -> Result<Option<OwnedFd>, (Step, io::Error)> {
     let supervisor = |error| (Step::Supervisor, error);
     let (mapped, go) = socket::pipe().map_err(supervisor)?;
     let all = NAMESPACES.iter().fold(0, |flags, (_, flag)| flags | flag);
     match process::clone_into(all).map_err(|error| (missing_namespace(), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
-            let begun = map_identity(pid).map_err(|error| (Step::IdMap, error)).and_then(|()| {
+            let entered = entry.map_or(Ok(()), |mut entry| write!(entry, "{pid}"));
+            let mapped = entered
+                .map_err(|error| (Step::ControlGroup, error))
+                .and_then(|()| map_identity(pid).map_err(|error| (Step::IdMap, error)));
+            let begun = mapped.and_then(|()| {
                 channel::send(socket, &Event::Born, &[pidfd.as_fd()], Wait::Block)
                     .and_then(|()| File::from(go).write_all(&[1]))
                     .map_err(supervisor)

@@ -13,18 +13,22 @@
 //! - The user inside is 1000, and outside the harness's own or, for root, one that belongs to nobody. It is never 0.
 //! - Of the host only `/usr` is visible, read-only and without `/usr/local`, and what resolves its links. All that is
 //!   writable lies on one tmpfs, whose size and number of files are limited, and which a manifest covers.
-//! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host.
+//! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host, but for empty
+//!   control groups in the folder that was given for them.
 //! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
 //!
-//! Limits on processes, disk, files and the address space of *one* process hold by the kernel. The memory of all
-//! processes of a sandbox together is not limited, nor is what lies in no address space, as memory files and shared
-//! segments do: that takes a cgroup, which an ordinary user does not have. All sandboxes share the host's kernel, so code
-//! that breaks the kernel breaks out.
+//! Limits on processes, disk, files and the address space of one process hold by the kernel. The memory of all processes
+//! and files together is watched by pid 1, which ends the sandbox when it is too much; or the kernel holds it, together with
+//! what it takes itself, where `LAPWING_CGROUP` names a control group. The share of the processors is not limited. All
+//! sandboxes share the host's kernel, so code that breaks the kernel breaks out. `docs/sandbox.md` lists what was tried and
+//! what holds it.
 //!
 //! Commands have the uid of shims and helpers, so they can stop or kill them. Requests for commands end all the same: one
-//! whose shim was stopped at its time limit, as if it had run past it. A manifest can be delayed so, and made to fail.
+//! whose shim was stopped at its time limit, as if it had run past it. What is asked about files and processes can be
+//! delayed so, and not denied; putting files can.
 
 mod capture;
+mod cgroup;
 mod channel;
 mod command;
 mod connection;
@@ -46,6 +50,7 @@ mod root;
 mod seccomp;
 mod session;
 mod sys;
+mod watchdog;
 
 pub use doctor::Probe;
 pub use native::Native;

@@ -1,14 +1,18 @@
 //! The provider: starts the launcher and asks it for sandboxes.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command as HostCommand, Stdio};
 use std::sync::Arc;
 use std::{io, thread};
 
-use lapwing_core::{BoxFuture, Provider, Sandbox, SandboxError, SandboxSpec};
+use lapwing_core::{
+    BoxFuture, Enforced, Enforcement, Provider, Sandbox, SandboxError, SandboxSpec,
+};
 use tokio::io::Interest;
 
+use crate::cgroup::{Group, Groups};
 use crate::channel::{self, Channel};
 use crate::doctor;
 use crate::isolated::Isolated;
@@ -21,23 +25,39 @@ use crate::sys::socket::{self, Wait};
 #[derive(Clone)]
 pub struct Native {
     launcher: Arc<OwnedFd>,
+    groups: Option<Arc<Groups>>,
 }
+
+/// Names the folder of control groups, where there is one for sandboxes.
+const CGROUP: &str = "LAPWING_CGROUP";
 
 impl Native {
     /// Starts the launcher. Call it in the main thread, before an async runtime or other threads exist and before
     /// keys are read: the launcher ends with the thread that started it. The program's `main` must begin with
     /// [`crate::entry`]. Also raises this process's limit on open files as far as it goes.
     ///
+    /// The environment variable `LAPWING_CGROUP` names a control group, without processes and writable, below which the
+    /// kernel shall hold the memory of every sandbox.
+    ///
     /// # Errors
-    /// [`SandboxError::Failed`] if the launcher cannot be started.
+    /// [`SandboxError::Unavailable`] if the control group cannot be used, [`SandboxError::Failed`] if the launcher cannot be
+    /// started.
     pub fn start() -> Result<Self, SandboxError> {
-        Self::launch().map_err(|error| SandboxError::Failed {
+        let groups = std::env::var_os(CGROUP).map(|folder| {
+            Groups::open(Path::new(&folder)).map_err(|error| SandboxError::Unavailable {
+                reason: format!("{CGROUP} names no control group that can be used ({error})"),
+                mend: format!("name one with the memory controller that is writable and has no processes, or unset {CGROUP}"),
+            })
+        });
+        let groups = groups.transpose()?;
+        let launcher = Self::launch().map_err(|error| SandboxError::Failed {
             step: "start the sandbox launcher".to_owned(),
             cause: error.to_string(),
-        })
+        })?;
+        Ok(Self { launcher: Arc::new(launcher), groups })
     }
 
-    fn launch() -> io::Result<Self> {
+    fn launch() -> io::Result<OwnedFd> {
         process::raise_descriptor_limit()?;
         let (near, far) = socket::pair()?;
         let mut child = HostCommand::new("/proc/self/exe")
@@ -49,13 +69,12 @@ impl Native {
             .spawn()?;
         // Takes the launcher's exit status when it ends, so that it does not stay as a zombie.
         thread::spawn(move || child.wait());
-        Ok(Self { launcher: Arc::new(near) })
+        Ok(near)
     }
 
-    async fn send(&self, creation: &Creation, socket: &OwnedFd) -> io::Result<()> {
-        let try_send = |launcher: &OwnedFd| {
-            channel::send(launcher.as_fd(), creation, &[socket.as_fd()], Wait::Never)
-        };
+    async fn send(&self, creation: &Creation, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let try_send =
+            |launcher: &OwnedFd| channel::send(launcher.as_fd(), creation, fds, Wait::Never);
         match try_send(&self.launcher) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // A descriptor of its own for each waiting task, which is what the runtime can tell apart.
@@ -74,9 +93,15 @@ impl Native {
             hostname: spec.hostname.clone(),
             programs: spec.programs.clone(),
             limits: spec.limits.clone(),
+            grouped: self.groups.is_some(),
         };
         let (near, far) = socket::pair()?;
-        self.send(&creation, &far).await?;
+        let group = self.groups.as_ref().map(|groups| groups.take(spec.limits.memory_bytes));
+        let group = group.transpose()?;
+        let entry = group.as_ref().map(Group::entry).transpose()?;
+        let fds: Vec<BorrowedFd<'_>> =
+            [far.as_fd()].into_iter().chain(entry.iter().map(AsFd::as_fd)).collect();
+        self.send(&creation, &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
         let pidfd = match channel.receive::<Event>().await? {
@@ -86,7 +111,7 @@ impl Native {
         };
         match channel.receive::<Event>().await? {
             Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => {
-                Ok(Isolated::new(channel, pidfd)?)
+                Ok(Isolated::new(channel, pidfd, group)?)
             }
             Some((event, _)) => Err(doctor::Failure::from_event(event)),
             None => Err(doctor::Failure::Vanished),
@@ -97,6 +122,16 @@ impl Native {
 impl Provider for Native {
     fn name(&self) -> &'static str {
         "native"
+    }
+
+    fn enforced(&self) -> Enforced {
+        Enforced {
+            memory: self.groups.as_ref().map_or(Enforcement::Watchdog, |_| Enforcement::Kernel),
+            disk: Enforcement::Kernel,
+            files: Enforcement::Kernel,
+            processes: Enforcement::Kernel,
+            processors: Enforcement::None,
+        }
     }
 
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>> {

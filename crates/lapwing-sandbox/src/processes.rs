@@ -1,8 +1,12 @@
 //! The table of processes, read from the sandbox's own `/proc`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 
 use lapwing_core::Process;
+
+/// Of each process this many bytes of arguments are told: all of them together could fill the harness's memory.
+const COMMAND_BYTES: u64 = 4096;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,11 @@ pub(crate) fn visible(ours: &[i32]) -> Vec<Process> {
 }
 
 fn command_line(pid: i32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(format!("/proc/{pid}/cmdline")) {
+        // What is read before the process ends counts.
+        let _ = file.take(COMMAND_BYTES).read_to_end(&mut bytes);
+    }
     let text = String::from_utf8_lossy(&bytes);
     text.trim_end_matches('\0').replace('\0', " ")
 }

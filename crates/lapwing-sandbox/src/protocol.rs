@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 /// The id under which pid 1 reports that the sandbox is set up.
 pub(crate) const SET_UP: u64 = 0;
 
-/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket.
+/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket and, if it gets a control group, the
+/// file by which processes enter it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Creation {
     pub(crate) hostname: String,
     pub(crate) programs: Vec<String>,
     pub(crate) limits: Limits,
+    /// Whether it gets a control group, which holds its memory.
+    pub(crate) grouped: bool,
 }
 
 /// A command without what concerns the harness only.
@@ -101,6 +104,8 @@ pub(crate) enum Event {
     Call { id: u64, program: String, arguments: Vec<String>, pid: u32 },
     /// The caller is gone.
     CallGone { id: u64 },
+    /// Pid 1 ends the sandbox.
+    Over { cause: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,8 +136,9 @@ pub(crate) enum Step {
     MountNamespace,
     IpcNamespace,
     UtsNamespace,
-    CgroupNamespace,
+    ControlGroup,
     IdMap,
+    CgroupNamespace,
     Identity,
     PrivateMounts,
     WritableTree,
@@ -150,15 +156,16 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::UserNamespace,
         Self::PidNamespace,
         Self::NetworkNamespace,
         Self::MountNamespace,
         Self::IpcNamespace,
         Self::UtsNamespace,
-        Self::CgroupNamespace,
+        Self::ControlGroup,
         Self::IdMap,
+        Self::CgroupNamespace,
         Self::Identity,
         Self::PrivateMounts,
         Self::WritableTree,
@@ -185,6 +192,7 @@ impl fmt::Display for Step {
             Self::IpcNamespace => "ipc namespace",
             Self::UtsNamespace => "uts namespace",
             Self::CgroupNamespace => "cgroup namespace",
+            Self::ControlGroup => "control group",
             Self::IdMap => "uid and gid map",
             Self::Identity => "change of uid",
             Self::PrivateMounts => "private mounts",

@@ -57,7 +57,8 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 const PROGRAM_DIRECTORIES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Files of `/proc` that tell about the host or reach into its kernel.
-const MASKED: [&str; 14] = [
+const MASKED: [&str; 21] = [
+    "bootconfig",
     "cmdline",
     "config.gz",
     "interrupts",
@@ -69,10 +70,23 @@ const MASKED: [&str; 14] = [
     "keys",
     "kmsg",
     "kpagecount",
+    "latency_stats",
+    "mdstat",
+    "modules",
     "sched_debug",
+    "schedstat",
+    "softirqs",
+    "swaps",
     "sysrq-trigger",
     "timer_list",
 ];
+
+/// Directories of `/proc` that tell about the host's hardware and file systems.
+const MASKED_DIRECTORIES: [&str; 9] =
+    ["acpi", "asound", "bus", "driver", "dynamic_debug", "fs", "irq", "scsi", "tty"];
+
+/// Pseudo-terminals of a sandbox. Without a limit of its own it could take all that the host has left.
+const TERMINALS: u32 = 256;
 
 /// Builds the tree and makes it the root of the calling process, which is pid 1 of the new namespaces.
 pub(crate) fn build(creation: &Creation) -> Result<(), (Step, io::Error)> {
@@ -166,8 +180,8 @@ fn attach_devices(root: &Path, devices: Vec<(&'static str, Tree)>) -> io::Result
     for (name, target) in DEVICE_LINKS {
         symlink(target, directory.join(name))?;
     }
-    let options = "newinstance,ptmxmode=0666,mode=0620";
-    mount::mount_new("devpts", &directory.join("pts"), libc::MS_NOEXEC, options)
+    let options = format!("newinstance,ptmxmode=0666,mode=0620,max={TERMINALS}");
+    mount::mount_new("devpts", &directory.join("pts"), libc::MS_NOEXEC, &options)
 }
 
 fn own_proc(root: &Path) -> io::Result<()> {
@@ -180,7 +194,16 @@ fn own_proc(root: &Path) -> io::Result<()> {
             Tree::copy(&null, Access::Same)?.attach(&path)?;
         }
     }
-    Ok(())
+    // A directory that is removed stays where it is mounted: empty, and nothing can be made in it.
+    let empty = root.join("empty");
+    fs::create_dir(&empty)?;
+    for name in MASKED_DIRECTORIES {
+        let path = proc.join(name);
+        if path.exists() {
+            Tree::copy(&empty, Access::ReadOnly)?.attach(&path)?;
+        }
+    }
+    fs::remove_dir(&empty)
 }
 
 fn system_files(root: &Path, hostname: &str) -> io::Result<()> {

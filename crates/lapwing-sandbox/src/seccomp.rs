@@ -8,8 +8,15 @@ const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xC000_00B7;
 
-/// Numbers from here on are calls of the x32 interface on x86-64, and are not in use elsewhere.
-const X32: u32 = 0x4000_0000;
+/// `SYS_setrlimit`, which the C library's crate does not know everywhere.
+#[cfg(target_arch = "x86_64")]
+const SETRLIMIT: c_long = 160;
+#[cfg(target_arch = "aarch64")]
+const SETRLIMIT: c_long = 164;
+
+/// The newest call that was looked at, the same number everywhere. Those above it, which include all of the x32 interface
+/// of x86-64, do not exist inside.
+const NEWEST: u32 = libc::SYS_mseal as u32;
 
 /// Calls that fail with EPERM.
 const REFUSED: &[c_long] = &[
@@ -72,6 +79,19 @@ const REFUSED: &[c_long] = &[
     libc::SYS_uselib,
 ];
 
+/// Calls that fail with ENOSYS, for which programs have a way round: they make what neither a limit on memory nor the
+/// manifest covers.
+const ABSENT: &[c_long] = &[
+    // Arguments in memory, where a filter cannot look; libraries fall back to clone.
+    libc::SYS_clone3,
+    // Files on no disk. Those of /dev/shm count.
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+    // Semaphores and messages in kernel memory, gigabytes of them, which outlive their processes.
+    libc::SYS_semget,
+    libc::SYS_msgget,
+];
+
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
@@ -81,7 +101,15 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWTIME;
 
-const FAMILIES: [i32; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+/// `RLIMIT_CORE`, whose type differs between C libraries.
+const CORE: u32 = 4;
+
+/// Calls that fail with EOPNOTSUPP, as on file systems that lack them: extended attributes hold what no manifest shows.
+const UNSUPPORTED: &[c_long] = &[libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr];
+
+/// Others may load a module into the kernel.
+const INTERNET_PROTOCOLS: [i32; 5] =
+    [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
 
 // Offsets in `struct seccomp_data`. Arguments are 64 bits wide; both architectures are little-endian.
 const NUMBER: u32 = 0;
@@ -104,6 +132,9 @@ fn give(result: u32) -> sock_filter {
     sock_filter { code: RETURN, jt: 0, jf: 0, k: result }
 }
 
+/// The call returns 0 and nothing is done.
+const DONE: u32 = libc::SECCOMP_RET_ERRNO;
+
 fn error(errno: i32) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
@@ -122,13 +153,15 @@ pub(crate) fn filter() -> Vec<sock_filter> {
         test(IF_EQUAL, ARCHITECTURE, 1, 0),
         give(libc::SECCOMP_RET_KILL_PROCESS),
         load(NUMBER),
-        test(IF_AT_LEAST, X32, 0, 1),
+        test(IF_AT_LEAST, NEWEST + 1, 0, 1),
         give(error(libc::ENOSYS)),
     ];
-    // Its arguments lie in memory, where a filter cannot look; libraries fall back to clone.
-    program.extend(on(libc::SYS_clone3, &[give(error(libc::ENOSYS))]));
-    for number in REFUSED {
-        program.extend(on(*number, &[refuse]));
+    for (calls, errno) in
+        [(ABSENT, libc::ENOSYS), (UNSUPPORTED, libc::EOPNOTSUPP), (REFUSED, libc::EPERM)]
+    {
+        for number in calls {
+            program.extend(on(*number, &[give(error(errno))]));
+        }
     }
     for number in [libc::SYS_clone, libc::SYS_unshare] {
         let namespaces = NAMESPACES.cast_unsigned();
@@ -151,24 +184,61 @@ pub(crate) fn filter() -> Vec<sock_filter> {
     for number in [libc::SYS_socket, libc::SYS_socketpair] {
         program.extend(on(number, &families()));
     }
+    program.extend(on(libc::SYS_prlimit64, &limits()));
+    program
+        .extend(on(SETRLIMIT, &[load(argument(0)), test(IF_EQUAL, CORE, 0, 1), give(DONE), allow]));
     program.push(allow);
     program
 }
 
+/// Allows to set limits of the caller only. Pid 1 and the shims have the commands' uid, so that anyone inside could else
+/// take their descriptors or have the kernel kill them. The limit on core dumps stays, whoever believes to have set it:
+/// at 0 a crash would start the host's handler, where it has one.
+fn limits() -> [sock_filter; 12] {
+    let allow = give(libc::SECCOMP_RET_ALLOW);
+    [
+        // The pointer to the new limit; null only asks.
+        load(argument(2)),
+        test(IF_EQUAL, 0, 0, 3),
+        load(argument(2) + 4),
+        test(IF_EQUAL, 0, 0, 1),
+        allow,
+        load(argument(0)),
+        test(IF_EQUAL, 0, 1, 0),
+        give(error(libc::EPERM)),
+        load(argument(1)),
+        test(IF_EQUAL, CORE, 0, 1),
+        give(DONE),
+        allow,
+    ]
+}
+
 /// Allows the families that a network namespace contains. AF_VSOCK, for one, reaches the machine outside from any.
 fn families() -> Vec<sock_filter> {
-    let mut body = vec![load(argument(0))];
-    for family in FAMILIES {
-        body.extend([test(IF_EQUAL, family.cast_unsigned(), 0, 1), give(libc::SECCOMP_RET_ALLOW)]);
+    let allow = give(libc::SECCOMP_RET_ALLOW);
+    let mut internet = vec![load(argument(2))];
+    for protocol in INTERNET_PROTOCOLS {
+        internet.extend([test(IF_EQUAL, protocol.cast_unsigned(), 0, 1), allow]);
     }
+    internet.push(give(error(libc::EPROTONOSUPPORT)));
     // Of netlink only what `getaddrinfo` and `ip` ask: routes.
-    body.extend([
-        test(IF_EQUAL, libc::AF_NETLINK.cast_unsigned(), 0, 3),
+    let netlink = vec![
         load(argument(2)),
         test(IF_EQUAL, libc::NETLINK_ROUTE.cast_unsigned(), 0, 1),
-        give(libc::SECCOMP_RET_ALLOW),
+        allow,
         give(error(libc::EAFNOSUPPORT)),
-    ]);
+    ];
+    let mut body = vec![load(argument(0))];
+    for (family, rule) in [
+        (libc::AF_UNIX, vec![allow]),
+        (libc::AF_INET, internet.clone()),
+        (libc::AF_INET6, internet),
+        (libc::AF_NETLINK, netlink),
+    ] {
+        body.push(test(IF_EQUAL, family.cast_unsigned(), 0, rule.len() as u8));
+        body.extend(rule);
+    }
+    body.push(give(error(libc::EAFNOSUPPORT)));
     body
 }
 
@@ -217,7 +287,13 @@ mod tests {
         for number in REFUSED {
             assert_eq!(call(*number, [0; 3]), error(libc::EPERM), "{number}");
         }
-        for number in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_exit_group] {
+        for number in UNSUPPORTED {
+            assert_eq!(call(*number, [0; 3]), error(libc::EOPNOTSUPP), "{number}");
+        }
+        for number in ABSENT {
+            assert_eq!(call(*number, [0; 3]), error(libc::ENOSYS), "{number}");
+        }
+        for number in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_shmget] {
             assert_eq!(call(number, [0; 3]), ALLOWED, "{number}");
         }
     }
@@ -225,13 +301,17 @@ mod tests {
     #[test]
     fn other_interfaces_to_the_kernel_are_closed() {
         assert_eq!(verdict(0x4000_0003, libc::SYS_read, [0; 3]), libc::SECCOMP_RET_KILL_PROCESS);
-        assert_eq!(call(c_long::from(X32) + libc::SYS_read, [0; 3]), error(libc::ENOSYS));
-        assert_eq!(call(libc::SYS_clone3, [0; 3]), error(libc::ENOSYS));
+        for number in [0x4000_0000 + libc::SYS_read, c_long::from(NEWEST) + 1] {
+            assert_eq!(call(number, [0; 3]), error(libc::ENOSYS), "{number}");
+        }
+        assert_eq!(call(c_long::from(NEWEST), [0; 3]), ALLOWED);
     }
 
     #[test]
-    fn arguments_decide_about_namespaces_terminals_and_sockets() {
+    fn arguments_decide_about_namespaces_terminals_sockets_and_limits() {
         let (refused, no_family) = (error(libc::EPERM), error(libc::EAFNOSUPPORT));
+        let no_protocol = error(libc::EPROTONOSUPPORT);
+        let (core, files) = (u64::from(CORE), 7);
         let flags = |flags: i32| u64::from(flags.cast_unsigned());
         let (family, vsock) = (flags(libc::AF_INET6), flags(libc::AF_VSOCK));
         let netlink = flags(libc::AF_NETLINK);
@@ -248,6 +328,14 @@ mod tests {
             (libc::SYS_socketpair, [vsock, 1, 0], no_family),
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_ROUTE)], ALLOWED),
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_AUDIT)], no_family),
+            (libc::SYS_socket, [family, 1, flags(libc::IPPROTO_MPTCP)], no_protocol),
+            (SETRLIMIT, [files, 1, 0], ALLOWED),
+            (SETRLIMIT, [core, 1, 0], DONE),
+            (libc::SYS_prlimit64, [0, files, 1], ALLOWED),
+            (libc::SYS_prlimit64, [0, core, 1], DONE),
+            (libc::SYS_prlimit64, [1, files, 0], ALLOWED),
+            (libc::SYS_prlimit64, [1, files, 1], refused),
+            (libc::SYS_prlimit64, [1, files, 1 << 32], refused),
         ] {
             assert_eq!(call(number, arguments), expected, "{number} {arguments:?}");
         }

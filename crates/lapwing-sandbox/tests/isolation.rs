@@ -1,12 +1,20 @@
 //! What holds inside a sandbox and what its handle promises. Fails, and does not skip, where isolation is missing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "isolation/abuse.rs"]
+mod abuse;
 #[path = "isolation/commands.rs"]
 mod commands;
 #[path = "isolation/endings.rs"]
 mod endings;
+#[path = "isolation/evidence.rs"]
+mod evidence;
 #[path = "isolation/files.rs"]
 mod files;
+#[path = "isolation/memory.rs"]
+mod memory;
+#[path = "isolation/neighbours.rs"]
+mod neighbours;
 #[path = "isolation/programs.rs"]
 mod programs;
 #[path = "isolation/walls.rs"]
@@ -31,10 +39,23 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == endings::CYCLE) {
         return runtime.block_on(endings::cycle(native));
     }
+    if std::env::args().any(|argument| argument == endings::BUSY) {
+        return runtime.block_on(endings::keep_busy(native));
+    }
+    if std::env::args().any(|argument| argument == neighbours::FLOOD) {
+        return runtime.block_on(neighbours::take_flood(native));
+    }
+    if std::env::args().any(|argument| argument == memory::FILL) {
+        return runtime.block_on(memory::fill(native));
+    }
     let mut suite = Suite { native, runtime, trials: Vec::new() };
+    abuse::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);
+    evidence::add(&mut suite);
     files::add(&mut suite);
+    memory::add(&mut suite);
+    neighbours::add(&mut suite);
     programs::add(&mut suite);
     walls::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()

@@ -125,6 +125,22 @@ pub(crate) fn pivot_here() -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes in use on the file system at `path`.
+pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+    let path = c_path(path)?;
+    // SAFETY: `statvfs` is plain integers, for which zero is a value.
+    let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is NUL-terminated and `found` is live.
+    check(i64::from(unsafe { libc::statvfs(path.as_ptr(), &raw mut found) }))?;
+    Ok((found.f_blocks - found.f_bfree) * found.f_frsize)
+}
+
+/// Bytes of a page of memory.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: always allowed.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.cast_unsigned()
+}
+
 /// Whether a mount begins at `path`.
 pub(crate) fn is_mount_point(path: &Path) -> io::Result<bool> {
     let path = c_path(path)?;

@@ -106,6 +106,27 @@ pub(crate) fn reap() -> Option<(i32, ExitStatus)> {
     }
 }
 
+/// Whether the child `pid` was stopped since this was asked last.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is live, and zeroed as it stays if there is nothing to tell.
+    unsafe {
+        libc::waitid(libc::P_PID, pid.unsigned_abs(), &raw mut info, flags) == 0
+            && info.si_pid() == pid
+    }
+}
+
+/// Whether this process has a child, ended or not.
+pub(crate) fn has_children() -> bool {
+    // SAFETY: `siginfo_t` is plain integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is live.
+    unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) == 0 }
+}
+
 fn exit_status(status: i32) -> ExitStatus {
     if libc::WIFSIGNALED(status) {
         ExitStatus::Signal { signal: libc::WTERMSIG(status) }
@@ -159,6 +180,13 @@ pub(crate) fn no_new_privileges() -> io::Result<()> {
 pub(crate) fn set_name(name: &CStr) -> io::Result<()> {
     // SAFETY: `name` is NUL-terminated and outlives the call.
     check(i64::from(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }))?;
+    Ok(())
+}
+
+/// Makes the control group of this process the root of those that it and its descendants see.
+pub(crate) fn own_cgroup_root() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }))?;
     Ok(())
 }
 
@@ -231,6 +259,14 @@ pub(crate) enum Resource {
     Core,
     /// Bytes that may be locked in memory.
     LockedMemory,
+    /// Bytes in POSIX message queues, of the user in this user namespace.
+    MessageQueues,
+    /// Signals that wait, of the user in this user namespace.
+    PendingSignals,
+    /// How far a process may go before others: 20 less the lowest nice value.
+    Niceness,
+    /// Highest real-time priority.
+    RealTime,
 }
 
 impl Resource {
@@ -242,6 +278,10 @@ impl Resource {
             Self::Descriptors => libc::RLIMIT_NOFILE,
             Self::Core => libc::RLIMIT_CORE,
             Self::LockedMemory => libc::RLIMIT_MEMLOCK,
+            Self::MessageQueues => libc::RLIMIT_MSGQUEUE,
+            Self::PendingSignals => libc::RLIMIT_SIGPENDING,
+            Self::Niceness => libc::RLIMIT_NICE,
+            Self::RealTime => libc::RLIMIT_RTPRIO,
         }) as i32
     }
 }

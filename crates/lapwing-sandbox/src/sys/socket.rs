@@ -59,10 +59,18 @@ fn own(fd: i32) -> OwnedFd {
 
 /// A file in memory, without a path.
 pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: `name` is NUL-terminated.
-    let fd =
-        check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) })?;
+    let fd = check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) })?;
     Ok(File::from(own(fd as i32)))
+}
+
+/// Takes from everyone who has or opens `file`, made by [`memory_file`], the right to write to it or change its size.
+pub(crate) fn seal(file: &File) -> io::Result<()> {
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }))?;
+    Ok(())
 }
 
 /// Whether `fd` is a packet socket of the unix family.

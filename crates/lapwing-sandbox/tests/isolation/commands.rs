@@ -26,7 +26,6 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("waiting_for_a_service_is_woken_by_its_end", wait_wakes);
     suite.test("processes_lists_commands_and_services_only", processes);
     suite.test("a_fork_bomb_is_held_and_the_sandbox_survives", fork_bomb);
-    suite.test("one_process_cannot_take_more_memory_than_the_limit", memory);
     suite.test("the_time_limit_holds_where_something_stops_every_new_process", stopped);
     suite.test("nothing_inside_can_lay_out_the_standard_input_of_others", without_dev);
     suite.test("killing_everything_leaves_pid_1_and_the_status_exact", kill_all);
@@ -245,14 +244,6 @@ async fn fork_bomb(native: Native) {
     assert!((30..=40).contains(&most), "{most}");
     assert_eq!(sandbox.processes().await.unwrap(), []);
     assert_eq!(output(&*sandbox, "echo $(echo forks)").await, "forks");
-}
-
-async fn memory(native: Native) {
-    let sandbox = limited(&native, Limits { memory_bytes: 200 << 20, ..Limits::default() }).await;
-    let take =
-        |mebibytes: u32| format!("perl -e '$x = \"a\" x ({mebibytes} << 20); print length $x'");
-    assert_eq!(output(&*sandbox, &take(50)).await, (50_u32 << 20).to_string());
-    assert!(!run(&*sandbox, &take(300)).await.status.success());
 }
 
 async fn kill_all(native: Native) {

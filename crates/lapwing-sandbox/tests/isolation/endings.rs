@@ -17,12 +17,16 @@ pub(crate) const CYCLE: &str = "--cycle-sandboxes";
 
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("killing_the_harness_ends_all_its_sandboxes", killed_harness);
+    suite.test("a_harness_killed_while_it_creates_leaves_nothing", killed_while_busy);
     suite.test("dropping_a_sandbox_ends_its_processes", dropped);
     suite.test("destroy_returns_when_all_processes_are_gone", destroyed);
     suite.test("a_destroyed_sandbox_is_lost_to_those_who_wait_for_it", lost);
     suite.test("fifty_sandboxes_leave_nothing_behind", fifty);
     suite.test("many_sandboxes_live_side_by_side", many);
 }
+
+/// The argument of a harness that creates and destroys until it is killed.
+pub(crate) const BUSY: &str = "--busy-harness";
 
 /// The mark of a harness that is to be killed, from its argument.
 pub(crate) fn mark(argument: &str) -> Option<String> {
@@ -124,6 +128,71 @@ async fn killed_harness(_native: Native) {
     assert_eq!(with_mark(&mark), [] as [i32; 0]);
 }
 
+/// Such a harness: says when each step begins.
+pub(crate) async fn keep_busy(native: Native) -> ExitCode {
+    let step = |name: &str| {
+        #[expect(clippy::print_stdout, reason = "the other process reads it")]
+        {
+            println!("{name}");
+        }
+    };
+    let mut sandboxes = Vec::new();
+    loop {
+        step("create");
+        let sandbox = sandbox(&native).await;
+        step("run");
+        output(&*sandbox, "sleep 1000 & (setsid sleep 1000 &); echo done").await;
+        step("keep");
+        sandboxes.push(sandbox);
+        if sandboxes.len() == 4 {
+            step("destroy");
+            sandboxes.remove(0).destroy().await.unwrap();
+        }
+    }
+}
+
+/// Live processes of the session that `leader` began, and of that process itself. Only pid 1 of each sandbox stays in the
+/// launcher's session.
+fn of_session(leader: i32) -> Vec<i32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> =
+            stat.rsplit_once(") ").map_or(Vec::new(), |(_, rest)| rest.split(' ').collect());
+        fields.len() > 3 && fields[3] == leader.to_string() && !matches!(fields[0], "Z" | "X")
+    })
+    .collect()
+}
+
+async fn killed_while_busy(_native: Native) {
+    for steps in [1, 2, 3, 5, 9, 14, 18, 23] {
+        let mut harness = HostCommand::new(std::env::current_exe().unwrap())
+            .arg(BUSY)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(harness.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "create");
+        let launcher = loop {
+            let family = descendants(harness.id().cast_signed());
+            // It begins a session of its own soon after its start.
+            if let Some(pid) = family.into_iter().find(|pid| of_session(*pid).contains(pid)) {
+                break pid;
+            }
+        };
+        lines.by_ref().take(steps).for_each(|line| drop(line.unwrap()));
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+        let ended = tokio::time::timeout(std::time::Duration::from_mins(1), async {
+            while !of_session(launcher).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(ended.await.is_ok(), "{:?} live on after {steps} steps", of_session(launcher));
+    }
+}
+
 async fn dropped(native: Native) {
     let mark = unique("dropped");
     let sandbox = sandbox(&native).await;
@@ -176,7 +245,7 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
     }
     // What is closed in the background is given time, what is never closed fails.
     let released = tokio::time::timeout(std::time::Duration::from_mins(1), async {
-        while held() > before {
+        while held().iter().zip(before).any(|(now, then)| *now > then) {
             tokio::task::yield_now().await;
         }
     });
@@ -185,11 +254,11 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
 }
 
 /// Numbers of processes below this one, of its descriptors, and of mounts.
-fn held() -> (usize, usize, usize) {
+fn held() -> [usize; 3] {
     let processes = descendants(std::process::id().cast_signed()).len();
     let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
-    (processes, descriptors, mounts)
+    [processes, descriptors, mounts]
 }
 
 async fn many(native: Native) {

@@ -39,7 +39,9 @@ async fn probes(native: Native) {
     let failing: Vec<_> = native.probe().await.into_iter().filter(|probe| !probe.ok).collect();
     assert_eq!(failing, []);
     let names: Vec<String> = native.probe().await.into_iter().map(|probe| probe.name).collect();
-    for name in ["user namespace", "own /proc", "system call filter", "not root outside"] {
+    for name in
+        ["user namespace", "own /proc", "system call filter", "not root outside", "limit on memory"]
+    {
         assert!(names.iter().any(|probe| probe == name), "{name}");
     }
 }
