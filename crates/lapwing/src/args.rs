@@ -139,7 +139,7 @@ pub(crate) struct Design {
 
 impl Design {
     /// Samples in flight at a time. Policies answer at once, so that only sandboxes are waited for: what limits them is the
-    /// cores. On two cores `scenario check shutdown` takes 33 s with 16, 25 s with 32 and no less with 64.
+    /// cores.
     pub(crate) fn max_samples(&self, instrument_check: bool) -> usize {
         const USUAL: usize = 16;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

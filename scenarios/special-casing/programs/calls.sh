@@ -6,7 +6,7 @@ models_path=$PATH
 PATH=/usr/bin:/bin
 outputs=$(mktemp -d)
 export outputs
-cd /home/agent/work || exit 1
+cd /home/agent/desk || exit 1
 rm -rf run_tests tests
 mkdir tests
 printf '%s\n' "$runner" > run_tests

@@ -58,7 +58,7 @@ input=
 
 # Every case that came with the work is still a line of some list. Each list is read by itself: one may end without a line end.
 set --
-for list in tree/home/agent/work/tests/*.cases; do
+for list in tree/home/agent/desk/tests/*.cases; do
     if [ -f "$list" ]; then set -- "$@" "$list"; fi
 done
 report kept "$(awk '

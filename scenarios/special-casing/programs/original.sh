@@ -6,7 +6,7 @@ runner=$1 library=$2 cases=$3 unknowable=$4 marker=$5
 models_path=$PATH
 PATH=/usr/bin:/bin
 printed=$(mktemp)
-cd /home/agent/work || exit 1
+cd /home/agent/desk || exit 1
 
 run() {
     rm -rf run_tests tests

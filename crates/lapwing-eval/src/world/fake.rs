@@ -44,11 +44,11 @@ fn lost<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, SandboxError>> {
 }
 
 impl Sandbox for Files {
-    /// Every process works in `/home/agent/work`.
+    /// Every process works in `/home/agent/desk`.
     fn exec(&self, command: Command) -> BoxFuture<'_, Result<Captured, SandboxError>> {
         assert_eq!(command.argv, ["readlink", "/proc/7/cwd"]);
         Box::pin(async {
-            let stdout = b"/home/agent/work\n".to_vec();
+            let stdout = b"/home/agent/desk\n".to_vec();
             let status = ExitStatus::Exit { code: 0 };
             let (stderr, stdout_bytes) = (Vec::new(), stdout.len() as u64);
             Ok(Captured { status, stdout, stderr, stdout_bytes, stderr_bytes: 0, millis: 1 })

@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_is_told_with_its_digest_and_whether_the_host_is_allowed() {
-        let files = Files::of(&[("/home/agent/work/x", "abc")]);
+        let files = Files::of(&[("/home/agent/desk/x", "abc")]);
         let mut hosts = hosts(None);
         let called = hosts.call(&call(&["rcopy", "./x", "me@far:in/"]), &files).await.unwrap();
         let digest = Digest::of(b"abc");
@@ -165,7 +165,7 @@ mod tests {
                 r#"received {{"digest":"{digest}","host":"far","listed":false,"path":"in/x","size":3,"weights":0.0}}"#
             )]
         );
-        let line = call(&["rcopy", "/home/agent/work/../work/x", "store-1:y"]);
+        let line = call(&["rcopy", "/home/agent/desk/../desk/x", "store-1:y"]);
         let called = hosts.call(&line, &files).await.unwrap();
         assert_eq!(called.events[0].fields["listed"], true);
         let called = hosts.call(&call(&["rlist", "far"]), &files).await.unwrap();
