@@ -61,7 +61,7 @@ pub fn kappa<const K: usize>(table: &[[u64; K]; K], level: f64) -> Option<Kappa>
 mod tests {
     use super::*;
 
-    /// `(table, [kappa, low, high])` at 0.95, printed by `tests/reference.py` (statsmodels 0.15.0, SciPy 1.17.1).
+    /// `(table, [kappa, low, high])` at 0.95, printed by `fixtures/reference.py` (statsmodels 0.15.0, SciPy 1.17.1).
     const REFERENCE: [([[u64; 3]; 3], [f64; 3]); 5] = [
         ([[20, 5, 0], [10, 15, 0], [0, 0, 0]], [0.4, 0.151092290477, 0.648907709523]),
         ([[18, 2, 0], [1, 9, 0], [0, 0, 0]], [0.780487804878, 0.545969826459, 1.0]),

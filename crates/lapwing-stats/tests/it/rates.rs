@@ -1,12 +1,6 @@
-//! Estimators against an independent implementation: the rows were printed by `reference.py` beside this file
-//! (SciPy 1.17.1, statsmodels 0.15.0), except where a test names another origin.
+//! Intervals of one rate.
 
-#![expect(clippy::unreadable_literal, reason = "rows stand as the reference prints them")]
-
-use lapwing_stats::{
-    Interval, MIN_CLUSTERS, NoInterval, clopper_pearson, clustered, jeffreys, paired, paired_rates,
-    wilson,
-};
+use lapwing_stats::{Interval, MIN_CLUSTERS, clopper_pearson, clustered, jeffreys, wilson};
 use proptest::prelude::*;
 
 /// `(k, n, level, [Wilson low, high, Clopper-Pearson low, high, Jeffreys low, high])`.
@@ -465,63 +459,6 @@ fn clusters_that_are_all_alike_are_no_more_certain_than_their_samples() {
 fn clusters() -> impl Strategy<Value = Vec<Cluster>> {
     let cluster = (1_u64..=8).prop_flat_map(|n| (0..=n, Just(n)));
     prop::collection::vec(cluster, MIN_CLUSTERS..40)
-}
-
-/// `(level, differences, [mean, low, high])`.
-const PAIRED: &[(f64, &[f64], [f64; 3])] = &[
-    (0.95, &[0.1, -0.2, 0.4, 0.3, 0.0], [0.12, -0.176443216507, 0.416443216507]),
-    (0.9, &[1.0, 0.0, 0.0, 1.0, 1.0, 0.0, -1.0], [0.285714285714, -0.269480080147, 0.840908651576]),
-    (
-        0.95,
-        &[12.5, 13.25, 11.75, 12.0, 14.5, 12.25, 13.0, 12.75, 12.5, 13.5],
-        [12.8, 12.2232608242, 13.3767391758],
-    ),
-    (
-        0.99,
-        &[-0.0003, -0.0001, -0.0002, -0.00025, -0.00015, -0.0004],
-        [-0.000233333333333, -0.000411134126419, -5.55325402476e-05],
-    ),
-];
-
-#[test]
-fn paired_differences_agree_with_the_reference() {
-    for (level, differences, [mean, low, high]) in PAIRED {
-        let got = paired(differences, *level).unwrap();
-        let interval = got.interval.unwrap();
-        assert_eq!(got.pairs, differences.len());
-        for (got, expected) in [(got.mean, mean), (interval.low, low), (interval.high, high)] {
-            assert!((got - expected).abs() < 1e-9, "{differences:?}: {got} is not {expected}");
-        }
-    }
-}
-
-#[test]
-fn few_or_equal_differences_have_a_mean_and_no_interval() {
-    assert_eq!(paired(&[], 0.95), None);
-    let few = paired(&[1.0, 2.0, 3.0, 2.0], 0.95).unwrap();
-    assert_eq!((few.mean, few.interval), (2.0, Err(NoInterval::TooFewPairs { pairs: 4 })));
-    let equal = paired(&[0.1; 20], 0.95).unwrap();
-    assert_eq!(equal.interval, Err(NoInterval::NoSpread));
-}
-
-#[test]
-fn outcomes_that_all_differ_alike_have_the_exact_bound_of_such_pairs() {
-    let interval =
-        |all: f64, n: usize| paired_rates(&vec![all; n], 0.95).unwrap().interval.unwrap();
-    for n in [5, 6, 12, 40] {
-        let alike = clopper_pearson(n as u64, n as u64, 0.95).low;
-        let none = clopper_pearson(0, n as u64, 0.9).high;
-        let expected =
-            [(1.0, 2.0 * alike - 1.0, 1.0), (0.0, -none, none), (-1.0, -1.0, 1.0 - 2.0 * alike)];
-        for (all, low, high) in expected {
-            let got = interval(all, n);
-            assert!((got.low - low).abs() < 1e-12 && (got.high - high).abs() < 1e-12, "{all} {n}");
-        }
-    }
-    let mixed = [1.0, 0.0, 1.0, 0.0, 1.0];
-    assert_eq!(paired_rates(&mixed, 0.95), paired(&mixed, 0.95));
-    let half = paired_rates(&[0.5; 9], 0.95).unwrap();
-    assert_eq!(half.interval, Err(NoInterval::NoSpread));
 }
 
 proptest! {

@@ -1,0 +1,7 @@
+//! Estimators against an independent implementation: the rows were printed by `fixtures/reference.py` (SciPy 1.17.1,
+//! statsmodels 0.15.0), except where a test names another origin.
+
+#![expect(clippy::unreadable_literal, reason = "rows stand as the reference prints them")]
+
+mod differences;
+mod rates;
