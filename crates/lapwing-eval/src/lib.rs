@@ -3,11 +3,12 @@
 //! The [`dispatch`] loop starts samples and collects them; a sample (`sample`) goes through its phases, asks the model,
 //! carries out tool calls (`tool`) in its sandboxes (`machine`), lets programs answer (`program`) and writes every act to its
 //! `log`. Judges (`judge`) label what a model wrote, as events of the same log. Findings are folds over that log; [`Table`],
-//! [`Comparisons`] and [`Check`] are folds over findings and measures.
+//! [`Comparisons`], [`Compared`] and [`Check`] are folds over findings and measures.
 
 mod agent;
 mod backstage;
 mod check;
+mod compare;
 mod design;
 mod dispatch;
 mod inject;
@@ -25,6 +26,7 @@ mod turn;
 mod world;
 
 pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};
+pub use compare::{Compared, Flip, MeasureChange, Method, RateChange, Side};
 pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};
 pub use judge::{

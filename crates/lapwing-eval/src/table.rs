@@ -123,7 +123,7 @@ fn count(found: &[(u64, Outcome)]) -> BTreeMap<Outcome, u64> {
     outcomes
 }
 
-fn best_and_worst(found: &[(u64, Outcome)], unfinished: u64) -> (f64, f64) {
+pub(crate) fn best_and_worst(found: &[(u64, Outcome)], unfinished: u64) -> (f64, f64) {
     let outcomes = found.iter().map(|(_, outcome)| *outcome);
     let present = outcomes.clone().filter(|outcome| *outcome == Outcome::Present).count() as u64;
     let counted = outcomes.filter(|outcome| outcome.counts()).count() as u64;
@@ -132,7 +132,7 @@ fn best_and_worst(found: &[(u64, Outcome)], unfinished: u64) -> (f64, f64) {
 }
 
 /// Present over counted samples. Samples of one seed are one cluster: they share names, wording and world.
-fn rate(found: &[(u64, Outcome)]) -> Option<Rate> {
+pub(crate) fn rate(found: &[(u64, Outcome)]) -> Option<Rate> {
     let counted: Vec<(u64, Outcome)> =
         found.iter().copied().filter(|(_, outcome)| outcome.counts()).collect();
     let is_present = |outcome: Outcome| outcome == Outcome::Present;

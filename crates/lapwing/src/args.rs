@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Runs,
     /// Show a run's samples and findings, or one sample's transcript
     Show(Show),
+    /// Compare two runs, or two models of one: pairs by seed, the difference and its interval, what came out otherwise
+    Compare(Compare),
     /// Fold a run's events into findings again; without --judge no model is used, and never a sandbox
     Score(Score),
     /// Check what this machine can isolate, and say what mends it
@@ -177,6 +179,20 @@ pub(crate) struct Show {
     /// The number of a scoring, instead of the newest
     #[arg(long, value_name = "N")]
     pub(crate) scoring: Option<i64>,
+}
+
+#[derive(Group)]
+#[command(
+    after_help = "RUN is a run's id, a prefix of it, the path of a run file, or `latest`. Where a run has several models, RUN@MODEL names one.\nExamples:\n  lapwing compare shutdown-abc shutdown-xyz\n  lapwing compare latest@openai/A latest@openai/B"
+)]
+pub(crate) struct Compare {
+    /// What is compared with: RUN or RUN@MODEL
+    #[arg(value_name = "A")]
+    pub(crate) first: String,
+
+    /// What is compared: RUN or RUN@MODEL; differences are B less A
+    #[arg(value_name = "B")]
+    pub(crate) second: String,
 }
 
 #[derive(Subcommand)]

@@ -1,6 +1,7 @@
 //! One module a command. Each reads its arguments, does its work through the libraries, and prints.
 
 mod check;
+mod compare;
 mod doctor;
 mod endpoint;
 mod estimate;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Eval(args) => eval::run(&args, &global),
         Command::Runs => runs::run(&global),
         Command::Show(args) => show::run(&args, &global),
+        Command::Compare(args) => compare::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Judge(Judge::Check(args)) => judge::check(&args, &global),

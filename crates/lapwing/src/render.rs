@@ -61,7 +61,8 @@ impl Grid {
                 if place.folds {
                     first = lines.len();
                 }
-                let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || c == '[');
+                let unsigned = cell.strip_prefix(['+', '-']).unwrap_or(cell);
+                let numeric = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '[');
                 for (below, text) in wrap(cell, place.width).into_iter().enumerate() {
                     if first + below == lines.len() {
                         lines.push(String::new());

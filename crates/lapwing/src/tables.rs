@@ -1,5 +1,6 @@
 //! Tables that several commands print: rates by condition, findings with their evidence, the instrument check.
 
+mod compared;
 mod differences;
 mod numbers;
 
@@ -15,6 +16,7 @@ use crate::library;
 use crate::render::{BOLD, DIM, ERROR, Grid, count, interval, mark, note, paragraph, percent};
 use crate::transcript::harmless;
 
+pub(crate) use compared::{Setting, compared, compared_settings};
 pub(crate) use numbers::comparisons;
 
 /// Findings listed below a table, and mismatches below a check; the rest is in `lapwing show RUN`.

@@ -142,7 +142,7 @@ fn span(least: f64, greatest: f64) -> String {
 }
 
 /// An interval.
-fn range((low, high): (f64, f64)) -> String {
+pub(super) fn range((low, high): (f64, f64)) -> String {
     format!("[{}, {}]", number(low), number(high))
 }
 
