@@ -6,6 +6,7 @@
 
 mod error;
 mod read;
+mod resume;
 mod runs;
 mod schema;
 mod spec;
@@ -13,6 +14,7 @@ mod write;
 
 pub use error::StoreError;
 pub use read::{Run, SampleRow, SampleState, Scoring, ScoringRow};
+pub use resume::{Resume, Resumed};
 pub use runs::{Listed, Runs};
 pub use spec::{Ending, RunSpec, RunState};
 pub use write::RunWriter;

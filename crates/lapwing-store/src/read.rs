@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
 use crate::spec::{Ending, RunSpec, RunState};
-use crate::{StoreError, runs, schema, write};
+use crate::{Resumed, StoreError, runs, schema, write};
 
 /// A run, open for reading.
 pub struct Run {
@@ -171,7 +171,7 @@ impl Run {
 
     /// What a judge said of one sample when the run was scored again, in order; it stands behind [`Self::events`].
     pub fn judged(&self, scoring: i64, sample: u64) -> Result<Vec<Event>, StoreError> {
-        if !self.has_judge_tables()? {
+        if !self.has_table("judged")? {
             return Ok(Vec::new());
         }
         let of_scoring = "SELECT seq, phase, at_ms, act FROM judged \
@@ -179,9 +179,29 @@ impl Run {
         self.read_events(of_scoring, sample, params![scoring, sample as i64])
     }
 
-    fn has_judge_tables(&self) -> Result<bool, StoreError> {
-        let named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'judged'";
-        Ok(!self.rows(named, [], |_| Ok(()))?.is_empty())
+    /// When this run was resumed, oldest first.
+    pub fn resumed(&self) -> Result<Vec<Resumed>, StoreError> {
+        if !self.has_table("resume")? {
+            return Ok(Vec::new());
+        }
+        let all = "SELECT resumed FROM resume ORDER BY id";
+        let rows: Vec<String> = self.rows(all, [], |row| row.get(0))?;
+        rows.iter().map(|text| self.parse("a resumption", text)).collect()
+    }
+
+    /// What one sample had recorded before the run was resumed and it was begun again, oldest first.
+    pub fn abandoned(&self, sample: u64) -> Result<Vec<Event>, StoreError> {
+        if !self.has_table("abandoned")? {
+            return Ok(Vec::new());
+        }
+        let of_sample = "SELECT seq, phase, at_ms, act FROM abandoned WHERE sample = ?1 \
+                         ORDER BY resume, seq";
+        self.read_events(of_sample, sample, params![sample as i64])
+    }
+
+    fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        let named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
+        Ok(!self.rows(named, params![name], |_| Ok(()))?.is_empty())
     }
 
     fn read_events(
@@ -235,7 +255,7 @@ impl Run {
             self.rows("SELECT id, at_ms, scenario FROM scoring ORDER BY id", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
-        let judges: BTreeMap<i64, String> = if self.has_judge_tables()? {
+        let judges: BTreeMap<i64, String> = if self.has_table("judged")? {
             let named = "SELECT scoring, judge FROM judging";
             let judges = self.rows(named, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
             judges.into_iter().collect()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use lapwing_core::{Planted, SampleKey};
 
 use crate::spec::{RunSpec, RunState};
-use crate::{Run, RunWriter, SampleState, StoreError};
+use crate::{Resume, Run, RunWriter, SampleState, StoreError};
 
 const SUFFIX: &str = "lapwing";
 
@@ -60,6 +60,17 @@ impl Runs {
             _ => StoreError::io(&path, &error),
         })?;
         RunWriter::create(id, &path, spec, folder, samples)
+    }
+
+    /// Goes on with `run`, which must have ended, been stopped or been killed. Samples that were begun and not finished are
+    /// planned again; what they had recorded is kept aside ([`Run::abandoned`]).
+    ///
+    /// # Errors
+    /// It still goes on, or the file cannot be written.
+    pub fn resume(run: Run, resume: &Resume) -> Result<RunWriter, StoreError> {
+        let (id, path) = (run.id(), run.path().to_owned());
+        drop(run);
+        RunWriter::resume(id, &path, resume)
     }
 
     /// Opens the run that `wanted` names: a path, an id, an unambiguous prefix of one, or `latest`.

@@ -58,6 +58,21 @@ pub(crate) const JUDGE_TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// When a run was resumed, and what its samples had recorded before they were begun again. Resuming makes these tables: a reader
+/// that does not know them reads everything else rightly, so the format stays as it is.
+pub(crate) const RESUME_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS resume (id INTEGER PRIMARY KEY, resumed TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS abandoned (
+        resume INTEGER NOT NULL REFERENCES resume,
+        sample INTEGER NOT NULL REFERENCES sample,
+        seq    INTEGER NOT NULL,
+        phase  TEXT NOT NULL,
+        at_ms  INTEGER NOT NULL,
+        act    TEXT NOT NULL,
+        PRIMARY KEY (resume, sample, seq)
+    ) WITHOUT ROWID;
+";
+
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit that was acknowledged survives a power cut.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;

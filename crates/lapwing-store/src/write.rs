@@ -10,6 +10,7 @@ use lapwing_core::{BoxFuture, Digest, Event, Finding, Planted, RecordError, Reco
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
+use crate::resume::{Resume, reopen};
 use crate::spec::{Ending, RunSpec};
 use crate::{Scoring, StoreError, runs, schema};
 
@@ -55,6 +56,15 @@ impl RunWriter {
             runs::remove(path);
             StoreError::sqlite(path, &error)
         })?;
+        Self::start(id, path, connection)
+    }
+
+    /// Goes on with the run at `path`.
+    pub(crate) fn resume(id: String, path: &Path, resume: &Resume) -> Result<Self, StoreError> {
+        Self::start(id, path, reopen(path, resume)?)
+    }
+
+    fn start(id: String, path: &Path, connection: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let path = path.to_owned();
         let thread = std::thread::Builder::new()
@@ -130,11 +140,7 @@ fn begin(
         )?;
     }
     for (number, (key, planted)) in (1_i64..).zip(samples) {
-        let planted = planted.as_ref().map(json).transpose()?;
-        transaction.execute(
-            "INSERT INTO sample (number, key, planted) VALUES (?1, ?2, ?3)",
-            params![number, json(key)?, planted],
-        )?;
+        insert_sample(&transaction, number, key, planted.as_deref())?;
     }
     transaction.execute(
         "INSERT INTO scoring (id, at_ms, scenario) VALUES (1, ?1, ?2)",
@@ -242,6 +248,20 @@ fn close(connection: Connection, path: &Path) -> Result<(), StoreError> {
     if plain { runs::set_read_only(path, true) } else { Ok(()) }
 }
 
+pub(crate) fn insert_sample(
+    connection: &Connection,
+    number: i64,
+    key: &SampleKey,
+    planted: Option<&[Planted]>,
+) -> rusqlite::Result<()> {
+    let planted = planted.map(|planted| json(&planted)).transpose()?;
+    connection.execute(
+        "INSERT INTO sample (number, key, planted) VALUES (?1, ?2, ?3)",
+        params![number, json(key)?, planted],
+    )?;
+    Ok(())
+}
+
 pub(crate) fn insert_findings(
     connection: &Connection,
     scoring: i64,
@@ -266,13 +286,13 @@ fn insert_blob(connection: &Connection, digest: Digest, bytes: &[u8]) -> rusqlit
     Ok(())
 }
 
-fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+pub(crate) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
     connection
         .execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
     Ok(())
 }
 
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+pub(crate) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

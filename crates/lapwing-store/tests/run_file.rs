@@ -10,7 +10,8 @@ use lapwing_core::{
     Stage,
 };
 use lapwing_store::{
-    Ending, Run, RunSpec, RunState, RunWriter, Runs, SampleState, Scoring, StoreError,
+    Ending, Resume, Resumed, Run, RunSpec, RunState, RunWriter, Runs, SampleState, Scoring,
+    StoreError,
 };
 
 fn spec() -> RunSpec {
@@ -320,4 +321,80 @@ fn a_full_disk_is_told_and_what_was_acknowledged_is_kept() {
     });
     let run = Runs::new(disk).find("tea-a").unwrap();
     assert_eq!(run.events(1).unwrap(), [event(1)]);
+}
+
+/// The run `tea-a`: sample 1 done, sample 2 begun, stopped.
+fn stopped(dir: &Path) -> Run {
+    wait(async {
+        let writer = create(dir, "a");
+        writer.record(1, vec![event(1)]).await.unwrap();
+        writer.finish(1, vec![finding()]).await.unwrap();
+        writer.record(2, vec![event(1), event(2)]).await.unwrap();
+        writer.seal(Ending::Stopped, 5).await.unwrap();
+    });
+    Runs::new(dir).find("latest").unwrap()
+}
+
+#[test]
+fn a_resumed_run_keeps_what_is_finished_and_sets_aside_what_was_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let resume = Resume { at_ms: 7, version: "1.2.3".to_owned(), ..Resume::default() };
+    let run = stopped(dir.path());
+    wait(async {
+        let writer = Runs::resume(run, &resume).unwrap();
+        let run = Runs::new(dir.path()).find("latest").unwrap();
+        assert_eq!(run.state().unwrap(), RunState::Running);
+        assert_eq!(run.samples().unwrap()[1].state, SampleState::Planned);
+        drop(run);
+        writer.record(2, vec![event(1)]).await.unwrap();
+        writer.finish(2, Vec::new()).await.unwrap();
+        writer.seal(Ending::Finished, 9).await.unwrap();
+    });
+    let run = Runs::new(dir.path()).find("latest").unwrap();
+    assert_eq!(run.state().unwrap(), RunState::Ended(Ending::Finished));
+    assert_eq!(run.ended_ms().unwrap(), Some(9));
+    assert_eq!((run.events(1).unwrap(), run.events(2).unwrap()), (vec![event(1)], vec![event(1)]));
+    assert_eq!(run.abandoned(2).unwrap(), [event(1), event(2)]);
+    assert!(run.abandoned(1).unwrap().is_empty());
+    let resumed = Resumed { at_ms: 7, version: "1.2.3".to_owned(), again: vec![2], added: 0 };
+    assert_eq!(run.resumed().unwrap(), [resumed]);
+    assert!(fs::metadata(run.path()).unwrap().permissions().readonly());
+}
+
+#[test]
+fn samples_can_be_added_and_finished_ones_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let added = vec![(key(2), None), (key(3), None)];
+    let spec = RunSpec { seeds: 4, ..spec() };
+    let resume = Resume { again: vec![1], added, spec: Some(spec.clone()), ..Resume::default() };
+    let run = stopped(dir.path());
+    wait(async {
+        let writer = Runs::resume(run, &resume).unwrap();
+        writer.seal(Ending::Stopped, 9).await.unwrap();
+    });
+    let run = Runs::new(dir.path()).find("latest").unwrap();
+    let rows = run.samples().unwrap();
+    let seeds: Vec<(u64, u64)> = rows.iter().map(|row| (row.number, row.key.seed)).collect();
+    assert_eq!(seeds, [(1, 0), (2, 1), (3, 2), (4, 3)]);
+    assert!(rows.iter().all(|row| row.state == SampleState::Planned));
+    assert_eq!(run.spec().unwrap(), spec);
+    assert!(run.findings(1).unwrap().is_empty());
+    assert_eq!(run.abandoned(1).unwrap(), [event(1)]);
+    assert_eq!(
+        (run.resumed().unwrap()[0].again.clone(), run.resumed().unwrap()[0].added),
+        (vec![1, 2], 2)
+    );
+}
+
+#[test]
+fn a_run_that_goes_on_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = create(dir.path(), "a");
+        writer.record(1, vec![event(1)]).await.unwrap();
+        let run = Runs::new(dir.path()).find("latest").unwrap();
+        let refused = Runs::resume(run, &Resume::default()).err().unwrap();
+        assert!(refused.to_string().contains("still goes on in another process"), "{refused}");
+        writer.record(1, vec![event(2)]).await.unwrap();
+    });
 }
