@@ -26,8 +26,8 @@ pub struct Eval {
     pub scenario: Scenario,
     /// Where sandboxes come from.
     pub provider: Arc<dyn Provider>,
-    /// The samples, numbered from 1 in this order.
-    pub samples: Vec<Planned>,
+    /// The samples in the order in which they are begun, each with its number in the run.
+    pub samples: Vec<(u64, Planned)>,
     /// Limits of each sample.
     pub limits: SampleLimits,
     /// How models sample.
@@ -72,16 +72,17 @@ pub async fn dispatch(
     stop: &Stop,
     progress: impl Fn(Progress),
 ) -> Result<Ending, RecordError> {
-    let mut waiting = (1_u64..).zip(0..eval.samples.len());
+    let mut waiting = 0..eval.samples.len();
     let mut running = JoinSet::new();
     let mut failed = None;
     loop {
         while running.len() < eval.max_samples.max(1) && !stop.drain.is_cancelled() {
-            let Some((number, index)) = waiting.next() else { break };
+            let Some(index) = waiting.next() else { break };
             let (eval, writer, now) = (Arc::clone(&eval), Arc::clone(writer), stop.now.clone());
             running.spawn(async move {
-                let sample = sample(&eval, number, &eval.samples[index], &writer);
-                now.run_until_cancelled(sample).await.map(|done| (number, done))
+                let (number, planned) = &eval.samples[index];
+                let sample = sample(&eval, *number, planned, &writer);
+                now.run_until_cancelled(sample).await.map(|done| (*number, done))
             });
             progress(Progress::Started);
         }

@@ -83,7 +83,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
     Eval {
         scenario,
         provider: Arc::new(Machines(Behaviour::Echo)),
-        samples,
+        samples: (1..).zip(samples).collect(),
         limits: SampleLimits::default(),
         config: GenerateConfig::default(),
         optional: BTreeSet::new(),

@@ -96,7 +96,7 @@ impl Start {
         let eval = Eval {
             scenario: self.scenario,
             provider,
-            samples,
+            samples: (1..).zip(samples).collect(),
             limits: self.limits,
             config: self.config,
             optional: self.optional,
