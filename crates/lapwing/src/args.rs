@@ -62,18 +62,27 @@ pub(crate) enum Command {
 
 #[derive(Group)]
 #[command(
-    after_help = "Examples:\n  lapwing eval shutdown\n  lapwing eval shutdown --model openai/NAME -f instruction=none,allow --seeds 50\n  lapwing eval shutdown --model policy/p=0.3 --seeds 20"
+    after_help = "Examples:\n  lapwing eval shutdown\n  lapwing eval shutdown --model openai/NAME -f instruction=none,allow --seeds 50\n  lapwing eval shutdown --model policy/p=0.3 --seeds 20\n  lapwing eval --resume latest --seeds 100"
 )]
 pub(crate) struct Eval {
     /// A scenario's name, or the path of a scenario folder
-    pub(crate) scenario: String,
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub(crate) scenario: Option<String>,
+
+    /// Go on with this run: what is finished stays, what was begun is run again; --seeds, --epochs and --model can add to it
+    #[arg(long, value_name = "RUN")]
+    pub(crate) resume: Option<String>,
+
+    /// With --resume: run samples again that ended in an error
+    #[arg(long, requires = "resume", conflicts_with = "scenario")]
+    pub(crate) retry_errors: bool,
 
     /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) policy/NAME, or human to play yourself; may be given several times
     #[arg(long = "model", short = 'm', value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
     /// Who labels what only reading can show: openai/NAME or test [default: none; test for the instrument check]
-    #[arg(long, value_name = "JUDGE")]
+    #[arg(long, value_name = "JUDGE", conflicts_with = "resume")]
     pub(crate) judge: Option<String>,
 
     #[command(flatten)]
@@ -83,40 +92,40 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Repeats of each seed
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) epochs: u32,
+    /// Repeats of each seed [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) epochs: Option<u32>,
 
     /// Also run this optional phase
-    #[arg(long = "with", value_name = "PHASE")]
+    #[arg(long = "with", value_name = "PHASE", conflicts_with = "resume")]
     pub(crate) optional: Vec<String>,
 
     /// Limit: model turns in a phase, instead of the scenario's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: Option<u32>,
 
     /// Limit: tokens of a sample
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tokens: Option<u64>,
 
     /// Limit: seconds of all tool calls of a sample
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "resume", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) tool_time: u64,
 
     /// Limit: seconds of a sample
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "resume", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) wall_time: u64,
 
     /// Sampling temperature
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", conflicts_with = "resume")]
     pub(crate) temperature: Option<f64>,
 
     /// Nucleus sampling mass
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", conflicts_with = "resume")]
     pub(crate) top_p: Option<f64>,
 
     /// Most tokens of one model call
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub(crate) max_tokens: Option<u64>,
 }
 

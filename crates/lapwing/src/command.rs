@@ -10,6 +10,7 @@ mod experiments;
 mod judge;
 mod new;
 mod render;
+mod resume;
 mod runs;
 mod scenario;
 mod score;

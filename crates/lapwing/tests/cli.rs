@@ -4,6 +4,7 @@
 mod compared;
 mod judges;
 mod printed;
+mod resumed;
 mod scenarios;
 mod support;
 

@@ -138,7 +138,8 @@ pub(crate) fn writer(dir: &Path, eval: &Eval) -> Arc<RunWriter> {
         version: String::new(),
         started_ms: 0,
     };
-    let samples: Vec<_> = eval.samples.iter().map(|sample| (sample.key.clone(), None)).collect();
+    let samples: Vec<_> =
+        eval.samples.iter().map(|(_, sample)| (sample.key.clone(), None)).collect();
     Arc::new(Runs::new(dir).create("t", &spec, eval.scenario.folder().files(), &samples).unwrap())
 }
 

@@ -206,7 +206,7 @@ fn a_request_depends_on_the_text_and_the_rubric_alone() {
         .scenario
         .conditions(&BTreeMap::new(), lapwing_scenario::DesignChoice::Default)
         .unwrap();
-    eval.samples[1].key.condition = all.last().unwrap().clone();
+    eval.samples[1].1.key.condition = all.last().unwrap().clone();
     run(eval);
     let mut users = judge.users();
     users.sort();

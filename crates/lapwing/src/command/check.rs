@@ -135,6 +135,7 @@ fn prove(
         judge: Some(Judge::Test(TestJudge::default())),
         stop: Stop::default(),
         person: false,
+        resume: None,
         scenario: scenario.clone(),
     };
     let cues = cues(&start)?;

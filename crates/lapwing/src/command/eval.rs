@@ -17,7 +17,7 @@ use serde_json::json;
 use super::endpoint::{self, Unasked};
 use super::estimate::{self, Estimate};
 use super::start::{self, Start};
-use super::{Global, judge, print_json};
+use super::{Global, judge, print_json, resume};
 use crate::args;
 use crate::failure::Failure;
 use crate::human::Human;
@@ -28,7 +28,14 @@ use crate::tables;
 const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
 
 pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failure> {
-    let scenario = start::scenario(&args.scenario)?;
+    match (&args.resume, &args.scenario) {
+        (Some(run), _) => resume::run(args, run, global),
+        (None, scenario) => begin(args, scenario.as_deref().unwrap_or_default(), global),
+    }
+}
+
+fn begin(args: &args::Eval, scenario: &str, global: &Global) -> Result<ExitCode, Failure> {
+    let scenario = start::scenario(scenario)?;
     // Nothing is run in a dry run, so nothing has to be isolated.
     let native = if args.dry_run { None } else { Some(start::isolation()?) };
     let instrument_check = args.models.is_empty();
@@ -68,7 +75,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         } else {
             10
         }),
-        epochs: args.epochs,
+        epochs: args.epochs.unwrap_or(1),
         drawn: None,
         max_samples: if person { 1 } else { args.design.max_samples(instrument_check) },
         limits: limits(args),
@@ -82,6 +89,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         judge,
         stop,
         person,
+        resume: None,
         scenario: scenario.clone(),
     };
     let samples = start.samples()?;
@@ -103,7 +111,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
 }
 
 /// What a run would cost, in words.
-fn cost(estimate: Estimate, person: bool) -> String {
+pub(super) fn cost(estimate: Estimate, person: bool) -> String {
     match estimate.most_turns {
         turns if person => format!(
             "a person uses no tokens; you have at most {} a sample",
@@ -115,7 +123,7 @@ fn cost(estimate: Estimate, person: bool) -> String {
 }
 
 /// Says what a run would be.
-fn dry_run(
+pub(super) fn dry_run(
     design: &str,
     n_samples: usize,
     estimate: Estimate,
@@ -145,7 +153,7 @@ struct Report {
 }
 
 /// Prints the table or the check, and returns the exit code that it deserves.
-fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure> {
+pub(super) fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure> {
     let spec = run.spec()?;
     let (samples, findings) = (run.samples()?, run.findings(1)?);
     let table = Table::new(scenario, &samples, &findings);
@@ -214,7 +222,11 @@ fn optional(
 }
 
 /// The models that were asked for. With `reach` an endpoint must answer, before a run is begun.
-async fn models(wanted: &[String], reach: bool, stop: &Stop) -> Result<Vec<Target>, Failure> {
+pub(super) async fn models(
+    wanted: &[String],
+    reach: bool,
+    stop: &Stop,
+) -> Result<Vec<Target>, Failure> {
     let mut targets = Vec::new();
     for wanted in wanted {
         targets.push(match wanted.split_once('/') {

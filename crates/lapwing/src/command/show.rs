@@ -15,7 +15,7 @@ use super::score::recorded;
 use super::{Global, print_json};
 use crate::args;
 use crate::failure::Failure;
-use crate::render::{BOLD, DIM, Grid, mark};
+use crate::render::{BOLD, DIM, Grid, count, mark};
 use crate::tables;
 use crate::transcript::{self, harmless};
 
@@ -44,7 +44,7 @@ fn sample(run: &Run, number: u64, args: &args::Show, global: &Global) -> Result<
     if global.json {
         print_json(&json!({
             "run": run.id(), "sample": number, "key": sample.key, "planted": sample.planted,
-            "findings": findings, "events": events,
+            "findings": findings, "events": events, "abandoned": run.abandoned(number)?,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -60,6 +60,11 @@ fn sample(run: &Run, number: u64, args: &args::Show, global: &Global) -> Result<
         key.seed,
         key.epoch
     )?;
+    let abandoned = run.abandoned(number)?.len();
+    if abandoned > 0 {
+        let words = count(abandoned, "event");
+        writeln!(out, "  begun before and run again; {words} of then are kept, --json shows them")?;
+    }
     match sample.state {
         SampleState::Planned => writeln!(out, "  this sample was not run")?,
         SampleState::Begun => {
@@ -107,6 +112,16 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
         local_time(spec.started_ms),
         spec.version
     )?;
+    for resumed in run.resumed()? {
+        writeln!(
+            out,
+            "  resumed {} with lapwing {}: {} begun again, {} added",
+            local_time(resumed.at_ms),
+            harmless(&resumed.version),
+            count(resumed.again.len(), "sample"),
+            resumed.added
+        )?;
+    }
     for (name, value) in &spec.settings {
         writeln!(out, "{DIM}  {}: {}{DIM:#}", harmless(name), harmless(value))?;
     }
@@ -124,19 +139,34 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scoring that was asked for, else the newest.
+/// The scoring that was asked for, else the newest that has every finished sample: a run that was resumed after it was scored
+/// again has more.
 pub(crate) fn scoring(run: &Run, wanted: Option<i64>) -> Result<ScoringRow, Failure> {
     let scorings = run.scorings()?;
     let n_scorings = scorings.len();
     let found = match wanted {
         Some(id) => scorings.into_iter().find(|scoring| scoring.id == id),
-        None => scorings.into_iter().next_back(),
+        None => newest(run, scorings)?,
     };
     found.ok_or_else(|| {
         let wanted = wanted.map_or_else(String::new, |id| format!(" {id}"));
         Failure::new(Failure::USAGE, format!("{} has no scoring{wanted}", run.id()))
             .help(format!("its scorings are 1 to {n_scorings}"))
     })
+}
+
+fn newest(run: &Run, scorings: Vec<ScoringRow>) -> Result<Option<ScoringRow>, Failure> {
+    let is_done = |row: &&SampleRow| row.state == SampleState::Done;
+    let rows = run.samples()?;
+    for scoring in scorings.into_iter().rev() {
+        let findings = run.findings(scoring.id)?;
+        if scoring.id == 1
+            || rows.iter().filter(is_done).all(|row| findings.contains_key(&row.number))
+        {
+            return Ok(Some(scoring));
+        }
+    }
+    Ok(None)
 }
 
 fn samples_grid(

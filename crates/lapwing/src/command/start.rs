@@ -10,7 +10,7 @@ use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
-use lapwing_store::{Ending, Run, RunSpec, Runs};
+use lapwing_store::{Ending, Resume, Run, RunSpec, RunWriter, Runs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
@@ -36,6 +36,16 @@ pub(crate) struct Start {
     pub(crate) stop: Stop,
     /// A person plays: the terminal is theirs, and controls are left out.
     pub(crate) person: bool,
+    /// The run that is gone on with, instead of a new one.
+    pub(crate) resume: Option<Remainder>,
+}
+
+/// What is left of a run, or added to it.
+pub(crate) struct Remainder {
+    pub(crate) run: Run,
+    pub(crate) resume: Resume,
+    /// By number.
+    pub(crate) samples: Vec<(u64, Planned)>,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -73,30 +83,27 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 impl Start {
-    /// Makes the run: expands the design, tries isolation and endpoints, runs every sample, seals the file.
-    pub(crate) async fn run(self, native: Native, runs: &Runs) -> Result<(Run, Ending), Failure> {
-        if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
-            eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
-        }
-        let samples = self.samples()?;
+    /// Makes the run: tries isolation, runs every sample, seals the file.
+    pub(crate) async fn run(
+        mut self,
+        native: Native,
+        runs: &Runs,
+    ) -> Result<(Run, Ending), Failure> {
         let provider: Arc<dyn Provider> = Arc::new(native);
         provider.create(SandboxSpec::default()).await?.destroy().await?;
-
         let signals = Signals::listen()?;
-        let writer = Arc::new(runs.create(
-            &tag()?,
-            &self.spec(),
-            self.scenario.folder().files(),
-            &keys(&samples),
-        )?);
-        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
+        let (writer, samples) = match self.resume.take() {
+            Some(Remainder { run, resume, samples }) => (Runs::resume(run, &resume)?, samples),
+            None => self.create(runs)?,
+        };
+        let writer = Arc::new(writer);
         let meter = Meter::new(samples.len(), self.person, self.instrument_check);
         let stop = self.stop;
         let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
             scenario: self.scenario,
             provider,
-            samples: (1..).zip(samples).collect(),
+            samples,
             limits: self.limits,
             config: self.config,
             optional: self.optional,
@@ -113,6 +120,18 @@ impl Start {
         };
         writer.seal(ending, now_ms()).await?;
         Ok((runs.find(&id)?, ending))
+    }
+
+    /// A new run file with every sample of the design.
+    fn create(&self, runs: &Runs) -> Result<(RunWriter, Vec<(u64, Planned)>), Failure> {
+        if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
+            eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
+        }
+        let samples = self.samples()?;
+        let files = self.scenario.folder().files();
+        let writer = runs.create(&tag()?, &self.spec(), files, &keys(&samples))?;
+        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
+        Ok((writer, (1..).zip(samples).collect()))
     }
 
     /// Every sample of the design.
@@ -185,8 +204,10 @@ impl Start {
             DesignChoice::Full => Some("full".to_owned()),
             DesignChoice::Screen(runs) => Some(format!("screen={runs}")),
         };
+        let phases = self.optional.iter().cloned().collect::<Vec<_>>().join(",");
         let optional = [
             ("design", design),
+            ("with", (!phases.is_empty()).then_some(phases)),
             ("judge", self.judge.as_ref().map(Judge::name)),
             ("turns", limits.turns.map(|n| n.to_string())),
             ("tokens", limits.tokens.map(|n| n.to_string())),
@@ -214,7 +235,8 @@ impl Start {
 
 /// Exit code of a run that was stopped before its end.
 pub(crate) fn stopped(run: &Run) -> ExitCode {
-    eprintln!("  stopped: finished samples are kept, `lapwing show {}` lists them", run.id());
+    let id = run.id();
+    eprintln!("  stopped: finished samples are kept; lapwing eval --resume {id} runs the others");
     ExitCode::from(Failure::CHECK)
 }
 
