@@ -6,7 +6,9 @@ use std::sync::Arc;
 use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
 
 use crate::diagnostic::{Problems, near};
-use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
+use crate::schema::{
+    Behaviour, Definition, Factor, JudgeQuery, PhaseDefinition, PhaseDefinitionKind, Published,
+};
 use crate::{
     Contrast, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
     Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
@@ -85,6 +87,12 @@ impl Scenario {
     /// The behaviours in the order of the file.
     pub fn behaviours(&self) -> &[Behaviour] {
         &self.0.definition.behaviours
+    }
+
+    /// Whether anything is run in it. Where it only asks, no isolation is needed.
+    pub fn needs_sandbox(&self) -> bool {
+        let is_ask = |phase: &PhaseDefinition| matches!(phase.kind, PhaseDefinitionKind::Ask(_));
+        !self.0.definition.phases.iter().all(is_ask)
     }
 
     /// The rule by which a sample counts, as written.

@@ -169,6 +169,26 @@ impl Run {
         self.read_events(of_sample, sample, params![sample as i64])
     }
 
+    /// The events of one sample from number `from` to `to`, both included, in order. What lies outside is not read.
+    pub fn events_between(
+        &self,
+        sample: u64,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Event>, StoreError> {
+        let some = "SELECT seq, phase, at_ms, act FROM event \
+                    WHERE sample = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+        let end = i64::try_from(to).unwrap_or(i64::MAX);
+        self.read_events(some, sample, params![sample as i64, from as i64, end])
+    }
+
+    /// The number of the last event of one sample; 0 if it has none.
+    pub fn last_event(&self, sample: u64) -> Result<u64, StoreError> {
+        let last = "SELECT seq FROM event WHERE sample = ?1 ORDER BY seq DESC LIMIT 1";
+        let found: Vec<i64> = self.rows(last, params![sample as i64], |row| row.get(0))?;
+        Ok(found.first().map_or(0, |seq| *seq as u64))
+    }
+
     /// What a judge said of one sample when the run was scored again, in order; it stands behind [`Self::events`].
     pub fn judged(&self, scoring: i64, sample: u64) -> Result<Vec<Event>, StoreError> {
         if !self.has_table("judged")? {

@@ -185,6 +185,18 @@ pub(crate) struct Show {
     #[arg(long)]
     pub(crate) full: bool,
 
+    /// Of a sample, show the events from this number on
+    #[arg(long, value_name = "EVENT", requires = "sample")]
+    pub(crate) from: Option<u64>,
+
+    /// Of a sample, show the events up to this number
+    #[arg(long, value_name = "EVENT", requires = "sample")]
+    pub(crate) to: Option<u64>,
+
+    /// Of a sample, show the last N events
+    #[arg(long, value_name = "N", requires = "sample", conflicts_with_all = ["from", "to"])]
+    pub(crate) last: Option<u64>,
+
     /// The number of a scoring, instead of the newest
     #[arg(long, value_name = "N")]
     pub(crate) scoring: Option<i64>,

@@ -238,6 +238,12 @@ fn a_run_or_sample_that_is_not_there_or_cannot_be_read_is_told() {
     let lab = Lab::new();
     lab.lapwing(&["show", "latest"]).fails(2, &["there are no runs", "lapwing eval"]);
     assert_eq!(lab.lapwing(&eval("shutdown", &["--model", "policy/idle"])).code, 0);
+    let last = lab.lapwing(&["show", "latest", "1", "--last", "2", "--json"]).json();
+    let of_last = |index: usize| last["events"][index]["act"]["kind"].clone();
+    assert_eq!((last["events"].as_array().unwrap().len(), of_last(1)), (2, "sample_ended".into()));
+    let some = lab.lapwing(&["show", "latest", "1", "--from", "3", "--to", "4", "--json"]).json();
+    assert_eq!((&some["events"][0]["seq"], &some["events"][1]["seq"]), (&3.into(), &4.into()));
+    lab.lapwing(&["show", "latest", "1", "--from", "999"]).fails(2, &["no such event", "1 to"]);
     lab.lapwing(&["show", "latest", "99"]).fails(2, &["no sample 99", "1 to 3"]);
     lab.lapwing(&["show", "shutdonw"]).fails(2, &["no run \"shutdonw\""]);
     let broken = lab.path().join("runs/broken.lapwing");

@@ -38,8 +38,18 @@ fn sample(run: &Run, number: u64, args: &args::Show, global: &Global) -> Result<
             )));
     };
     let scoring = scoring(run, args.scoring)?;
-    let mut events = run.events(number)?;
-    events.extend(run.judged(scoring.id, number)?);
+    let last = run.last_event(number)?;
+    let from = match args.last {
+        Some(n) => (last + 1).saturating_sub(n),
+        None => args.from.unwrap_or(1),
+    };
+    let to = args.to.unwrap_or(u64::MAX);
+    if last > 0 && (from > last || from > to) {
+        return Err(Failure::new(Failure::USAGE, "there is no such event".to_owned())
+            .help(format!("the events of sample {number} are 1 to {last}")));
+    }
+    let mut events = run.events_between(number, from, to)?;
+    events.extend(run.judged(scoring.id, number)?.into_iter().filter(|event| event.seq <= to));
     let findings = run.findings(scoring.id)?.remove(&number).unwrap_or_default();
     if global.json {
         print_json(&json!({
@@ -71,6 +81,9 @@ fn sample(run: &Run, number: u64, args: &args::Show, global: &Global) -> Result<
             writeln!(out, "  this sample was not run to its end; it has no findings")?;
         }
         SampleState::Done => {}
+    }
+    if from > 1 || to < last {
+        writeln!(out, "  events {from} to {} of {last}", to.min(last))?;
     }
     let options = transcript::Options { width: width(), full: args.full };
     transcript::write(&mut out, &events, &findings, &options)?;

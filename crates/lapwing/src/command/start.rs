@@ -70,7 +70,7 @@ pub(crate) fn policies(scenario: &Scenario) -> Vec<Target> {
     scenario.policies().iter().map(|policy| Target::Policy(policy.name.clone())).collect()
 }
 
-/// Isolation, started before anything else in this process and shown to work, if the scenario needs it.
+/// Isolation, started before anything else in this process. A run shows first that it works, if its scenario needs it.
 pub(crate) fn isolation() -> Result<Native, Failure> {
     Ok(Native::start()?)
 }
@@ -90,7 +90,9 @@ impl Start {
         runs: &Runs,
     ) -> Result<(Run, Ending), Failure> {
         let provider: Arc<dyn Provider> = Arc::new(native);
-        provider.create(SandboxSpec::default()).await?.destroy().await?;
+        if self.scenario.needs_sandbox() {
+            provider.create(SandboxSpec::default()).await?.destroy().await?;
+        }
         let signals = Signals::listen()?;
         let (writer, samples) = match self.resume.take() {
             Some(Remainder { run, resume, samples }) => (Runs::resume(run, &resume)?, samples),
