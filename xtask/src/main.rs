@@ -35,6 +35,8 @@ enum Command {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Bench {
+    /// A run's calls and commands, beside a bare HTTP client.
+    Engine,
     /// Life of a sandbox, beside a plain child process and `unshare`.
     Sandbox,
     /// Expanding a design and grading a sample.
@@ -53,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
+        Command::Bench { what: Bench::Engine } => bench(root, "lapwing", "engine"),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
         Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
     }
