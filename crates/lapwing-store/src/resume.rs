@@ -89,7 +89,7 @@ fn begin(path: &Path, resume: &Resume) -> rusqlite::Result<Option<Connection>> {
     set_meta(&transaction, "owner", &runs::this_process())?;
     transaction.execute("DELETE FROM meta WHERE key IN ('ending', 'ended_ms')", [])?;
     transaction.commit()?;
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    schema::set_durable(&connection)?;
     Ok(Some(connection))
 }
 

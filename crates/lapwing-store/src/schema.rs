@@ -21,6 +21,7 @@ const TABLES: &str = "
         planted TEXT,
         state   TEXT NOT NULL DEFAULT 'planned'
     );
+    -- With row ids, so that commits append: rows are larger than what an index page holds without overflow.
     CREATE TABLE event (
         sample INTEGER NOT NULL REFERENCES sample,
         seq    INTEGER NOT NULL,
@@ -28,7 +29,7 @@ const TABLES: &str = "
         at_ms  INTEGER NOT NULL,
         act    TEXT NOT NULL,
         PRIMARY KEY (sample, seq)
-    ) WITHOUT ROWID;
+    );
     CREATE TABLE blob (digest TEXT PRIMARY KEY, zstd INTEGER NOT NULL, bytes BLOB NOT NULL);
     CREATE TABLE scoring (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, scenario TEXT NOT NULL);
     CREATE TABLE finding (
@@ -73,9 +74,15 @@ pub(crate) const RESUME_TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// A commit that was acknowledged survives a power cut. The log is folded into the file at every 32 MiB, not at every 4.
+pub(crate) fn set_durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8192;",
+    )
+}
+
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    // FULL: a commit that was acknowledged survives a power cut.
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    set_durable(connection)?;
     connection.execute_batch(&format!(
         "BEGIN; {TABLES} {JUDGE_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))

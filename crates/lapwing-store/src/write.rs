@@ -1,5 +1,6 @@
 //! The writer of a run: one thread, one connection, commits in groups.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,6 +10,7 @@ use std::thread::JoinHandle;
 use lapwing_core::{BoxFuture, Digest, Event, Finding, Planted, RecordError, Recorder, SampleKey};
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
+use zstd::bulk::Compressor;
 
 use crate::resume::{Resume, reopen};
 use crate::spec::{Ending, RunSpec};
@@ -16,6 +18,10 @@ use crate::{Scoring, StoreError, runs, schema};
 
 /// The most jobs of one commit.
 const GROUP: usize = 512;
+
+/// How hard blobs are compressed, and from how many bytes on.
+const LEVEL: i32 = 3;
+const WORTH_PACKING: usize = 512;
 
 /// Writes one run. Events are durable when [`Recorder::record`] resolves.
 pub struct RunWriter {
@@ -215,10 +221,9 @@ impl Write {
             }
             Self::Finish { sample, findings } => {
                 insert_findings(transaction, 1, sample, &findings)?;
-                transaction.execute(
-                    "UPDATE sample SET state = 'done' WHERE number = ?1",
-                    params![sample as i64],
-                )?;
+                let mut done = transaction
+                    .prepare_cached("UPDATE sample SET state = 'done' WHERE number = ?1")?;
+                done.execute(params![sample as i64])?;
                 Ok(())
             }
             Self::End { ending, at_ms } => {
@@ -278,12 +283,27 @@ pub(crate) fn insert_findings(
 }
 
 fn insert_blob(connection: &Connection, digest: Digest, bytes: &[u8]) -> rusqlite::Result<()> {
-    let packed = zstd::bulk::compress(bytes, 3).ok().filter(|packed| packed.len() < bytes.len());
-    connection.execute(
-        "INSERT OR IGNORE INTO blob (digest, zstd, bytes) VALUES (?1, ?2, ?3)",
-        params![digest.to_string(), packed.is_some(), packed.as_deref().unwrap_or(bytes)],
-    )?;
+    let packed = pack(bytes).filter(|packed| packed.len() < bytes.len());
+    let mut insert = connection
+        .prepare_cached("INSERT OR IGNORE INTO blob (digest, zstd, bytes) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![
+        digest.to_string(),
+        packed.is_some(),
+        packed.as_deref().unwrap_or(bytes)
+    ])?;
     Ok(())
+}
+
+/// `bytes` compressed; `None` where they are so few that it would not pay.
+fn pack(bytes: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        // Making a compressor costs more than compressing a message.
+        static PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+    }
+    if bytes.len() < WORTH_PACKING {
+        return None;
+    }
+    PACKER.with_borrow_mut(|packer| packer.as_mut()?.compress(bytes).ok())
 }
 
 pub(crate) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
