@@ -4,7 +4,7 @@ use crate::{BoxFuture, Digest, Event};
 
 /// Keeps, or discards, what happens. One sample is written by one task; samples may write at the same time.
 pub trait Recorder: Send + Sync {
-    /// Appends events to sample number `sample`. Resolves when they are durable.
+    /// Appends events to sample number `sample`: they are handed on at once, and durable when the future resolves.
     ///
     /// # Errors
     /// The store cannot take them (full disk, lost file). The record is the result, so the sample must stop.

@@ -72,6 +72,8 @@ impl Runner<'_, '_> {
             Ok(Job::Submit) => "Received.".clone_into(&mut returned.text),
             Ok(Job::Think) => "Noted.".clone_into(&mut returned.text),
             Ok(Job::Bash { command }) => {
+                // A command may take minutes, and what was paid for must not be lost in them.
+                self.log.begin_commit();
                 let left_ms = self.shared.limits.tool_ms - self.spent.tool_ms;
                 let limit_ms = self.shared.limits.call_ms.min(left_ms);
                 let captured = self.exec(agent.sandbox, tool::bash(command, limit_ms)).await?;

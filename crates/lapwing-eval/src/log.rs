@@ -120,6 +120,13 @@ impl<'a> Log<'a> {
             if self.durable == self.events.len() {
                 return Ok(());
             }
+            self.begin_commit();
+        }
+    }
+
+    /// Hands on what happened so far, to become durable while something else goes on. [`Self::commit`] waits for it.
+    pub(crate) fn begin_commit(&mut self) {
+        if self.begun.is_none() && self.durable < self.events.len() {
             let news = self.events[self.durable..].to_vec();
             let done = Mutex::new(self.recorder.record(self.sample, news));
             self.begun = Some(Begun { through: self.events.len(), done });
@@ -211,5 +218,17 @@ mod tests {
         let (committed, ()) = tokio::join!(log.commit(), both);
         committed.unwrap();
         assert_eq!(*slow.written.lock().unwrap(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_was_begun_is_waited_for_and_not_written_twice() {
+        let slow = Slow::default();
+        let mut log = Log::new(1, &slow);
+        log.push(Act::SampleEnded);
+        log.begin_commit();
+        log.begin_commit();
+        slow.told.notify_one();
+        log.commit().await.unwrap();
+        assert_eq!(*slow.written.lock().unwrap(), [1]);
     }
 }

@@ -19,9 +19,7 @@ impl Runner<'_, '_> {
         };
         self.turn += 1;
         let reply = self.model.generate(&request).await;
-        let result = self.log_reply(reply);
-        self.log.commit().await?;
-        let output = result?;
+        let output = self.log_reply(reply)?;
         self.spent.usage = self.spent.usage + output.usage.unwrap_or_default();
         self.conversation.push(output.message.clone());
         match output.stop {

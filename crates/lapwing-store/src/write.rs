@@ -103,17 +103,20 @@ impl RunWriter {
         sealed
     }
 
-    async fn ask(&self, write: Write) -> Result<(), RecordError> {
+    /// Queues `write` now; what is returned resolves when it is durable.
+    fn ask(&self, write: Write) -> BoxFuture<'static, Result<(), RecordError>> {
         let (ack, answer) = oneshot::channel();
-        let gone = || RecordError("the writer is gone".to_owned());
-        self.jobs.send(Job { write, ack: Some(ack) }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        // Where the writer is gone the job is dropped, and with it the sender of the answer.
+        let _ = self.jobs.send(Job { write, ack: Some(ack) });
+        Box::pin(async {
+            answer.await.unwrap_or_else(|_| Err(RecordError("the writer is gone".to_owned())))
+        })
     }
 }
 
 impl Recorder for RunWriter {
     fn record(&self, sample: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
-        Box::pin(self.ask(Write::Events { sample, events }))
+        self.ask(Write::Events { sample, events })
     }
 
     fn keep(&self, bytes: Vec<u8>) -> Digest {
