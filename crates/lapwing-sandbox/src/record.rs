@@ -16,7 +16,7 @@ use crate::sys::socket;
 const RECORDS: usize = 20_000;
 /// Bytes kept of what is sent over one connection.
 const PAYLOAD_BYTES: usize = 1 << 20;
-/// Bytes kept of all connections together.
+/// Bytes kept of all connections and of the arguments of all programs together.
 const ALL_BYTES: usize = 16 << 20;
 
 /// All records since the last look.
@@ -48,10 +48,15 @@ impl Records {
     }
 
     fn push(&mut self, record: Record, open: bool) -> Option<u64> {
-        if self.slots.len() >= RECORDS {
+        let bytes = match &record {
+            Record::Contact(contact) => contact.payload.len(),
+            Record::Spawn(spawn) => spawn.argv.iter().map(String::len).sum::<usize>(),
+        };
+        if self.slots.len() >= RECORDS || self.kept_bytes + bytes > ALL_BYTES {
             self.missed += 1;
             return None;
         }
+        self.kept_bytes += bytes;
         self.last += 1;
         self.slots.insert(self.last, Slot { record, open, told: false });
         Some(self.last)
@@ -66,11 +71,18 @@ impl Records {
     pub(crate) fn sent(&mut self, key: Option<u64>, bytes: &[u8]) {
         let left = ALL_BYTES - self.kept_bytes;
         let Some(contact) = self.contact(key) else { return };
-        *contact.sent_bytes.get_or_insert(0) += bytes.len() as u64;
+        contact.sent_bytes = contact.sent_bytes.map(|sent| sent + bytes.len() as u64);
         let room = (PAYLOAD_BYTES - contact.payload.len()).min(left);
         let kept = &bytes[..bytes.len().min(room)];
         contact.payload.extend_from_slice(kept);
         self.kept_bytes += kept.len();
+    }
+
+    /// Some of what was sent over the connection `key` is lost.
+    pub(crate) fn lose(&mut self, key: Option<u64>) {
+        if let Some(contact) = self.contact(key) {
+            contact.sent_bytes = None;
+        }
     }
 
     /// The connection `key`, while it is not over and told of.
@@ -93,7 +105,7 @@ impl Records {
         let mut records = Vec::new();
         for slot in self.slots.values_mut() {
             let is_news = match &slot.record {
-                Record::Contact(contact) => !slot.told || contact.sent_bytes.is_some_and(|n| n > 0),
+                Record::Contact(contact) => !slot.told || contact.sent_bytes != Some(0),
                 Record::Spawn(_) => true,
             };
             if is_news {
@@ -102,7 +114,7 @@ impl Records {
             slot.told = true;
             if let Record::Contact(contact) = &mut slot.record {
                 contact.payload = Vec::new();
-                contact.sent_bytes = contact.sent_bytes.map(|_| 0);
+                contact.sent_bytes = Some(0);
             }
         }
         self.slots.retain(|_, slot| slot.open);
@@ -238,6 +250,20 @@ mod tests {
         };
         assert!(seen.iter().all(|record| kept(record).1 == Some(PAYLOAD_BYTES as u64 + 5)));
         assert_eq!(seen.iter().map(|record| kept(record).0).sum::<usize>(), ALL_BYTES);
+    }
+
+    #[test]
+    fn bytes_that_are_lost_leave_what_was_kept_and_no_count() {
+        let mut records = Records::default();
+        let key = records.open(contact(1));
+        records.sent(key, b"a");
+        records.lose(key);
+        records.sent(key, b"b");
+        let payload = b"ab".to_vec();
+        let lost = Record::Contact(Contact { sent_bytes: None, payload, ..contact(1) });
+        assert_eq!(records.collect().records, [lost]);
+        records.close(key);
+        assert_eq!(records.collect(), Observed::default());
     }
 
     #[test]

@@ -24,7 +24,7 @@ const EXPECTED: Duration = Duration::from_secs(2);
 /// A connection over which nothing comes for so long is closed.
 const IDLE: Duration = Duration::from_secs(10);
 /// Listeners, connections and receivers of datagrams at a time, of each. The oldest make room.
-const OPEN: usize = 256;
+const OPEN: usize = 128;
 /// Reads of one connection at a time, so that none keeps pid 1 from others.
 const READS: usize = 64;
 const READ_BYTES: usize = 64 * 1024;
@@ -58,6 +58,8 @@ struct Receiver {
     /// The process that sent there first, and the record of what was sent.
     pid: u32,
     key: Option<u64>,
+    /// Datagrams that found no room.
+    dropped: u32,
 }
 
 impl Sink {
@@ -124,7 +126,9 @@ impl Sink {
             records.close(oldest.key);
         }
         match socket::bind(libc::SOCK_DGRAM, to).map(UdpSocket::from) {
-            Ok(socket) => self.receivers.push(Receiver { socket, at: to, pid, key: None }),
+            Ok(socket) => {
+                self.receivers.push(Receiver { socket, at: to, pid, key: None, dropped: 0 })
+            }
             Err(_) => {
                 let contact = self.contact(Protocol::Udp, to, pid);
                 records.add(Record::Contact(Contact { sent_bytes: None, ..contact }));
@@ -237,7 +241,11 @@ impl Stream {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Ok(0) | Err(_) => {
+                ended => {
+                    if ended.is_err() {
+                        // Reset by the other side, with which the kernel throws away what was not read yet.
+                        records.lose(self.key);
+                    }
                     records.close(self.key);
                     return false;
                 }
@@ -269,19 +277,29 @@ impl Receiver {
             if let Some((question, answer)) = is_question.then(|| names.answer(packet)).flatten() {
                 // Not with the library's own, for which this process would wait itself.
                 let _ = socket::send_to(self.socket.as_fd(), &answer, from);
-                let asked = Contact {
-                    name: Some(question.name),
-                    sent_bytes: Some(count as u64),
-                    payload: packet.to_vec(),
-                    ..contact(Protocol::Dns, self.at, self.pid, names)
-                };
-                records.add(Record::Contact(asked));
+                records.add(Record::Contact(self.look_up(question.name, names)));
                 continue;
             }
             if records.contact(self.key).is_none() {
                 self.key = records.open(contact(Protocol::Udp, self.at, self.pid, names));
             }
             records.sent(self.key, packet);
+            // What came faster than it was read.
+            if std::mem::replace(&mut self.dropped, socket::dropped(self.socket.as_fd()))
+                != self.dropped
+            {
+                records.lose(self.key);
+            }
+        }
+    }
+
+    /// The name is what is sent; the rest of a question is a number that is drawn.
+    fn look_up(&self, name: String, names: &Names) -> Contact {
+        Contact {
+            sent_bytes: Some(name.len() as u64),
+            payload: name.clone().into_bytes(),
+            name: Some(name),
+            ..contact(Protocol::Dns, self.at, self.pid, names)
         }
     }
 }

@@ -96,6 +96,12 @@ fn option<T: Copy>(fd: BorrowedFd<'_>, name: i32) -> Result<T, i32> {
     if result == 0 { Ok(unsafe { value.assume_init() }) } else { Err(result) }
 }
 
+/// Datagrams for this socket that found no room.
+pub(crate) fn dropped(fd: BorrowedFd<'_>) -> u32 {
+    // Nine numbers, of which this is the last: `SK_MEMINFO_DROPS`.
+    option::<[u32; 9]>(fd, libc::SO_MEMINFO).map_or(0, |numbers| numbers[8])
+}
+
 /// The process at the other end of a connection, as the kernel knows it.
 pub(crate) fn peer_pid(fd: BorrowedFd<'_>) -> Option<u32> {
     option::<libc::ucred>(fd, libc::SO_PEERCRED).ok().map(|peer| peer.pid.unsigned_abs())

@@ -19,6 +19,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("services_beside_and_inside_answer_and_their_ports_stay_free", services);
     suite.test("ten_thousand_connections_are_all_written_down_in_bounded_memory", many);
     suite.test("a_silent_connection_is_told_of_while_it_is_open_and_once", open);
+    suite.test("what_is_lost_on_the_way_is_not_taken_for_nothing", lost);
     suite.test("commands_cannot_end_the_sinkhole", safe);
     suite.test("a_service_on_all_addresses_takes_a_connection_that_is_told_of", taken);
     suite.test("nothing_leaves_the_sinkhole", closed);
@@ -188,6 +189,30 @@ async fn open(native: Native) {
     assert_eq!(session.receive().await.unwrap(), b"off\n");
     assert_eq!(payloads().await, ["second\n"]);
     assert!(payloads().await.is_empty());
+}
+
+async fn lost(native: Native) {
+    let sandbox = sinkhole(&native).await;
+    // More datagrams than a socket holds, over a connected socket, of which pid 1 is not told one by one; and a stream whose
+    // sender resets it.
+    let flood = "use Socket; socket(S, PF_INET, SOCK_DGRAM, 0); connect(S, sockaddr_in(9, inet_aton('192.0.2.1'))); \
+                 for (1..20000) { send(S, 'x' x 1000, 0) }";
+    sandbox.exec(Command::new(["perl", "-e", flood])).await.unwrap();
+    let reset = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0)); \
+                 connect(S, sockaddr_in(9, inet_aton('192.0.2.2'))) or die; send(S, 'gone', 0); close S";
+    sandbox.exec(Command::new(["perl", "-e", reset])).await.unwrap();
+    let seen = contacts(&*sandbox).await;
+    assert_eq!(
+        seen.iter().map(|one| one.protocol).collect::<Vec<_>>(),
+        [Protocol::Udp, Protocol::Tcp]
+    );
+    let whole = |one: &Contact, bytes: u64| one.sent_bytes == Some(bytes);
+    assert!(
+        seen[0].sent_bytes.is_none() || whole(&seen[0], 20_000_000),
+        "{:?}",
+        seen[0].sent_bytes
+    );
+    assert!(seen[1].sent_bytes.is_none() || whole(&seen[1], 4), "{:?}", seen[1].sent_bytes);
 }
 
 async fn safe(native: Native) {

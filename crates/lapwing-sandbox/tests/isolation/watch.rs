@@ -16,6 +16,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("messages_that_look_like_those_of_pid_1_are_refused", forged);
     suite.test("programs_that_are_killed_while_they_wait_leave_the_log_working", killed);
     suite.test("more_records_than_are_kept_are_counted", too_many);
+    suite.test("a_watched_sandbox_ends_in_the_middle_of_a_storm", storm);
 }
 
 pub(crate) async fn watched(native: &Native, observe: Observe) -> Box<dyn Sandbox> {
@@ -143,4 +144,13 @@ async fn too_many(native: Native) {
     let observed = sandbox.observed().await.unwrap();
     assert_eq!((observed.records.len(), observed.missed), (20_000, 1000));
     assert_eq!(output(&*sandbox, "echo on").await, "on");
+}
+
+async fn storm(native: Native) {
+    let sandbox = watched(&native, Observe { exec: true, connect: true }).await;
+    let storm = "for i in 1 2 3 4 5 6; do (while :; do /bin/true; echo x > /dev/udp/127.0.0.1/9; done) & done 2>/dev/null; echo on; wait";
+    let mut running = sandbox.open(bash(storm)).await.unwrap();
+    assert_eq!(running.receive().await.unwrap(), b"on\n");
+    // Returns when all processes are gone, those that wait to be looked at among them.
+    sandbox.destroy().await.unwrap();
 }
