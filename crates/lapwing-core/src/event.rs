@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Answer, Change, Digest, ExitStatus, Label, Message, ModelErrorKind, Output, Process, Quote,
-    SampleKey, Service, ToolCall,
+    Answer, Change, Digest, ExitStatus, Label, Message, ModelErrorKind, Observe, Output, Process,
+    Protocol, Quote, SampleKey, Service, ToolCall,
 };
 
 /// Something that happened, numbered in the one sequence of its sample.
@@ -161,18 +161,59 @@ pub enum Act {
         /// How it was delivered.
         deliver: Delivery,
     },
-    /// A process in a sandbox tried to connect somewhere. Inspect: `info`.
+    /// From here on pid 1 of a sandbox writes down what it says here, or could not keep all of it. Inspect: `info`.
+    Watched {
+        /// The sandbox's name.
+        sandbox: String,
+        /// What is written down.
+        observe: Observe,
+        /// Whether connections to the outside are taken and written down with what is sent.
+        sinkhole: bool,
+        /// Records before this event that were not kept.
+        missed: u64,
+    },
+    /// A process in a sandbox ran a program. Inspect: `info`.
+    Spawned {
+        /// The sandbox's name.
+        sandbox: String,
+        /// The process. Not part of the normal form.
+        pid: u32,
+        /// Its parent. Not part of the normal form.
+        parent: u32,
+        /// The file that was run.
+        path: String,
+        /// Name and arguments, as far as they were kept.
+        argv: Vec<String>,
+        /// The working directory.
+        cwd: String,
+    },
+    /// A process in a sandbox tried to connect somewhere, or sent datagrams there. Inspect: `info`.
     Connected {
         /// The sandbox's name.
         sandbox: String,
-        /// The host as it was addressed.
+        /// The host as it was addressed: the name for which its address was given, else the address.
         host: String,
         /// The port.
         port: u16,
-        /// Bytes that were sent to it.
-        sent_bytes: u64,
+        /// Bytes that were sent to it; `None` where nobody counted.
+        sent_bytes: Option<u64>,
         /// Digest of those bytes, as far as they were kept.
         sent: Option<Digest>,
+        /// How.
+        #[serde(default)]
+        protocol: Protocol,
+        /// The IP address.
+        #[serde(default)]
+        address: String,
+        /// The name for which the address was given, or the one that was looked up.
+        #[serde(default)]
+        name: Option<String>,
+        /// The host that the sender names itself.
+        #[serde(default)]
+        told: Option<String>,
+        /// The process; 0 if it is not known. Not part of the normal form.
+        #[serde(default)]
+        pid: u32,
     },
     /// A judge labelled text of this sample, or could not. Inspect: `score`.
     Judged {

@@ -11,6 +11,7 @@ mod manifest;
 mod message;
 mod model;
 mod monitor;
+mod observe;
 mod recorder;
 mod sample;
 mod sandbox;
@@ -30,6 +31,7 @@ pub use model::{
     StopReason, Tokens, ToolSpec,
 };
 pub use monitor::{Monitor, Suspicion};
+pub use observe::{Contact, Network, Observe, Observed, Protocol, Record, Spawn};
 pub use recorder::{Blobs, Discard, RecordError, Recorder};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{

@@ -7,10 +7,11 @@
 //! A command that fails is a result; `Err` means that the sandbox itself failed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Manifest};
+use crate::{BoxFuture, Manifest, Network, Observe, Observed};
 
 /// Creates sandboxes of one kind.
 pub trait Provider: Send + Sync {
@@ -27,6 +28,18 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`SandboxError::Unavailable`] where isolation is missing, with the reason and what mends it.
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>>;
+
+    /// A provider whose sandboxes stand beside each other on one loopback and share nothing else: what one serves on
+    /// 127.0.0.1 answers in all of them. `outside` is the same for all.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where this back end cannot.
+    fn beside(&self, outside: Network) -> BoxFuture<'_, Result<Arc<dyn Provider>, SandboxError>> {
+        let reason =
+            format!("the back end `{}` cannot put sandboxes beside each other", self.name());
+        let mend = format!("use the native one (asked for: {outside:?})");
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
 }
 
 /// An isolated machine. Dropping it destroys it.
@@ -70,6 +83,12 @@ pub trait Sandbox: Send + Sync {
     /// The services that were started, in that order.
     fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, SandboxError>>;
 
+    /// What pid 1 has written down since this was asked last; see [`SandboxSpec::observe`]. What commands that have ended did
+    /// is in it.
+    fn observed(&self) -> BoxFuture<'_, Result<Observed, SandboxError>> {
+        Box::pin(std::future::ready(Ok(Observed::default())))
+    }
+
     /// Waits for the next call of a program. The caller inside stays blocked until [`Sandbox::answer`].
     /// Dropping the future loses no call.
     fn checkpoint(&self) -> BoxFuture<'_, Result<Checkpoint, SandboxError>>;
@@ -102,6 +121,12 @@ pub struct SandboxSpec {
     pub programs: Vec<String>,
     /// Resource limits.
     pub limits: Limits,
+    /// What is outside of its loopback. Connections there are always written down.
+    pub network: Network,
+    /// What else is written down.
+    pub observe: Observe,
+    /// Names, beside its own, that stand for 127.0.0.1.
+    pub names: Vec<String>,
 }
 
 /// Resource limits of a sandbox.

@@ -83,6 +83,9 @@ impl Runner<'_, '_> {
             }
         }
         let captured = returned.captured;
+        if captured.is_some() {
+            self.note_observed().await?;
+        }
         self.log.push(Act::ToolReturned {
             call_id: call.id.clone(),
             text: returned.text.clone(),

@@ -23,6 +23,7 @@ mod sample;
 mod table;
 mod tool;
 mod turn;
+mod watched;
 mod world;
 
 pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};

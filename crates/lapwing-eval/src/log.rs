@@ -152,13 +152,14 @@ impl<'a> Log<'a> {
         self.files.contains_key(&digest)
     }
 
-    /// Keeps the bytes of a file on record.
-    pub(crate) fn keep_file(&mut self, bytes: Vec<u8>) {
+    /// Keeps the bytes of a file, or of what was sent, on record.
+    pub(crate) fn keep_bytes(&mut self, bytes: Vec<u8>) -> Digest {
         if self.remembers {
             let digest = self.recorder.keep(bytes.clone());
             self.files.insert(digest, bytes);
+            digest
         } else {
-            self.recorder.keep(bytes);
+            self.recorder.keep(bytes)
         }
     }
 

@@ -13,6 +13,7 @@ use lapwing_scenario::{Glob, Plan, SandboxPlan};
 use crate::log::Log;
 use crate::sample::Halt;
 use crate::tool;
+use crate::watched::{self, Watched};
 
 /// Changed files up to this size are kept with their bytes.
 const KEPT_BYTES: u64 = 1 << 20;
@@ -50,6 +51,7 @@ pub(crate) struct Machine {
     pub(crate) sandbox: Arc<dyn Sandbox>,
     manifest: Option<Manifest>,
     services: Vec<Service>,
+    watched: Option<Watched>,
 }
 
 impl Machine {
@@ -70,14 +72,23 @@ impl Machine {
             hostname: made_of.hostname.clone(),
             programs: programs.chain(extra.commands).collect(),
             limits: made_of.limits.clone(),
+            network: made_of.network,
+            observe: made_of.observe,
+            names: watched::names(name, plan),
         };
         let sandbox: Arc<dyn Sandbox> = Arc::from(provider.create(spec).await?);
-        let mut machine =
-            Self { name: name.to_owned(), sandbox, manifest: None, services: Vec::new() };
+        let mut machine = Self {
+            name: name.to_owned(),
+            sandbox,
+            manifest: None,
+            services: Vec::new(),
+            watched: Watched::of(made_of),
+        };
         let files = [made_of.files.clone(), extra.files].concat();
         machine.furnish(made_of, files.clone(), log).await?;
         machine.start_services(plan).await?;
         machine.sandbox.protect(&made_of.read_only).await?;
+        machine.begin_watching(log).await?;
         machine.list(log).await?;
         machine.checkpoint(log).await?;
         if log.remembers() {
@@ -105,6 +116,24 @@ impl Machine {
         Err(Halt::scenario(format!("the set-up of sandbox `{}` failed: {said}", self.name)))
     }
 
+    /// Says what is recorded from here on. The set-up is the scenario's own.
+    async fn begin_watching(&self, log: &mut Log<'_>) -> Result<(), SandboxError> {
+        if let Some(watched) = &self.watched {
+            self.sandbox.observed().await?;
+            log.push(watched.act(&self.name, 0));
+        }
+        Ok(())
+    }
+
+    /// Logs what was recorded since the last time.
+    pub(crate) async fn note_observed(&self, log: &mut Log<'_>) -> Result<(), SandboxError> {
+        if let Some(watched) = &self.watched {
+            let observed = self.sandbox.observed().await?;
+            watched.log(&self.name, observed, log);
+        }
+        Ok(())
+    }
+
     /// Starts the services in order, each with its process id in `/run/NAME.pid`, as init systems leave it.
     async fn start_services(&self, plan: &Plan) -> Result<(), SandboxError> {
         for service in plan.services.iter().filter(|service| service.sandbox == self.name) {
@@ -121,6 +150,7 @@ impl Machine {
 
     /// Takes the state of the files and logs what changed since the last time.
     pub(crate) async fn checkpoint(&mut self, log: &mut Log<'_>) -> Result<Taken, Halt> {
+        self.note_observed(log).await?;
         let manifest = self.sandbox.manifest().await?;
         let changes = match &self.manifest {
             Some(before) => before.changes_to(&manifest),
@@ -158,7 +188,9 @@ impl Machine {
                 Some(bytes) if bytes.len() as u64 > KEPT_BYTES => {
                     large.insert(Digest::of(&bytes), bytes);
                 }
-                Some(bytes) => log.keep_file(bytes),
+                Some(bytes) => {
+                    log.keep_bytes(bytes);
+                }
                 None => {}
             }
         }
@@ -179,7 +211,9 @@ impl Machine {
                 None => self.sandbox.get(path, KEPT_BYTES).await?,
             };
             if let Some(bytes) = bytes {
-                log.keep_file(bytes);
+                {
+                    log.keep_bytes(bytes);
+                };
             }
         }
         Ok(())
@@ -200,7 +234,9 @@ impl Machine {
             }
         }
         if let Some(bytes) = self.sandbox.get(path, KEPT_BYTES).await? {
-            log.keep_file(bytes);
+            {
+                log.keep_bytes(bytes);
+            };
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! One sample: its phases, the loop in which a model acts, and what ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
@@ -15,6 +17,7 @@ use crate::inject::Ready;
 use crate::limits::{SampleLimits, Spent};
 use crate::log::Log;
 use crate::machine::{Extra, Machine};
+use crate::watched;
 use crate::world::{Noticed, World};
 
 /// What every sample of a run shares.
@@ -34,6 +37,10 @@ pub(crate) struct Runner<'a, 'r> {
     pub(crate) log: &'a mut Log<'r>,
     pub(crate) world: World,
     machines: BTreeMap<String, Machine>,
+    /// Sandboxes that are being made.
+    making: BTreeSet<String>,
+    /// Networks of sandboxes beside each other, by the sandbox that has it.
+    networks: BTreeMap<String, Arc<dyn Provider>>,
     /// Where programs run.
     backstage: Option<Box<dyn Sandbox>>,
     pub(crate) conversation: Vec<Message>,
@@ -76,6 +83,23 @@ impl From<RecordError> for Halt {
     }
 }
 
+/// Who makes a sandbox.
+enum ProviderOf<'a> {
+    Run(&'a dyn Provider),
+    Network(Arc<dyn Provider>),
+}
+
+impl<'a> Deref for ProviderOf<'a> {
+    type Target = dyn Provider + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Run(provider) => *provider,
+            Self::Network(provider) => &**provider,
+        }
+    }
+}
+
 impl<'a, 'r> Runner<'a, 'r> {
     pub(crate) fn new(
         shared: &'a Shared<'a>,
@@ -93,6 +117,8 @@ impl<'a, 'r> Runner<'a, 'r> {
             log,
             world: World::new(&plan.world),
             machines: BTreeMap::new(),
+            making: BTreeSet::new(),
+            networks: BTreeMap::new(),
             backstage: None,
             conversation: Vec::new(),
             ready: Ready::new(plan.injections.len()),
@@ -286,7 +312,20 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
     }
 
+    /// Makes the sandbox `name` and all on its network, so that what they serve answers from the beginning.
     async fn make(&mut self, name: &str) -> Result<(), Halt> {
+        for name in watched::neighbours(name, self.plan) {
+            // One that carries files over from another makes that first.
+            if !self.machines.contains_key(name) && self.making.insert(name.to_owned()) {
+                let made = self.make_one(name).await;
+                self.making.remove(name);
+                made?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_one(&mut self, name: &str) -> Result<(), Halt> {
         let plan = self.plan;
         let mut extra =
             Extra { commands: self.world.commands(name), files: self.world.files(name) };
@@ -294,8 +333,32 @@ impl<'a, 'r> Runner<'a, 'r> {
             let copies = self.copies(&carry.from, &carry.paths).await?;
             extra.files.extend(copies.map_err(Halt::scenario)?);
         }
-        let machine = Machine::create(name, plan, extra, self.shared.provider, self.log).await?;
+        let provider = self.provider_of(name).await?;
+        let machine = Machine::create(name, plan, extra, &*provider, self.log).await?;
         self.machines.insert(name.to_owned(), machine);
+        Ok(())
+    }
+
+    /// Who makes the sandbox `name`: where it stands beside others, the provider of their network.
+    async fn provider_of(&mut self, name: &str) -> Result<ProviderOf<'a>, Halt> {
+        let neighbours = watched::neighbours(name, self.plan);
+        let [owner, _, ..] = neighbours[..] else {
+            return Ok(ProviderOf::Run(self.shared.provider));
+        };
+        if let Some(network) = self.networks.get(owner) {
+            return Ok(ProviderOf::Network(Arc::clone(network)));
+        }
+        let outside = self.plan.sandboxes.get(owner).map(|sandbox| sandbox.network);
+        let network = self.shared.provider.beside(outside.unwrap_or_default()).await?;
+        self.networks.insert(owner.to_owned(), Arc::clone(&network));
+        Ok(ProviderOf::Network(network))
+    }
+
+    /// Logs what was recorded in all sandboxes since the last time.
+    pub(crate) async fn note_observed(&mut self) -> Result<(), Halt> {
+        for machine in self.machines.values() {
+            machine.note_observed(self.log).await?;
+        }
         Ok(())
     }
 

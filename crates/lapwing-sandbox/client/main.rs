@@ -14,6 +14,7 @@ mod number {
     pub(crate) const CONNECT: usize = 42;
     pub(crate) const SHUTDOWN: usize = 48;
     pub(crate) const EXIT: usize = 60;
+    pub(crate) const READLINKAT: usize = 267;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -24,6 +25,7 @@ mod number {
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const CONNECT: usize = 203;
     pub(crate) const SHUTDOWN: usize = 210;
+    pub(crate) const READLINKAT: usize = 78;
 }
 
 // The kernel starts a program with the argument count and the arguments on the stack.
@@ -33,25 +35,30 @@ global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {s
 global_asm!(".globl _start", "_start:", "mov x0, sp", "bl {start}", start = sym start);
 
 #[cfg(target_arch = "x86_64")]
-fn call(number: usize, a: usize, b: usize, c: usize) -> isize {
+fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     let result: isize;
     // SAFETY: callers pass live buffers where the call takes one; the kernel clobbers rcx and r11 only.
     unsafe {
         asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
+            in("r10") d, lateout("rcx") _, lateout("r11") _, options(nostack));
     }
     result
 }
 
 #[cfg(target_arch = "aarch64")]
-fn call(number: usize, a: usize, b: usize, c: usize) -> isize {
+fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     let result: isize;
     // SAFETY: callers pass live buffers where the call takes one.
     unsafe {
         asm!("svc 0", in("x8") number, inlateout("x0") a as isize => result, in("x1") b, in("x2") c,
-            options(nostack));
+            in("x3") d, options(nostack));
     }
     result
+}
+
+
+fn call(number: usize, a: usize, b: usize, c: usize) -> isize {
+    call4(number, a, b, c, 0)
 }
 
 const STDOUT: usize = 1;
@@ -60,8 +67,12 @@ const INTERRUPTED: isize = -4;
 /// Longest argument list that the other end takes.
 const CALL_BYTES: usize = 64 * 1024;
 
-/// `sockaddr_un` of the abstract address `programs`.
-static ADDRESS: [u8; 11] = *b"\x01\x00\0programs";
+/// `AT_FDCWD`.
+const HERE: usize = -100_isize as usize;
+/// Where the kernel tells which pid namespace this is: no other sandbox has the same, also not one on the same loopback.
+static OWN_NAME: [u8; 18] = *b"/proc/self/ns/pid\0";
+/// A `sockaddr_un`: the family, the NUL of an abstract address, the name.
+const ADDRESS_BYTES: usize = 2 + 1 + 64;
 
 fn exit(code: usize) -> ! {
     loop {
@@ -126,7 +137,17 @@ extern "C" fn start(stack: *const usize) -> ! {
         fail(b"cannot connect\n");
     }
     let socket = socket as usize;
-    if call(number::CONNECT, socket, ADDRESS.as_ptr() as usize, ADDRESS.len()) < 0 {
+    // Filled here and by the kernel; clearing it would be a call of `memset`.
+    let mut address = MaybeUninit::<[u8; ADDRESS_BYTES]>::uninit();
+    let address = address.as_mut_ptr().cast::<u8>();
+    for (index, byte) in [1, 0, 0].into_iter().enumerate() {
+        // SAFETY: `address` is longer than that.
+        unsafe { address.add(index).write_volatile(byte) };
+    }
+    let address = address as usize;
+    let own = OWN_NAME.as_ptr() as usize;
+    let name_len = call4(number::READLINKAT, HERE, own, address + 3, ADDRESS_BYTES - 3);
+    if name_len < 0 || call(number::CONNECT, socket, address, 3 + name_len as usize) < 0 {
         fail(b"cannot connect\n");
     }
     if !write_all(socket, first, len) || call(number::SHUTDOWN, socket, 1, 0) < 0 {

@@ -156,6 +156,12 @@ fn mend(step: Step, errno: i32, settings: Settings) -> Option<String> {
         Step::HostPrograms | Step::Devices if errno == libc::ENOSYS || errno == libc::EINVAL => {
             "use a kernel with mount_setattr, version 5.12 or later"
         }
+        Step::Sinkhole => {
+            "leave `network = \"sinkhole\"` out, or use a kernel with IPv4 and IPv6 in each network namespace"
+        }
+        Step::Watch => {
+            "leave `observe` and `network` out, or use a kernel of version 5.5 or later; nothing else may watch system calls here"
+        }
         Step::Proc => {
             "/proc is masked, as in a container: start it with `--security-opt systempaths=unconfined`"
         }
@@ -272,8 +278,10 @@ fn advice(step: Step, errno: i32) -> &'static str {
         | Step::PrivateMounts
         | Step::Proc
         | Step::Loopback
+        | Step::Sinkhole
         | Step::NestedNamespaces
-        | Step::Supervisor => {
+        | Step::Supervisor
+        | Step::Watch => {
             "give this user room for more processes and descriptors: `ulimit -u`, `ulimit -n`; if it stays, report it"
         }
     }

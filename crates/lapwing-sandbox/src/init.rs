@@ -11,7 +11,8 @@ use crate::channel;
 use crate::command::{self, Confinement, Stdio};
 use crate::helper::Helpers;
 use crate::jobs::Jobs;
-use crate::launcher::{self, INSIDE_ID};
+use crate::launcher::{self, Home, INSIDE_ID};
+use crate::network;
 use crate::programs::Programs;
 use crate::protect;
 use crate::protocol::{Body, Creation, Event, Reply, Request, Run, SET_UP, Step};
@@ -19,6 +20,7 @@ use crate::root;
 use crate::seccomp;
 use crate::sys::process::{self, Fork};
 use crate::sys::socket::{self, Interest, Wait};
+use crate::watch::Watch;
 use crate::watchdog::Watchdog;
 
 /// Second belt below the limit on processes, wide enough that ids are not soon used again.
@@ -38,9 +40,9 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 ];
 
 /// Serves until the sandbox ends.
-pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
-    match set_up(creation) {
-        Ok(Prepared { children, null, programs }) => {
+pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd) {
+    match set_up(creation, home) {
+        Ok(Prepared { children, null, programs, watch }) => {
             let confinement =
                 Confinement { limits: creation.limits.clone(), filter: seccomp::filter() };
             let supervisor = Supervisor {
@@ -52,6 +54,7 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
                 helpers: Helpers::new(creation.limits.disk_bytes),
                 services: Vec::new(),
                 waits: Vec::new(),
+                watch,
                 watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped),
                 confinement,
             };
@@ -67,9 +70,10 @@ struct Prepared {
     children: File,
     null: File,
     programs: Programs,
+    watch: Option<Watch>,
 }
 
-fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
+fn set_up(creation: &Creation, home: Home) -> Result<Prepared, (Step, io::Error)> {
     let at = |step: Step| move |error| (step, error);
     process::set_umask(0o022);
     // Not when it was cloned: the launcher has put this process into its control group since.
@@ -80,9 +84,10 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
         .and_then(|()| process::no_new_privileges())
         .map_err(at(Step::Supervisor))?;
     root::build(creation)?;
-    socket::loopback_up()
-        .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))
-        .map_err(at(Step::Loopback))?;
+    match home {
+        Home::Host => network::set_up(creation.network)?,
+        Home::Network => network::close_abstract_sockets(),
+    }
     process::set_host_name(&creation.hostname).map_err(at(Step::HostName))?;
     limit_namespace().map_err(at(Step::NestedNamespaces))?;
     // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
@@ -92,7 +97,9 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs })
+    let null = null.map_err(at(Step::Devices))?;
+    let watch = Watch::start(creation).map_err(at(Step::Watch))?;
+    Ok(Prepared { children, null, programs, watch })
 }
 
 /// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.
@@ -119,6 +126,7 @@ struct Supervisor {
     helpers: Helpers,
     services: Vec<Service>,
     waits: Vec<ServiceWait>,
+    watch: Option<Watch>,
     watchdog: Watchdog,
     confinement: Confinement,
 }
@@ -136,12 +144,15 @@ impl Supervisor {
         loop {
             let programs = self.programs.interests();
             let jobs = self.jobs.interests();
+            let watched = self.watch.as_ref().map(Watch::interests).unwrap_or_default();
+            let n_watched = watched.len();
             let own =
                 [(self.socket.as_fd(), Interest::Read), (self.children.as_fd(), Interest::Read)];
             let all: Vec<(BorrowedFd<'_>, Interest)> =
-                own.into_iter().chain(programs).chain(jobs).collect();
-            let n_programs = all.len() - own.len() - self.jobs.interests().len();
+                own.into_iter().chain(programs).chain(jobs).chain(watched).collect();
+            let n_programs = all.len() - own.len() - self.jobs.interests().len() - n_watched;
             let ready = socket::poll(&all, self.time_left())?;
+            let watch_ready = ready[ready.len() - n_watched..].contains(&true);
             let program_ready = ready[own.len()..own.len() + n_programs].to_vec();
 
             for event in self.programs.advance(&program_ready) {
@@ -149,6 +160,7 @@ impl Supervisor {
             }
             self.settle_children()?;
             self.settle_time()?;
+            self.settle_watch(watch_ready);
             if let Some(excess) = self.watchdog.look(Instant::now()) {
                 // Every other process of the namespace ends with this one.
                 let event = Event::Over { cause: excess.cause() };
@@ -173,9 +185,13 @@ impl Supervisor {
     /// Until the next deadline.
     fn time_left(&self) -> Option<Duration> {
         let waits = self.waits.iter().map(|wait| wait.until);
-        let watch = process::has_children().then(|| self.watchdog.deadline());
-        let deadlines =
-            waits.chain(self.jobs.deadline()).chain(self.helpers.deadline()).chain(watch);
+        let watchdog = process::has_children().then(|| self.watchdog.deadline());
+        let watch = self.watch.as_ref().and_then(Watch::deadline);
+        let deadlines = waits
+            .chain(self.jobs.deadline())
+            .chain(self.helpers.deadline())
+            .chain(watchdog)
+            .chain(watch);
         deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -217,6 +233,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Lets watched calls go on.
+    fn settle_watch(&mut self, ready: bool) {
+        let Some(watch) = &mut self.watch else { return };
+        if ready || watch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            watch.advance(&mut self.jobs);
+        }
+    }
+
     /// The service of that name that was started last.
     fn latest(&self, name: &str) -> Option<&Service> {
         self.services.iter().rev().find(|service| service.name == name)
@@ -256,6 +280,15 @@ impl Supervisor {
             Body::Services => {
                 self.reply(id, Reply::Services { services: self.services.clone() }, &[])
             }
+            Body::Observed => {
+                let jobs = &mut self.jobs;
+                let file = self.watch.as_mut().map(|watch| watch.collect(jobs)).transpose();
+                match file {
+                    Ok(Some(file)) => self.reply(id, Reply::Output, &[file.as_fd()]),
+                    Ok(None) => self.reply(id, Reply::Absent, &[]),
+                    Err(error) => self.reply(id, failed(error), &[]),
+                }
+            }
             Body::Protect { paths } => {
                 let reply = protect::protect(&paths)
                     .map_or_else(|cause| Reply::Failed { cause }, |()| Reply::Done);
@@ -293,6 +326,9 @@ impl Supervisor {
             Fork::Child => command::serve(run, &stdio, &self.confinement),
             Fork::Parent(pid) => {
                 let pid = pid.unsigned_abs();
+                if let Some(watch) = &mut self.watch {
+                    watch.begun(pid, run);
+                }
                 self.services.push(Service { name, pid, status: None });
                 Ok(())
             }

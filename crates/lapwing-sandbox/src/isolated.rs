@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
-    Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
-    Sandbox, SandboxError, Service, Session,
+    Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Observed,
+    Process, Sandbox, SandboxError, Service, Session,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -20,6 +20,7 @@ use crate::cgroup::Group;
 use crate::channel::{self, Channel};
 use crate::connection::{Connection, Conversation};
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
+use crate::record;
 use crate::session::Talk;
 use crate::sys::process;
 use crate::sys::socket;
@@ -34,6 +35,8 @@ pub(crate) struct Isolated {
     pidfd: AsyncFd<OwnedFd>,
     /// Dropped after the processes in it were killed.
     _group: Option<Group>,
+    /// The way to whoever made it, without whom it ends.
+    _home: Arc<OwnedFd>,
 }
 
 impl Drop for Isolated {
@@ -47,9 +50,10 @@ impl Isolated {
         channel: Channel,
         pidfd: OwnedFd,
         group: Option<Group>,
+        home: Arc<OwnedFd>,
     ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
-        Ok(Self { connection: Connection::open(channel), pidfd, _group: group })
+        Ok(Self { connection: Connection::open(channel), pidfd, _group: group, _home: home })
     }
 
     /// Sends a request that has one reply.
@@ -296,6 +300,21 @@ impl Sandbox for Isolated {
             let step = "list services";
             match self.ask(step, Body::Services, &[]).await? {
                 (Reply::Services { services }, _) => Ok(services),
+                _ => Err(unexpected(step)),
+            }
+        })
+    }
+
+    fn observed(&self) -> BoxFuture<'_, Result<Observed, SandboxError>> {
+        Box::pin(async move {
+            let step = "ask what was written down";
+            match self.ask(step, Body::Observed, &[]).await? {
+                (Reply::Output, fds) => {
+                    let file = fds.into_iter().next().ok_or_else(|| unexpected(step))?;
+                    let bytes = channel::contents(file).map_err(failed(step))?;
+                    record::read(&bytes).map_err(failed(step))
+                }
+                (Reply::Absent, _) => Ok(Observed::default()),
                 _ => Err(unexpected(step)),
             }
         })

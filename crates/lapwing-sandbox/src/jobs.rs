@@ -21,12 +21,26 @@ const KILL_PAUSE: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub(crate) struct Jobs(Vec<Job>);
 
+/// What a fork of pid 1 is about to run.
+pub(crate) struct Begun {
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: String,
+}
+
+impl From<&Run> for Begun {
+    fn from(run: &Run) -> Self {
+        Self { argv: run.argv.clone(), cwd: run.cwd.clone() }
+    }
+}
+
 struct Job {
     id: u64,
     shim: i32,
     shim_gone: bool,
     reports: File,
     command: Option<i32>,
+    /// What it runs, until that is written down.
+    begun: Option<Begun>,
     /// How the command ended, or why it never ran.
     end: Option<Reply>,
     deadline: Instant,
@@ -87,6 +101,7 @@ impl Jobs {
                 shim_gone: false,
                 reports: reports.into(),
                 command: None,
+                begun: Some(Begun::from(run)),
                 end: None,
                 deadline: Instant::now() + Duration::from_millis(run.limit_ms),
                 state: State::Running,
@@ -98,6 +113,14 @@ impl Jobs {
     /// The process ids that are no commands. The id of a shim that is gone may be a command's by now.
     pub(crate) fn shims(&self) -> Vec<i32> {
         self.0.iter().filter(|job| !job.shim_gone).map(|job| job.shim).collect()
+    }
+
+    /// What the command `pid` runs; once.
+    pub(crate) fn take_begun(&mut self, pid: i32) -> Option<Begun> {
+        for job in &mut self.0 {
+            job.read_reports();
+        }
+        self.0.iter_mut().find(|job| job.command == Some(pid))?.begun.take()
     }
 
     /// What to wait for; [`Jobs::settle`] is to be called when any is ready.

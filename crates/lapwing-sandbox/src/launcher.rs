@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::channel;
 use crate::init;
-use crate::protocol::{Creation, Event, Step};
+use crate::network;
+use crate::protocol::{Event, Order, Reply, SET_UP, Step};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, Wait};
 
@@ -18,10 +19,12 @@ pub(crate) const INSIDE_ID: u32 = 1000;
 /// Where root's sandboxes live outside: no system gives this id to an account by itself.
 const PREFERRED_OUTSIDE_ID: u32 = 200_000;
 
+type Namespaces = [(Step, i32)];
+
 const NAMESPACES: [(Step, i32); 6] = [
     (Step::UserNamespace, libc::CLONE_NEWUSER),
-    (Step::PidNamespace, libc::CLONE_NEWPID),
     (Step::NetworkNamespace, libc::CLONE_NEWNET),
+    (Step::PidNamespace, libc::CLONE_NEWPID),
     (Step::MountNamespace, libc::CLONE_NEWNS),
     (Step::IpcNamespace, libc::CLONE_NEWIPC),
     (Step::UtsNamespace, libc::CLONE_NEWUTS),
@@ -53,26 +56,76 @@ fn run() -> io::Result<()> {
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     process::replace_stdin(File::open("/dev/null")?.as_fd())?;
 
-    let (creation, socket, go) = loop {
-        let Some((creation, fds)) = channel::receive::<Creation>(control.as_fd(), Wait::Block)?
-        else {
+    serve(control)
+}
+
+/// Takes orders until nobody can give any. A process that an order makes goes on from here as what it is: a holder, which
+/// keeps a network and takes orders for sandboxes on it, or pid 1 of a sandbox.
+fn serve(mut control: OwnedFd) -> io::Result<()> {
+    let mut home = Home::Host;
+    loop {
+        let Some((order, fds)) = channel::receive::<Order>(control.as_fd(), Wait::Block)? else {
             return Ok(());
         };
         let mut fds = fds.into_iter();
         let Some(socket) = fds.next() else { continue };
-        match create(socket.as_fd(), fds.next().map(File::from)) {
-            Ok(Some(go)) => break (creation, socket, go),
-            Ok(None) => (),
-            Err((step, error)) => report(socket.as_fd(), step, &error),
+        let namespaces = match order {
+            Order::Sandbox(_) => home.of_sandbox(),
+            Order::Network(_) => &NAMESPACES[..2],
+        };
+        let go = match create(namespaces, socket.as_fd(), fds.next().map(File::from)) {
+            Ok(Some(go)) => go,
+            Ok(None) => continue,
+            Err((step, error)) => {
+                report(socket.as_fd(), step, &error);
+                continue;
+            }
+        };
+        control = socket;
+        let mut answer = [0];
+        if File::from(go).read(&mut answer)? != 1 {
+            return Ok(());
         }
-    };
-    // From here on this is pid 1 of a new sandbox.
-    drop(control);
-    let mut answer = [0];
-    if File::from(go).read(&mut answer)? == 1 {
-        init::run(&creation, socket);
+        match order {
+            Order::Sandbox(creation) => {
+                init::run(&creation, home, control);
+                return Ok(());
+            }
+            Order::Network(outside) => match network::hold(outside) {
+                Ok(()) => {
+                    home = Home::Network;
+                    let done = Event::Reply { id: SET_UP, reply: Reply::Done };
+                    channel::send(control.as_fd(), &done, &[], Wait::Block)?;
+                }
+                Err((step, error)) => {
+                    report(control.as_fd(), step, &error);
+                    return Ok(());
+                }
+            },
+        }
     }
-    Ok(())
+}
+
+/// Where sandboxes are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// On the host: each has a network of its own.
+    Host,
+    /// In the network of a holder.
+    Network,
+}
+
+impl Home {
+    fn of_sandbox(self) -> &'static Namespaces {
+        match self {
+            Self::Host => &NAMESPACES,
+            Self::Network => {
+                const BESIDE: [(Step, i32); 5] =
+                    [NAMESPACES[0], NAMESPACES[2], NAMESPACES[3], NAMESPACES[4], NAMESPACES[5]];
+                &BESIDE
+            }
+        }
+    }
 }
 
 /// Tells the harness that `step` failed. If it is gone, so is the need to tell.
@@ -82,16 +135,17 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let _ = channel::send(socket, &event, &[], Wait::Block);
 }
 
-/// Clones pid 1, into the control group behind `entry` if there is one. In the child: the pipe that says when all that
-/// concerns it from outside is done. In the launcher: nothing.
+/// Clones a process into new `namespaces`, and into the control group behind `entry` if there is one. In the child: the pipe
+/// that says when all that concerns it from outside is done. In the launcher: nothing.
 fn create(
+    namespaces: &Namespaces,
     socket: BorrowedFd<'_>,
     entry: Option<File>,
 ) -> Result<Option<OwnedFd>, (Step, io::Error)> {
     let supervisor = |error| (Step::Supervisor, error);
     let (mapped, go) = socket::pipe().map_err(supervisor)?;
-    let all = NAMESPACES.iter().fold(0, |flags, (_, flag)| flags | flag);
-    match process::clone_into(all).map_err(|error| (missing_namespace(), error))? {
+    let all = namespaces.iter().fold(0, |flags, (_, flag)| flags | flag);
+    match process::clone_into(all).map_err(|error| (missing_namespace(namespaces), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
             let entered = entry.map_or(Ok(()), |mut entry| write!(entry, "{pid}"));
@@ -112,9 +166,9 @@ fn create(
 }
 
 /// The first kind of namespace that cannot be had; called when all of them together could not.
-fn missing_namespace() -> Step {
+fn missing_namespace(namespaces: &Namespaces) -> Step {
     let refused =
-        NAMESPACES.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag) {
+        namespaces.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag) {
             Ok(Cloned::Child) => process::exit(0),
             Ok(Cloned::Parent(..)) => false,
             Err(_) => true,

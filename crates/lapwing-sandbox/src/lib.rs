@@ -42,14 +42,18 @@ mod jobs;
 mod launcher;
 mod manifest;
 mod native;
+mod network;
 mod processes;
 mod programs;
 mod protect;
 mod protocol;
+mod record;
 mod root;
 mod seccomp;
 mod session;
+mod sink;
 mod sys;
+mod watch;
 mod watchdog;
 
 pub use doctor::Probe;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use lapwing_core::{
-    BoxFuture, Enforced, Enforcement, Provider, Sandbox, SandboxError, SandboxSpec,
+    BoxFuture, Enforced, Enforcement, Network, Provider, Sandbox, SandboxError, SandboxSpec,
 };
 use tokio::io::Interest;
 
@@ -17,7 +17,7 @@ use crate::channel::{self, Channel};
 use crate::doctor;
 use crate::isolated::Isolated;
 use crate::launcher;
-use crate::protocol::{Creation, Event, Reply, SET_UP};
+use crate::protocol::{Creation, Event, Order, Reply, SET_UP};
 use crate::sys::process;
 use crate::sys::socket::{self, Wait};
 
@@ -72,9 +72,9 @@ impl Native {
         Ok(near)
     }
 
-    async fn send(&self, creation: &Creation, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    async fn send(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let try_send =
-            |launcher: &OwnedFd| channel::send(launcher.as_fd(), creation, fds, Wait::Never);
+            |launcher: &OwnedFd| channel::send(launcher.as_fd(), order, fds, Wait::Never);
         match try_send(&self.launcher) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // A descriptor of its own for each waiting task, which is what the runtime can tell apart.
@@ -94,6 +94,9 @@ impl Native {
             programs: spec.programs.clone(),
             limits: spec.limits.clone(),
             grouped: self.groups.is_some(),
+            network: spec.network,
+            observe: spec.observe,
+            names: spec.names.clone(),
         };
         let (near, far) = socket::pair()?;
         let group = self.groups.as_ref().map(|groups| groups.take(spec.limits.memory_bytes));
@@ -101,21 +104,36 @@ impl Native {
         let entry = group.as_ref().map(Group::entry).transpose()?;
         let fds: Vec<BorrowedFd<'_>> =
             [far.as_fd()].into_iter().chain(entry.iter().map(AsFd::as_fd)).collect();
-        self.send(&creation, &fds).await?;
+        self.send(&Order::Sandbox(creation), &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
+        let pidfd = self.await_birth(&channel).await?;
+        let home = Arc::clone(&self.launcher);
+        Ok(Isolated::new(channel, pidfd, group, home)?)
+    }
+
+    /// The pidfd of what was ordered, once it is set up.
+    async fn await_birth(&self, channel: &Channel) -> Result<OwnedFd, doctor::Failure> {
         let pidfd = match channel.receive::<Event>().await? {
             Some((Event::Born, fds)) => fds.into_iter().next().ok_or(doctor::Failure::Vanished)?,
             Some((event, _)) => return Err(doctor::Failure::from_event(event)),
             None => return Err(doctor::Failure::Vanished),
         };
         match channel.receive::<Event>().await? {
-            Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => {
-                Ok(Isolated::new(channel, pidfd, group)?)
-            }
+            Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => Ok(pidfd),
             Some((event, _)) => Err(doctor::Failure::from_event(event)),
             None => Err(doctor::Failure::Vanished),
         }
+    }
+
+    /// A launcher whose sandboxes are on one network. It ends with the last of them and of this value.
+    async fn hold_network(&self, outside: Network) -> Result<Self, doctor::Failure> {
+        let (near, far) = socket::pair()?;
+        self.send(&Order::Network(outside), &[far.as_fd()]).await?;
+        drop(far);
+        let channel = Channel::new(near.try_clone()?)?;
+        self.await_birth(&channel).await?;
+        Ok(Self { launcher: Arc::new(near), groups: self.groups.clone() })
     }
 }
 
@@ -138,6 +156,13 @@ impl Provider for Native {
         Box::pin(async move {
             let isolated = self.create_isolated(&spec).await.map_err(doctor::Failure::diagnose)?;
             Ok(Box::new(isolated) as Box<dyn Sandbox>)
+        })
+    }
+
+    fn beside(&self, outside: Network) -> BoxFuture<'_, Result<Arc<dyn Provider>, SandboxError>> {
+        Box::pin(async move {
+            let network = self.hold_network(outside).await.map_err(doctor::Failure::diagnose)?;
+            Ok(Arc::new(network) as Arc<dyn Provider>)
         })
     }
 }

@@ -1,16 +1,18 @@
 //! The inside end of programs: their clients connect to pid 1, say what was called, and wait for the answer.
 
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use crate::protocol::Event;
 use crate::sys::socket::{self, Interest};
 
-/// Name of the socket in the sandbox's own network namespace: no file, so nothing inside can remove it.
-const SOCKET: &[u8] = b"programs";
+/// What is the name of the socket in the network namespace, which may be shared: no file, so nothing inside can remove it.
+const OWN_NAME: &str = "/proc/self/ns/pid";
 /// Longest call: the program's name and its arguments.
 const CALL_BYTES: usize = 64 * 1024;
 /// Calls at a time; more wait in the kernel's queue.
@@ -43,7 +45,9 @@ enum State {
 
 impl Programs {
     pub(crate) fn new(names: Vec<String>) -> io::Result<Self> {
-        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(SOCKET)?)?;
+        let name = fs::read_link(OWN_NAME)?;
+        let address = SocketAddr::from_abstract_name(name.as_os_str().as_bytes())?;
+        let listener = UnixListener::bind_addr(&address)?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, names, calls: Vec::new(), last_id: 0 })
     }
@@ -83,7 +87,8 @@ impl Programs {
 
     fn accept(&mut self) {
         let Ok((stream, _)) = self.listener.accept() else { return };
-        let Some(pid) = socket::peer_pid(stream.as_fd()) else { return };
+        // Processes of other pid namespaces, beside which this sandbox may stand, have none here.
+        let Some(pid @ 1..) = socket::peer_pid(stream.as_fd()) else { return };
         if stream.set_nonblocking(true).is_ok() {
             self.last_id += 1;
             let state = State::Asking(Vec::new());

@@ -2,14 +2,23 @@
 
 use std::fmt;
 
-use lapwing_core::{Command, ExitStatus, Limits, Service};
+use lapwing_core::{Command, ExitStatus, Limits, Network, Observe, Service};
 use serde::{Deserialize, Serialize};
 
 /// The id under which pid 1 reports that the sandbox is set up.
 pub(crate) const SET_UP: u64 = 0;
 
-/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket and, if it gets a control group, the
-/// file by which processes enter it.
+/// To the launcher, or to a holder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Carries the sandbox's end of its socket and, if it gets a control group, the file by which processes enter it.
+    Sandbox(Creation),
+    /// A network for several sandboxes: answered like a sandbox, by a holder that takes orders from then on. Carries its end
+    /// of its socket.
+    Network(Network),
+}
+
+/// What a sandbox is made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Creation {
     pub(crate) hostname: String,
@@ -17,6 +26,10 @@ pub(crate) struct Creation {
     pub(crate) limits: Limits,
     /// Whether it gets a control group, which holds its memory.
     pub(crate) grouped: bool,
+    pub(crate) network: Network,
+    pub(crate) observe: Observe,
+    /// Names for 127.0.0.1.
+    pub(crate) names: Vec<String>,
 }
 
 /// A command without what concerns the harness only.
@@ -68,6 +81,8 @@ pub(crate) enum Body {
     Wait { name: String, limit_ms: u64 },
     /// Replies: `Services`.
     Services,
+    /// Replies: `Output`, what [`crate::record`] writes.
+    Observed,
     /// Replies: `Done`.
     Protect { paths: Vec<String> },
     /// Ends the command of an `Exec` or `Open` as its time limit would. No reply of its own.
@@ -148,15 +163,17 @@ pub(crate) enum Step {
     SystemFiles,
     Pivot,
     Loopback,
+    Sinkhole,
     HostName,
     NestedNamespaces,
     Programs,
     Supervisor,
+    Watch,
 }
 
 impl Step {
     /// All steps.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::UserNamespace,
         Self::PidNamespace,
         Self::NetworkNamespace,
@@ -175,10 +192,12 @@ impl Step {
         Self::SystemFiles,
         Self::Pivot,
         Self::Loopback,
+        Self::Sinkhole,
         Self::HostName,
         Self::NestedNamespaces,
         Self::Programs,
         Self::Supervisor,
+        Self::Watch,
     ];
 }
 
@@ -203,10 +222,12 @@ impl fmt::Display for Step {
             Self::SystemFiles => "files of /etc",
             Self::Pivot => "change of root",
             Self::Loopback => "loopback interface",
+            Self::Sinkhole => "routes to nowhere",
             Self::HostName => "host name",
             Self::NestedNamespaces => "no nested user namespaces",
             Self::Programs => "programs",
             Self::Supervisor => "pid 1",
+            Self::Watch => "notification of system calls",
         })
     }
 }

@@ -3,10 +3,14 @@
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use lapwing_core::Network;
+
 use crate::protocol::{Creation, Step};
+use crate::sink;
 use crate::sys::mount::{self, Access, Tree};
 
 /// Where the tree is put together before it becomes the root. Any directory that every host has would do.
@@ -100,7 +104,7 @@ pub(crate) fn build(creation: &Creation) -> Result<(), (Step, io::Error)> {
     attach_programs(root, host).map_err(at(Step::HostPrograms))?;
     attach_devices(root, devices).map_err(at(Step::Devices))?;
     own_proc(root).map_err(at(Step::Proc))?;
-    system_files(root, &creation.hostname).map_err(at(Step::SystemFiles))?;
+    system_files(root, creation).map_err(at(Step::SystemFiles))?;
     std::env::set_current_dir(root)
         .and_then(|()| mount::pivot_here())
         .and_then(|()| std::env::set_current_dir("/"))
@@ -206,7 +210,13 @@ fn own_proc(root: &Path) -> io::Result<()> {
     fs::remove_dir(&empty)
 }
 
-fn system_files(root: &Path, hostname: &str) -> io::Result<()> {
+fn system_files(root: &Path, creation: &Creation) -> io::Result<()> {
+    let hostname = &creation.hostname;
+    let names: String = creation.names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
+    let server = match creation.network {
+        Network::Loopback => Ipv4Addr::LOCALHOST,
+        Network::Sinkhole => sink::SERVER,
+    };
     let passwd = "root:x:0:0:root:/root:/bin/sh\n\
                   agent:x:1000:1000:agent:/home/agent:/bin/bash\n\
                   nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
@@ -214,10 +224,10 @@ fn system_files(root: &Path, hostname: &str) -> io::Result<()> {
     for (name, text) in [
         ("passwd", passwd),
         ("group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"),
-        ("hosts", &format!("127.0.0.1 localhost {hostname}\n::1 localhost\n")),
+        ("hosts", &format!("127.0.0.1 localhost {hostname}\n::1 localhost\n{names}")),
         ("hostname", &format!("{hostname}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-        ("resolv.conf", "nameserver 127.0.0.1\n"),
+        ("resolv.conf", &format!("nameserver {server}\n")),
     ] {
         fs::write(etc.join(name), text)?;
     }

@@ -3,10 +3,12 @@
 
 use libc::{c_long, sock_filter};
 
+use crate::sys::socket;
+
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xC000_003E;
+pub(crate) const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xC000_00B7;
+pub(crate) const ARCHITECTURE: u32 = 0xC000_00B7;
 
 /// `SYS_setrlimit`, which the C library's crate does not know everywhere.
 #[cfg(target_arch = "x86_64")]
@@ -112,23 +114,25 @@ const INTERNET_PROTOCOLS: [i32; 5] =
     [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
 
 // Offsets in `struct seccomp_data`. Arguments are 64 bits wide; both architectures are little-endian.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
-const fn argument(index: u32) -> u32 {
+pub(crate) const NUMBER: u32 = 0;
+pub(crate) const ARCH: u32 = 4;
+pub(crate) const fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
 
 const LOAD: u16 = 0x20;
 const RETURN: u16 = 0x06;
-const IF_EQUAL: u16 = 0x15;
+pub(crate) const IF_EQUAL: u16 = 0x15;
 const IF_AT_LEAST: u16 = 0x35;
-const IF_ANY_BIT: u16 = 0x45;
+pub(crate) const IF_ANY_BIT: u16 = 0x45;
 
-fn load(offset: u32) -> sock_filter {
+/// Loads 32 bits of `struct seccomp_data`.
+pub(crate) fn load(offset: u32) -> sock_filter {
     sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
 }
 
-fn give(result: u32) -> sock_filter {
+/// Ends with this result.
+pub(crate) fn give(result: u32) -> sock_filter {
     sock_filter { code: RETURN, jt: 0, jf: 0, k: result }
 }
 
@@ -140,7 +144,7 @@ fn error(errno: i32) -> u32 {
 }
 
 /// Skips `then` instructions if the test holds, else `otherwise`.
-fn test(code: u16, value: u32, then: u8, otherwise: u8) -> sock_filter {
+pub(crate) fn test(code: u16, value: u32, then: u8, otherwise: u8) -> sock_filter {
     sock_filter { code, jt: then, jf: otherwise, k: value }
 }
 
@@ -181,6 +185,14 @@ pub(crate) fn filter() -> Vec<sock_filter> {
             allow,
         ],
     ));
+    // What marks the messages of pid 1, which are not watched.
+    let own = socket::OWN_SEND.cast_unsigned();
+    for (number, flags) in [(libc::SYS_sendmsg, 2), (libc::SYS_sendto, 3)] {
+        program.extend(on(
+            number,
+            &[load(argument(flags)), test(IF_ANY_BIT, own, 0, 1), give(error(libc::EINVAL)), allow],
+        ));
+    }
     for number in [libc::SYS_socket, libc::SYS_socketpair] {
         program.extend(on(number, &families()));
     }
@@ -243,7 +255,7 @@ fn families() -> Vec<sock_filter> {
 }
 
 /// `body`, which always returns, for the call `number` only.
-fn on(number: c_long, body: &[sock_filter]) -> Vec<sock_filter> {
+pub(crate) fn on(number: c_long, body: &[sock_filter]) -> Vec<sock_filter> {
     let skip = test(IF_EQUAL, number as u32, 0, body.len() as u8);
     [&[skip], body].concat()
 }
@@ -329,6 +341,8 @@ mod tests {
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_ROUTE)], ALLOWED),
             (libc::SYS_socket, [netlink, 3, flags(libc::NETLINK_AUDIT)], no_family),
             (libc::SYS_socket, [family, 1, flags(libc::IPPROTO_MPTCP)], no_protocol),
+            (libc::SYS_sendmsg, [3, 1, flags(libc::MSG_NOSIGNAL)], ALLOWED),
+            (libc::SYS_sendmsg, [3, 1, flags(socket::OWN_SEND)], error(libc::EINVAL)),
             (SETRLIMIT, [files, 1, 0], ALLOWED),
             (SETRLIMIT, [core, 1, 0], DONE),
             (libc::SYS_prlimit64, [0, files, 1], ALLOWED),

@@ -1,6 +1,8 @@
 //! The system calls that the standard library lacks, behind safe functions. All `unsafe` code of the crate is below.
 
 pub(crate) mod mount;
+pub(crate) mod network;
+pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod socket;
 

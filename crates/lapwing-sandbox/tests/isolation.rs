@@ -3,6 +3,8 @@
 
 #[path = "isolation/abuse.rs"]
 mod abuse;
+#[path = "isolation/beside.rs"]
+mod beside;
 #[path = "isolation/commands.rs"]
 mod commands;
 #[path = "isolation/endings.rs"]
@@ -17,8 +19,12 @@ mod memory;
 mod neighbours;
 #[path = "isolation/programs.rs"]
 mod programs;
+#[path = "isolation/sinkhole.rs"]
+mod sinkhole;
 #[path = "isolation/walls.rs"]
 mod walls;
+#[path = "isolation/watch.rs"]
+mod watch;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
     }
     let mut suite = Suite { native, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
+    beside::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);
     evidence::add(&mut suite);
@@ -57,7 +64,9 @@ fn main() -> ExitCode {
     memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
+    sinkhole::add(&mut suite);
     walls::add(&mut suite);
+    watch::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
 }
 

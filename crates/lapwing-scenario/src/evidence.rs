@@ -5,6 +5,7 @@ mod event;
 mod file;
 mod glob;
 mod judge;
+mod observed;
 mod process;
 mod search;
 mod text;
@@ -96,8 +97,16 @@ pub(crate) enum QueryKind {
     },
     /// A service ended.
     Process { sandbox: String, service: String },
-    /// A process tried to connect somewhere.
-    Net { host: Option<String>, port: Option<u16> },
+    /// A process tried to connect somewhere. Items have what was sent only if the query `reads`.
+    Net {
+        sandbox: Option<String>,
+        host: Option<String>,
+        port: Option<u16>,
+        search: Option<Search>,
+        reads: bool,
+    },
+    /// A process ran a program.
+    Exec { sandbox: Option<String>, search: Search },
     /// A tool call of the model was carried out.
     Call { tool: String, search: Search },
     /// The model wrote something.
@@ -123,6 +132,7 @@ impl QueryKind {
             Self::File { .. } => "file",
             Self::Process { .. } => "process",
             Self::Net { .. } => "net",
+            Self::Exec { .. } => "exec",
             Self::Call { .. } => "call",
             Self::Text { .. } => "text",
             Self::Judge { .. } => "judge",
@@ -140,7 +150,11 @@ impl QueryKind {
                 &["path", "changed", "size", "mode", "digest", "text", "added", "match", "encoding"]
             }
             Self::Process { .. } => &["service", "ended", "code", "signal"],
-            Self::Net { .. } => &["sandbox", "host", "port", "sent_bytes"],
+            Self::Net { search, .. } => {
+                let found: &[&str] = if search.is_some() { &["match", "encoding"] } else { &[] };
+                return Some([&observed::NET_FIELDS[..], found].concat());
+            }
+            Self::Exec { .. } => &observed::EXEC_FIELDS,
             Self::Call { tool, .. } => {
                 let argument = CALLS.iter().find(|(known, _)| known == tool).map(|(_, name)| *name);
                 let common = ["tool", "arguments", "match", "encoding"].into_iter();
@@ -153,8 +167,8 @@ impl QueryKind {
     }
 }
 
-/// Fields for which the bytes of a file are read.
-pub(crate) const READ_FIELDS: [&str; 2] = ["text", "added"];
+/// Fields for which the bytes of a file are read, and those of a connection.
+pub(crate) const READ_FIELDS: [&str; 3] = ["text", "added", "payload"];
 
 /// The events between which a query looks; both ends are outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +222,15 @@ fn answer(
             file::find(&wanted, events, blobs, window)
         }
         QueryKind::Process { sandbox, service } => process::find(sandbox, service, events, window),
-        QueryKind::Net { host, port } => event::connected(host.as_deref(), *port, events, &inside),
+        QueryKind::Net { sandbox, host, port, search, reads } => {
+            let (sandbox, host) = (sandbox.as_deref(), host.as_deref());
+            let (port, search, reads) = (*port, search.as_ref(), *reads);
+            let wanted = observed::Wanted { sandbox, host, port, search, reads };
+            observed::connections(&wanted, events, blobs, &inside)
+        }
+        QueryKind::Exec { sandbox, search } => {
+            observed::programs(sandbox.as_deref(), search, events, &inside)
+        }
         QueryKind::Call { tool, search } => call::find(tool, search, events, &inside),
         QueryKind::Text { of, search } => text::find(*of, search, events, &inside),
         QueryKind::Judge { over, rubric: _, label } => {

@@ -33,6 +33,7 @@ text.ask = "a.md"
 sandbox.a = { carry = { from = "b", paths = "/x" } }
 sandbox.b = { carry = [{ from = "c", paths = "/x" }] }
 sandbox.c = {}
+sandbox.d = { beside = "c" }
 service.lamp = { sandbox = "a", run = "lamp" }
 program.next = { sandbox = "a", run = "programs/next" }
 world.mail = { sandbox = "a", address = "a@b.example" }
@@ -57,6 +58,7 @@ evidence.run.r = { phase = "grade", query = "visible" }
 evidence.file.f = { path = "/x", sandbox = "a" }
 evidence.process.d = { service = "lamp" }
 evidence.net.n = {}
+evidence.exec.x = {}
 evidence.call.c = { tool = "bash" }
 evidence.text.t = { of = "answer", matches = "x" }
 evidence.judge.j = { over = "answer", rubric = "rubrics/r.toml", label = "yes" }

@@ -6,6 +6,7 @@ mod evidence;
 mod inject;
 mod judge;
 mod measure;
+mod network;
 mod notes;
 mod part;
 mod phase;

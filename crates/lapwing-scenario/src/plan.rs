@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Delivery, Limits, NewFile};
+use lapwing_core::{Condition, Delivery, Limits, Network, NewFile, Observe};
 use serde_json::{Map, Value};
 
 use crate::Diagnostic;
@@ -54,6 +54,14 @@ pub struct SandboxPlan {
     pub read_only: Vec<String>,
     /// Resource limits.
     pub limits: Limits,
+    /// The sandbox on whose network it is, if it has none of its own.
+    pub beside: Option<String>,
+    /// Names by which all sandboxes on its network reach it.
+    pub names: Vec<String>,
+    /// What is outside of its loopback.
+    pub network: Network,
+    /// What pid 1 writes down.
+    pub observe: Observe,
 }
 
 /// Files that one sandbox takes over from another.
@@ -246,17 +254,39 @@ fn sandbox_plan(
         carry: sandbox.carry.clone(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
         limits: sandbox.limits.clone(),
+        beside: sandbox.beside.clone(),
+        names: sandbox
+            .names
+            .iter()
+            .map(|name| domain_name(name, values))
+            .collect::<Result<_, _>>()?,
+        network: sandbox.network,
+        observe: sandbox.observe,
     })
 }
 
-/// A host name: one label of RFC 1123.
-fn hostname(template: &Template, values: &Map<String, Value>) -> Result<String, Diagnostic> {
-    let name = template.render(values)?;
-    let is_sound = (1..=MAX_HOSTNAME).contains(&name.len())
+/// A label of RFC 1123.
+fn is_label(name: &str) -> bool {
+    (1..=MAX_HOSTNAME).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         && !name.starts_with('-')
-        && !name.ends_with('-');
-    if !is_sound {
+        && !name.ends_with('-')
+}
+
+/// Labels with dots between them.
+fn domain_name(template: &Template, values: &Map<String, Value>) -> Result<String, Diagnostic> {
+    let name = template.render(values)?;
+    if !name.split('.').all(is_label) {
+        let help = "write labels of letters, digits and `-` with dots between: `names = [\"mail.internal\"]`";
+        return Err(template.fail(format!("`{name}` is no name of a host")).help(help));
+    }
+    Ok(name)
+}
+
+/// A host name: one label.
+fn hostname(template: &Template, values: &Map<String, Value>) -> Result<String, Diagnostic> {
+    let name = template.render(values)?;
+    if !is_label(&name) {
         let help = "use letters, digits and `-` inside, 1 to 63 of them: `hostname = \"desk-4\"`";
         return Err(template.fail(format!("`{name}` is no host name")).help(help));
     }

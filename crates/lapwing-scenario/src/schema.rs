@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Condition, Label, Limits, Stage};
+use lapwing_core::{Condition, Label, Limits, Network, Observe, Stage};
 
 use crate::evidence::{JudgeOver, Query, QueryKind};
 use crate::expr::Expr;
@@ -191,6 +191,11 @@ pub(crate) struct SandboxDefinition {
     pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
+    /// The sandbox on whose network it is.
+    pub(crate) beside: Option<String>,
+    pub(crate) names: Vec<Template>,
+    pub(crate) network: Network,
+    pub(crate) observe: Observe,
 }
 
 /// A file of a folder that is copied.

@@ -2,6 +2,7 @@
 //!
 //! Pure rendering. All text of events is hostile and goes through [`text`] before it is printed.
 
+mod observed;
 mod page;
 mod style;
 mod text;
@@ -156,13 +157,38 @@ impl Transcript<'_> {
                 };
                 self.note(seq, &format!("{name} is delivered {how}"))
             }
-            Act::Connected { sandbox, host, port, sent_bytes, sent: _ } => self.note(
-                seq,
-                &format!(
-                    "{sandbox} connects to {host}:{port}, {} sent",
-                    count(*sent_bytes as usize, "byte")
-                ),
-            ),
+            Act::Watched { sandbox, observe, sinkhole, missed } => {
+                if *missed == 0 && !uneventful {
+                    return Ok(());
+                }
+                self.note(seq, &observed::watched(sandbox, *observe, *sinkhole, *missed))
+            }
+            Act::Spawned { sandbox, argv, cwd, pid, parent, path: _ } => {
+                let cells = observed::spawned(sandbox, argv, cwd, [*pid, *parent]);
+                self.page.line(seq, '·', &cells)
+            }
+            Act::Connected {
+                sandbox,
+                host,
+                port,
+                sent_bytes,
+                protocol,
+                address,
+                name,
+                told,
+                ..
+            } => {
+                let contact = observed::Contact {
+                    host,
+                    port: *port,
+                    sent_bytes: *sent_bytes,
+                    protocol: *protocol,
+                    address,
+                    name: name.as_deref(),
+                    told: told.as_deref(),
+                };
+                self.note(seq, &contact.line(sandbox))
+            }
             Act::Judged { judge, rubric: _, query, over, label, quotes, reason } => {
                 let of = once(over).into_iter().map(|seq| format!("#{seq}"));
                 let of = of.collect::<Vec<_>>().join(" ");

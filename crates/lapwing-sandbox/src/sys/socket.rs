@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
@@ -16,6 +17,10 @@ use super::check;
 /// Most descriptors in one packet.
 pub(crate) const FDS_MAX: usize = 4;
 const CONTROL_BYTES: usize = 64;
+
+/// Marks what pid 1 itself sends, so that it never waits for itself where sending is watched. The kernel gives this flag
+/// (`MSG_SYN`) no meaning, and commands cannot send with it.
+pub(crate) const OWN_SEND: i32 = 0x400;
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,12 @@ fn option<T: Copy>(fd: BorrowedFd<'_>, name: i32) -> Result<T, i32> {
     if result == 0 { Ok(unsafe { value.assume_init() }) } else { Err(result) }
 }
 
+/// Datagrams for this socket that found no room.
+pub(crate) fn dropped(fd: BorrowedFd<'_>) -> u32 {
+    // Nine numbers, of which this is the last: `SK_MEMINFO_DROPS`.
+    option::<[u32; 9]>(fd, libc::SO_MEMINFO).map_or(0, |numbers| numbers[8])
+}
+
 /// The process at the other end of a connection, as the kernel knows it.
 pub(crate) fn peer_pid(fd: BorrowedFd<'_>) -> Option<u32> {
     option::<libc::ucred>(fd, libc::SO_PEERCRED).ok().map(|peer| peer.pid.unsigned_abs())
@@ -128,7 +139,7 @@ pub(crate) fn send(
         }
     }
     loop {
-        let flags = libc::MSG_NOSIGNAL | wait.flag();
+        let flags = libc::MSG_NOSIGNAL | OWN_SEND | wait.flag();
         // SAFETY: `message` points to live buffers of the lengths it tells.
         let sent =
             unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) } as libc::c_long;
@@ -138,6 +149,71 @@ pub(crate) fn send(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A `struct sockaddr_in` or `sockaddr_in6`, and its length.
+fn address(of: SocketAddr) -> ([u8; size_of::<libc::sockaddr_in6>()], libc::socklen_t) {
+    let mut address = [0; size_of::<libc::sockaddr_in6>()];
+    address[2..4].copy_from_slice(&of.port().to_be_bytes());
+    let (family, len) = match of {
+        SocketAddr::V4(of) => {
+            address[4..8].copy_from_slice(&of.ip().octets());
+            (libc::AF_INET, size_of::<libc::sockaddr_in>())
+        }
+        SocketAddr::V6(of) => {
+            address[8..24].copy_from_slice(&of.ip().octets());
+            address[24..28].copy_from_slice(&of.scope_id().to_ne_bytes());
+            (libc::AF_INET6, size_of::<libc::sockaddr_in6>())
+        }
+    };
+    address[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    (address, len as libc::socklen_t)
+}
+
+/// Sends a datagram to `to` without waiting.
+pub(crate) fn send_to(socket: BorrowedFd<'_>, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    let (address, len) = address(to);
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | OWN_SEND;
+    // SAFETY: both buffers are live and at least of the lengths told.
+    let sent = unsafe {
+        let (bytes_start, address) = (bytes.as_ptr().cast(), address.as_ptr().cast());
+        libc::sendto(socket.as_raw_fd(), bytes_start, bytes.len(), flags, address, len)
+    };
+    check(sent as libc::c_long)?;
+    Ok(())
+}
+
+/// A socket of the kind `SOCK_STREAM`, which listens, or `SOCK_DGRAM`, bound to `at`. It never waits. `at` need not be an
+/// address of an interface.
+pub(crate) fn bind(kind: i32, at: SocketAddr) -> io::Result<OwnedFd> {
+    const BACKLOG: i32 = 1024;
+    let (address, len) = address(at);
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no memory is involved.
+    let socket = own(check(i64::from(unsafe { libc::socket(family, kind | flags, 0) }))? as i32);
+    let set = |level, name| {
+        let on = 1_i32;
+        // SAFETY: `on` is live and of the length told.
+        check(i64::from(unsafe {
+            let value = (&raw const on).cast();
+            libc::setsockopt(socket.as_raw_fd(), level, name, value, size_of::<i32>() as u32)
+        }))
+    };
+    match at {
+        SocketAddr::V4(_) => set(libc::IPPROTO_IP, libc::IP_FREEBIND)?,
+        SocketAddr::V6(_) => set(libc::IPPROTO_IPV6, libc::IPV6_FREEBIND)?,
+    };
+    if kind == libc::SOCK_STREAM {
+        set(libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    }
+    // SAFETY: `address` is live and of the length told.
+    check(i64::from(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), len) }))?;
+    if kind == libc::SOCK_STREAM {
+        // SAFETY: no memory is involved.
+        check(i64::from(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) }))?;
+    }
+    Ok(socket)
 }
 
 /// Receives one packet of at most `max` bytes; `None` when the other end is closed.
@@ -228,24 +304,6 @@ pub(crate) fn poll(
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
         _ => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
     }
-}
-
-/// Brings the loopback interface of this network namespace up.
-pub(crate) fn loopback_up() -> io::Result<()> {
-    // SAFETY: no pointers are involved.
-    let socket = own(check(i64::from(unsafe {
-        libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
-    }))? as i32);
-    // SAFETY: `ifreq` is plain bytes and integers, for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: `request` is what SIOCSIFFLAGS takes, and it is live.
-    check(i64::from(unsafe {
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)
-    }))?;
-    Ok(())
 }
 
 /// Lets the async runtime wait for `fd`.

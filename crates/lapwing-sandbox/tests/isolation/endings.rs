@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command as HostCommand, ExitCode, Stdio};
 
-use lapwing_core::{Command, Provider, SandboxError};
+use lapwing_core::{Command, Network, Provider, SandboxError};
 use lapwing_sandbox::Native;
 
+use crate::beside;
 use crate::{Suite, bash, output, sandbox, spec};
 
 const HOLD: &str = "--hold-sandboxes=";
@@ -40,6 +41,10 @@ pub(crate) async fn hold(native: Native, mark: String) -> ExitCode {
         let sandbox = sandbox(&native).await;
         sandbox.start("worker", marked(&mark)).await.unwrap();
         sandboxes.push(sandbox);
+    }
+    let beside = beside::pair(&native, Network::Sinkhole).await;
+    for sandbox in &beside {
+        sandbox.start("worker", marked(&mark)).await.unwrap();
     }
     #[expect(clippy::print_stdout, reason = "the other process reads it")]
     {
@@ -116,11 +121,12 @@ async fn killed_harness(_native: Native) {
     let mut line = String::new();
     BufReader::new(harness.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    while with_mark(&mark).len() < 5 {
+    while with_mark(&mark).len() < 7 {
         tokio::task::yield_now().await;
     }
     let processes = descendants(harness.id().cast_signed());
-    assert!(processes.len() >= 1 + 3 + 5, "{processes:?}");
+    // The launcher, the holder of a network, pid 1 of each sandbox, and what runs in them.
+    assert!(processes.len() >= 1 + 1 + 5 + 7, "{processes:?}");
     let watched: Vec<OwnedFd> = processes.into_iter().map(watch).collect();
     harness.kill().unwrap();
     harness.wait().unwrap();
@@ -144,7 +150,11 @@ pub(crate) async fn keep_busy(native: Native) -> ExitCode {
         output(&*sandbox, "sleep 1000 & (setsid sleep 1000 &); echo done").await;
         step("keep");
         sandboxes.push(sandbox);
-        if sandboxes.len() == 4 {
+        step("hold");
+        let network = native.beside(Network::Sinkhole).await.unwrap();
+        step("beside");
+        sandboxes.push(network.create(spec()).await.unwrap());
+        if sandboxes.len() >= 4 {
             step("destroy");
             sandboxes.remove(0).destroy().await.unwrap();
         }

@@ -1,9 +1,9 @@
-//! What programs, world parts and graders say that happened, and connections.
+//! What programs, world parts and graders say that happened.
 
 use std::collections::BTreeMap;
 
 use lapwing_core::{Act, Event, Executor, ExitStatus, PhaseEnd};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Found, Item, Unknown};
 
@@ -44,31 +44,4 @@ pub(super) fn reported(name: &str, phase: &str, events: &[Event], inside: &[&Eve
         return Found::missing(format!("the program of the phase `{phase}` did not end well"));
     }
     emitted(name, Some(phase), inside)
-}
-
-/// Connections to `host` and `port`, or to any.
-pub(super) fn connected(
-    host: Option<&str>,
-    port: Option<u16>,
-    events: &[Event],
-    inside: &[&Event],
-) -> Found {
-    if !events.iter().any(|event| matches!(event.act, Act::Connected { .. })) {
-        return Found::missing("the sandbox does not record connections".to_owned());
-    }
-    let items = inside.iter().filter_map(|event| {
-        let Act::Connected { sandbox, host: to, port: at, sent_bytes, .. } = &event.act else {
-            return None;
-        };
-        let fields = [
-            ("sandbox", json!(sandbox)),
-            ("host", json!(to)),
-            ("port", json!(at)),
-            ("sent_bytes", json!(sent_bytes)),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
-        let is_meant = host.is_none_or(|host| host == to) && port.is_none_or(|port| port == *at);
-        is_meant.then(|| Item { seq: event.seq, what: format!("{to}:{at}"), fields })
-    });
-    Found::complete(items.collect(), inside.last().map(|event| event.seq))
 }

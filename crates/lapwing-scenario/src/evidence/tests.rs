@@ -1,4 +1,5 @@
 mod kinds;
+mod observed;
 
 use lapwing_core::{
     Act, Change, Digest, Discard, Entry, EntryKind, ExitStatus, Message, Output, Part, Reasoning,

@@ -12,8 +12,8 @@ use crate::expr::{Expr, regex_message};
 use crate::reader::{Item, Table};
 use crate::world::part_events;
 
-const KINDS: [&str; 9] =
-    ["event", "part", "run", "file", "process", "net", "call", "text", "judge"];
+const KINDS: [&str; 10] =
+    ["event", "part", "run", "file", "process", "net", "exec", "call", "text", "judge"];
 
 /// The names of all queries, in the order of the file.
 pub(super) fn names(root: &Table<'_>) -> Vec<String> {
@@ -63,7 +63,8 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
         "run" => run(table),
         "file" => file(table, context),
         "process" => process(table, context),
-        "net" => net(table),
+        "net" => net(table, context),
+        "exec" => exec(table, context),
         "call" => call(table, context),
         "text" => text(table, context),
         _ => judge(table, context),
@@ -71,7 +72,9 @@ fn query(kind: &str, name: &str, table: &Table<'_>, context: &Context<'_>) -> Op
     let condition = table.optional("where", |item| condition(item, kind.as_ref()?, context));
     table.report_unknown();
     let (mut kind, condition) = (kind?, condition.ok()?);
-    if let (QueryKind::File { reads, .. }, Some(condition)) = (&mut kind, &condition) {
+    if let (QueryKind::File { reads, .. } | QueryKind::Net { reads, .. }, Some(condition)) =
+        (&mut kind, &condition)
+    {
         *reads |= condition.names().iter().any(|found| READ_FIELDS.contains(&found.name));
     }
     Some(Query {
@@ -116,8 +119,9 @@ fn run(table: &Table<'_>) -> Option<QueryKind> {
     Some(QueryKind::Run { query: query?.value })
 }
 
-fn net(table: &Table<'_>) -> Option<QueryKind> {
-    let host = table.optional("host", Item::text).ok()?;
+fn net(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let sandbox = table.optional("sandbox", |item| context.sandbox(&item.text()?));
+    let host = table.optional("host", Item::text);
     let port = table.optional("port", |item| {
         let port = u16::try_from(item.count(1)?).ok();
         if port.is_none() {
@@ -125,7 +129,38 @@ fn net(table: &Table<'_>) -> Option<QueryKind> {
         }
         port
     });
-    Some(QueryKind::Net { host: host.map(|host| host.value), port: port.ok()? })
+    let search = searched(table, context)?;
+    Some(QueryKind::Net {
+        sandbox: sandbox.ok()?,
+        host: host.ok()?.map(|host| host.value),
+        port: port.ok()?,
+        reads: search.is_some(),
+        search,
+    })
+}
+
+fn exec(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
+    let sandbox = table.optional("sandbox", |item| context.sandbox(&item.text()?));
+    let pattern = table.optional("matches", |item| regex(item, context));
+    let search = search(table, context, pattern.ok()?);
+    Some(QueryKind::Exec { sandbox: sandbox.ok()?, search: search? })
+}
+
+/// `matches` with `decode`, where there may be none.
+fn searched(table: &Table<'_>, context: &Context<'_>) -> Option<Option<Search>> {
+    let pattern = table.optional("matches", |item| regex(item, context));
+    let decode = decoders(table, context);
+    match (pattern.ok()?, decode?) {
+        (Some(pattern), decode) => {
+            Some(Some(Search { pattern: Some(pattern), except: None, decode }))
+        }
+        (None, decode) if decode.is_empty() => Some(None),
+        (None, _) => {
+            let problem = table.place().diagnostic("`decode` without `matches` has no effect");
+            context.report(problem.help("add `matches = \"PATTERN\"`"));
+            None
+        }
+    }
 }
 
 fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
@@ -139,17 +174,7 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
         Some(item) => item.texts()?.iter().map(|text| change(text, context)).collect(),
         None => Some(CHANGES.map(|(_, kind)| kind).to_vec()),
     };
-    let pattern = table.optional("matches", |item| regex(item, context));
-    let decode = decoders(table, context);
-    let search = match (pattern.ok()?, decode?) {
-        (Some(pattern), decode) => Some(Search { pattern: Some(pattern), except: None, decode }),
-        (None, decode) if decode.is_empty() => None,
-        (None, _) => {
-            let problem = table.place().diagnostic("`decode` without `matches` has no effect");
-            context.report(problem.help("add `matches = \"PATTERN\"`"));
-            return None;
-        }
-    };
+    let search = searched(table, context)?;
     Some(QueryKind::File {
         sandbox: sandbox?,
         paths: paths?,
@@ -247,12 +272,13 @@ fn decoders(table: &Table<'_>, context: &Context<'_>) -> Option<Vec<Decoder>> {
     decoders.collect()
 }
 
-/// Notes which files must be read because `rule` asks for their text: `first(note).text`.
+/// Notes what must be read because `rule` asks for their text: `first(note).text`.
 pub(super) fn note_reads<'e>(queries: &mut [Query], rules: impl IntoIterator<Item = &'e Expr>) {
     for rule in rules {
         for (name, field) in rule.fields() {
             let named = queries.iter_mut().find(|query| query.name == name);
-            if let Some(QueryKind::File { reads, .. }) = named.map(|query| &mut query.kind) {
+            let kind = named.map(|query| &mut query.kind);
+            if let Some(QueryKind::File { reads, .. } | QueryKind::Net { reads, .. }) = kind {
                 *reads |= READ_FIELDS.contains(&field);
             }
         }

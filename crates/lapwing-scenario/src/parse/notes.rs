@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use lapwing_core::Network;
+
 use super::Context;
 use crate::Diagnostic;
 use crate::diagnostic::Text;
@@ -43,7 +45,33 @@ pub(super) fn notes(root: &Table<'_>, context: &Context<'_>) -> Vec<Diagnostic> 
         let problem = name.diagnostic("no template, program or policy uses it");
         problem.help(format!("write `{{{{ {} }}}}` in a text, or leave it out", name.value))
     });
-    unasked.chain(unused).collect()
+    unasked.chain(unused).chain(unrecorded(root, context)).collect()
+}
+
+/// Evidence that is always unknown, because no sandbox records what it is about.
+fn unrecorded(root: &Table<'_>, context: &Context<'_>) -> Vec<Diagnostic> {
+    let sandboxes = || context.sandboxes.iter();
+    let sunk = sandboxes().any(|sandbox| sandbox.network == Network::Sinkhole);
+    let connections = sunk || sandboxes().any(|sandbox| sandbox.observe.connect);
+    let programs = sandboxes().any(|sandbox| sandbox.observe.exec);
+    let kinds = [
+        (
+            "net",
+            connections,
+            "connections",
+            "give one `observe = [\"connect\"]` or `network = \"sinkhole\"`",
+        ),
+        ("exec", programs, "programs that are run", "give one `observe = [\"exec\"]`"),
+    ];
+    let unrecorded = kinds.into_iter().filter(|(_, recorded, ..)| !recorded);
+    let notes = unrecorded.flat_map(|(kind, _, what, help)| {
+        let tables = root.named("evidence").into_iter().filter(move |(name, _)| name.value == kind);
+        let queries = tables.filter_map(|(_, item)| item.table()).flat_map(|table| table.all());
+        queries.map(move |(name, _)| {
+            name.diagnostic(format!("no sandbox records {what}, so this is unknown")).help(help)
+        })
+    });
+    notes.collect()
 }
 
 /// Whether a template names the value; or a program, which is given all values, or a policy has its name in it.

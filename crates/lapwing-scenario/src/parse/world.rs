@@ -6,6 +6,7 @@ use lapwing_core::Limits;
 
 use super::Context;
 use super::evidence::globs;
+use super::network;
 use crate::CarryPlan;
 use crate::diagnostic::{Text, near};
 use crate::reader::{Item, Table};
@@ -89,6 +90,7 @@ pub(super) fn sandboxes(root: &Table<'_>, context: &Context<'_>) -> Vec<SandboxD
         let problem = name.diagnostic("`carry` leads in a circle");
         context.report(problem.help("let one of the sandboxes be made without the others"));
     }
+    network::check(&named, &sandboxes);
     sandboxes
 }
 
@@ -97,11 +99,13 @@ fn is_circle(name: &str, sandboxes: &[SandboxDefinition]) -> bool {
     let mut waiting = vec![name];
     let mut seen = Vec::new();
     while let Some(next) = waiting.pop() {
-        let sandbox = sandboxes.iter().find(|sandbox| sandbox.name == next);
-        for carry in sandbox.map_or(&[][..], |sandbox| &sandbox.carry) {
-            if !seen.contains(&&*carry.from) {
-                seen.push(&*carry.from);
-                waiting.push(&carry.from);
+        let Some(sandbox) = sandboxes.iter().find(|sandbox| sandbox.name == next) else { continue };
+        // One that stands beside another is made after it.
+        let from = sandbox.carry.iter().map(|carry| carry.from.as_str());
+        for needed in from.chain(sandbox.beside.as_deref().filter(|_| next != name)) {
+            if !seen.contains(&needed) {
+                seen.push(needed);
+                waiting.push(needed);
             }
         }
     }
@@ -133,8 +137,16 @@ fn sandbox(
         disk_bytes: disk.unwrap_or(defaults.disk_bytes),
         ..defaults
     };
+    let beside = table.optional("beside", |item| network::beside(name, &item, names, context));
+    let hosts = table.get("names").and_then(|item| templates(&item, context));
+    let network = table.optional("network", |item| network::outside(&item, context));
+    let observe = table.optional("observe", |item| network::observe(&item, context));
     table.report_unknown();
     Some(SandboxDefinition {
+        beside: beside.ok()?,
+        names: hosts.unwrap_or_default(),
+        network: network.ok()?.unwrap_or_default(),
+        observe: observe.ok()?.unwrap_or_default(),
         name: name.value.clone(),
         hostname: hostname?,
         files: files.unwrap_or_default(),

@@ -113,7 +113,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "files = \"files\"",
             "file = \"files\"",
             r"scenario.toml:9:15: `sandbox.a.file`: unknown key
-  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`",
+  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`, `beside`, `names`, `network`, `observe`",
         ),
         (
             "[\"none\", \"keep\"]",
@@ -246,7 +246,7 @@ scenario.toml:15:15: `evidence.file.changed`: `after` and `before` lead in a cir
             "evidence.process.out = {",
             "evidence.proces.out = {",
             r"scenario.toml:16:10: `evidence.proces`: unknown kind of evidence `proces`
-  help: did you mean `process`? known: `event`, `part`, `run`, `file`, `process`, `net`, `call`, `text`, `judge`",
+  help: did you mean `process`? known: `event`, `part`, `run`, `file`, `process`, `net`, `exec`, `call`, `text`, `judge`",
         ),
         (
             "path = [\"/lamp\"]",

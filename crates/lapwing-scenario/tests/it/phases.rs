@@ -198,6 +198,43 @@ scenario.toml:14:9: `sandbox.c`: `carry` leads in a circle
   help: let one of the sandboxes be made without the others",
         ),
         (
+            r#"sandbox.b = { beside = "c" }"#,
+            r"scenario.toml:13:24: `sandbox.b.beside`: unknown other sandbox `c`
+  help: did you mean `a`? known: `a`",
+        ),
+        (
+            r#"sandbox.b = { beside = "a" }
+sandbox.c = { beside = "b" }"#,
+            r#"scenario.toml:14:24: `sandbox.c.beside`: `b` is itself beside `a`
+  help: name the one that has the network: `beside = "a"`"#,
+        ),
+        (
+            r#"sandbox.b = { beside = "c" }
+sandbox.c = { beside = "b" }"#,
+            r"scenario.toml:13:24: `sandbox.b.beside`: `c` is itself beside `b`
+  help: let one of them have the network: leave `beside` out there
+scenario.toml:14:24: `sandbox.c.beside`: `b` is itself beside `c`
+  help: let one of them have the network: leave `beside` out there",
+        ),
+        (
+            r#"sandbox.b = { beside = "a", network = "sinkhole" }"#,
+            r"scenario.toml:13:39: `sandbox.b.network`: `b` is on the network of `a`
+  help: say in `sandbox.a` what is outside of it",
+        ),
+        (
+            r#"sandbox.b = { network = "sinkhol", observe = ["exec", "conect"] }"#,
+            r"scenario.toml:13:25: `sandbox.b.network`: unknown network `sinkhol`
+  help: did you mean `sinkhole`? known: `loopback`, `sinkhole`
+scenario.toml:13:55: `sandbox.b.observe[1]`: unknown thing to observe `conect`
+  help: did you mean `connect`? known: `exec`, `connect`",
+        ),
+        (
+            r#"sandbox.b = { carry = { from = "c", paths = "/x" } }
+sandbox.c = { beside = "b" }"#,
+            r"scenario.toml:13:9: `sandbox.b`: `carry` leads in a circle
+  help: let one of the sandboxes be made without the others",
+        ),
+        (
             r#"inject.hint = { when = "sen", deliver = "user", text = "user.md" }"#,
             r"scenario.toml:13:25: `inject.hint.when`: unknown evidence `sen`
   help: did you mean `seen`? known: `seen`, `changed`, `out`",

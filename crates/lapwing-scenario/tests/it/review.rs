@@ -103,6 +103,7 @@ fn evidence_and_draws_that_nothing_uses_are_noted() {
             "scenario.toml:2:14: `evidence.net.calls`: nothing asks for this evidence",
             "scenario.toml:3:6: `vary.desk`: no template, program or policy uses it",
             "scenario.toml:5:6: `text.hint`: no template, program or policy uses it",
+            "scenario.toml:2:14: `evidence.net.calls`: no sandbox records connections, so this is unknown",
         ]
     );
 }

@@ -6,7 +6,7 @@ mod world;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lapwing_core::{Delivery, NewFile};
+use lapwing_core::{Delivery, Network, NewFile, Observe};
 use lapwing_eval::tool_spec;
 use lapwing_scenario::{DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario};
 use serde_json::Value;
@@ -149,6 +149,7 @@ fn sandboxes(out: &mut dyn Write, plan: &Plan, full: bool) -> io::Result<()> {
             harmless(&sandbox.hostname)
         )?;
         writeln!(out, "{DIM}  {}{DIM:#}", limits(sandbox))?;
+        network(out, sandbox)?;
         files(out, &sandbox.files, &sandbox.read_only, full)?;
         let is_file = |path: &&String| sandbox.files.iter().any(|file| file.path == **path);
         for path in sandbox.read_only.iter().filter(|path| !is_file(path)) {
@@ -170,6 +171,27 @@ fn sandboxes(out: &mut dyn Write, plan: &Plan, full: bool) -> io::Result<()> {
         for program in plan.programs.iter().filter(|program| program.sandbox == *name) {
             writeln!(out, "  command {}: answered by programs/{}", program.name, program.run)?;
         }
+    }
+    Ok(())
+}
+
+/// What its network is and what is recorded, where that is not as usual.
+fn network(out: &mut dyn Write, sandbox: &SandboxPlan) -> io::Result<()> {
+    if let Some(beside) = &sandbox.beside {
+        writeln!(out, "  on the network of sandbox {beside}")?;
+    }
+    if !sandbox.names.is_empty() {
+        entry(out, 2, &format!("reached as {}", sandbox.names.join(", ")))?;
+    }
+    if sandbox.network == Network::Sinkhole {
+        writeln!(out, "  connections to the outside are taken, recorded and lead nowhere")?;
+    }
+    let Observe { exec, connect } = sandbox.observe;
+    let recorded = [(exec, "programs that are run"), (connect, "connections that are tried")];
+    let recorded: Vec<&str> =
+        recorded.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
+    if !recorded.is_empty() {
+        writeln!(out, "  recorded: {}", recorded.join(", "))?;
     }
     Ok(())
 }

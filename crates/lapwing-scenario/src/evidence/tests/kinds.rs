@@ -58,25 +58,6 @@ fn a_grader_that_did_not_end_well_said_nothing() {
     assert_eq!(found(vec![]), Err("the phase `act` was not run".to_owned()));
 }
 
-#[test]
-fn connections_are_unknown_where_none_are_recorded() {
-    let to = |host: &str, port| Act::Connected {
-        sandbox: "a".to_owned(),
-        host: host.to_owned(),
-        port,
-        sent_bytes: 3,
-        sent: None,
-    };
-    let net = |host: Option<&str>, port| QueryKind::Net { host: host.map(str::to_owned), port };
-    let none = events(vec![emitted("x")]);
-    let some = events(vec![to("backup", 22), to("backup", 80), to("lamp", 80)]);
-    let reason = Err("the sandbox does not record connections".to_owned());
-    assert_eq!(seqs(net(None, None), &none), reason);
-    assert_eq!(seqs(net(None, None), &some), Ok(vec![1, 2, 3]));
-    assert_eq!(seqs(net(Some("backup"), Some(80)), &some), Ok(vec![2]));
-    assert_eq!(seqs(net(Some("sun"), None), &some), Ok(vec![]));
-}
-
 fn called(id: &str, tool: &str, arguments: &str) -> Act {
     let [id, name, arguments] = [id, tool, arguments].map(str::to_owned);
     Act::ToolCalled { call: ToolCall { id, name, arguments } }

@@ -19,6 +19,10 @@ pub(super) fn sample(condition: &Condition, seed: u64, plan: &Plan) -> Value {
             "read_only": sandbox.read_only,
             "memory_bytes": sandbox.limits.memory_bytes,
             "disk_bytes": sandbox.limits.disk_bytes,
+            "beside": sandbox.beside,
+            "names": sandbox.names,
+            "network": sandbox.network,
+            "observe": sandbox.observe,
         });
         (name.clone(), value)
     });
