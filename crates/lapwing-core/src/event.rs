@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Answer, Change, Digest, ExitStatus, Label, Message, ModelErrorKind, Output, Process, Quote,
-    SampleKey, Service, ToolCall,
+    Receipt, SampleKey, Service, ToolCall,
 };
 
 /// Something that happened, numbered in the one sequence of its sample.
@@ -75,6 +75,9 @@ pub enum Act {
         error: Option<(ModelErrorKind, String)>,
         /// Wall time in milliseconds. Not part of the normal form.
         millis: u64,
+        /// What else is known of the attempt. Not part of the normal form.
+        #[serde(default, skip_serializing_if = "Receipt::is_empty")]
+        receipt: Receipt,
     },
     /// A tool was called. Inspect: first half of `tool`.
     ToolCalled {

@@ -89,6 +89,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         optional: BTreeSet::new(),
         judge: None,
         max_samples: 4,
+        has_room: Box::new(|_, _| true),
     }
 }
 
@@ -305,6 +306,7 @@ fn failed(message: &str) -> Reply {
         response: response.to_vec(),
         error: Some(ModelError { kind: ModelErrorKind::RateLimit, message: "wait".to_owned() }),
         millis: 1,
+        ..Attempt::default()
     };
     let kind = ModelErrorKind::Overloaded;
     Reply {

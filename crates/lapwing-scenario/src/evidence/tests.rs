@@ -293,6 +293,7 @@ fn generated(parts: Vec<Part>) -> Act {
         })),
         error: None,
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     }
 }
 

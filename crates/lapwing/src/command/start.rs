@@ -7,15 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_model::{Budget, Ledger, Spent, Usd};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
-use lapwing_store::{Ending, Run, RunSpec, Runs};
+use lapwing_store::{Ending, Run, RunSpec, Runs, SampleState};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::endpoint::Connector;
+use super::estimate::{Estimate, short};
 use crate::failure::Failure;
 use crate::library;
 use crate::progress::Meter;
+use crate::render::say;
 
 /// A run that is about to be made.
 pub(crate) struct Start {
@@ -36,6 +40,10 @@ pub(crate) struct Start {
     pub(crate) stop: Stop,
     /// A person plays: the terminal is theirs, and controls are left out.
     pub(crate) person: bool,
+    /// What the models share: accounts, books.
+    pub(crate) connector: Arc<Connector>,
+    /// What all samples are expected to use.
+    pub(crate) expected: Estimate,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -90,7 +98,9 @@ impl Start {
             &keys(&samples),
         )?);
         crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
-        let meter = Meter::new(samples.len(), self.person, self.instrument_check);
+        let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
+        let meter = Meter::new(samples.len(), self.person, books);
+        let has_room = has_room(Arc::clone(self.connector.ledger()), self.expected, samples.len());
         let stop = self.stop;
         let signals = tokio::spawn(signals.obey(stop.clone()));
         let eval = Eval {
@@ -102,11 +112,15 @@ impl Start {
             optional: self.optional,
             judge: self.judge,
             max_samples: self.max_samples,
+            has_room,
         };
         let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
         meter.finish();
         signals.abort();
         let ending = done?;
+        if let Some(used) = used(&self.connector) {
+            crate::render::say(&used);
+        }
         let id = writer.id().to_owned();
         let Some(writer) = Arc::into_inner(writer) else {
             return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
@@ -193,7 +207,14 @@ impl Start {
             ("temperature", self.config.temperature.map(|n| n.to_string())),
             ("top_p", self.config.top_p.map(|n| n.to_string())),
             ("max_tokens", self.config.max_tokens.map(|n| n.to_string())),
+            ("seed", self.config.seed.map(|n| n.to_string())),
+            ("reasoning_effort", self.config.reasoning_effort.map(|e| e.word().to_owned())),
+            ("reasoning_tokens", self.config.reasoning_tokens.map(|n| n.to_string())),
+            ("budget", self.connector.ledger().budget().map(|budget| budget.to_string())),
         ];
+        let stops = self.config.stop.iter().enumerate();
+        settings.extend(stops.map(|(index, stop)| (format!("stop {}", index + 1), stop.clone())));
+        settings.extend(self.connector.recorded());
         for (name, value) in optional {
             settings.extend(value.map(|value| (name.to_owned(), value)));
         }
@@ -212,10 +233,74 @@ impl Start {
     }
 }
 
-/// Exit code of a run that was stopped before its end.
-pub(crate) fn stopped(run: &Run) -> ExitCode {
-    eprintln!("  stopped: finished samples are kept, `lapwing show {}` lists them", run.id());
-    ExitCode::from(Failure::CHECK)
+/// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
+fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoom {
+    Box::new(move |n_running, n_finished| {
+        let expected = match ledger.budget() {
+            None => return true,
+            Some(_) if n_running + n_finished == 0 => return true,
+            Some(_) if n_finished > 0 => ledger.share() / n_finished as f64,
+            Some(Budget::Usd(budget)) => {
+                expected.cost_usd.unwrap_or(0.0) / n_samples as f64 / budget.dollars()
+            }
+            Some(Budget::Tokens(budget)) => {
+                (expected.tokens_in + expected.tokens_out) as f64 / n_samples as f64 / budget as f64
+            }
+        };
+        ledger.share() + (n_running + 1) as f64 * expected <= 1.0
+    })
+}
+
+/// What the models of a run used, in a line; `None` if none was asked.
+fn used(connector: &Connector) -> Option<String> {
+    let spent = connector.ledger().spent();
+    if spent.tokens() == 0 {
+        return None;
+    }
+    let Spent { usage, cost, presumed, unpriced } = spent;
+    let cached = match usage.cache_read {
+        0 => String::new(),
+        cached => format!(" ({} of them from the provider's cache)", short(cached)),
+    };
+    let price = match (unpriced, cost) {
+        (0, cost) => format!(", {cost}"),
+        (_, cost) if cost == Usd::default() => String::new(),
+        (unpriced, cost) => {
+            format!(", {cost} and {} tokens of unknown price", short(unpriced))
+        }
+    };
+    let presumed = match presumed {
+        0 => String::new(),
+        presumed => format!(
+            "; up to {} tokens of attempts that broke off are counted in, which may not be billed",
+            short(presumed)
+        ),
+    };
+    let read = short(usage.input + usage.cache_read + usage.cache_write);
+    Some(format!("used {read} tokens in{cached}, {} out{price}{presumed}", short(usage.output)))
+}
+
+/// Says why a run was stopped before its end, and what is left of it. Returns the exit code.
+pub(crate) fn stopped(run: &Run, connector: &Connector) -> Result<ExitCode, Failure> {
+    let samples = run.samples()?;
+    let count = |state| samples.iter().filter(|sample| sample.state == state).count();
+    let left = format!(
+        "{} of {} samples are finished and kept, {} were begun, {} not; `lapwing show {}` lists them",
+        count(SampleState::Done),
+        samples.len(),
+        count(SampleState::Begun),
+        count(SampleState::Planned),
+        run.id()
+    );
+    let ledger = connector.ledger();
+    let why = match ledger.budget() {
+        Some(budget) if ledger.is_exhausted() || ledger.share() > 0.5 => {
+            format!("the budget of {budget} is used up ({:.0} %)", ledger.share() * 100.0)
+        }
+        Some(_) | None => "stopped".to_owned(),
+    };
+    say(&format!("{why}: {left}"));
+    Ok(ExitCode::from(Failure::CHECK))
 }
 
 fn keys(samples: &[Planned]) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_core::Planted>>)> {
