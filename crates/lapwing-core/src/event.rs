@@ -212,6 +212,26 @@ pub enum Act {
     SampleEnded,
 }
 
+impl Event {
+    /// The event without what differs between equal runs: times, durations, process ids, and what a provider says of a request.
+    pub fn normal_form(&self) -> Value {
+        let mut event = serde_json::to_value(self).unwrap_or_default();
+        if let Some(event) = event.as_object_mut() {
+            event.remove("at_ms");
+        }
+        if let Some(act) = event.get_mut("act").and_then(Value::as_object_mut) {
+            for name in ["millis", "pid", "processes", "receipt"] {
+                act.remove(name);
+            }
+            let services = act.get_mut("services").and_then(Value::as_array_mut);
+            for service in services.into_iter().flatten().filter_map(Value::as_object_mut) {
+                service.remove("pid");
+            }
+        }
+        event
+    }
+}
+
 /// Why a phase ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

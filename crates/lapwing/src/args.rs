@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Fold a run's events into findings again; without --judge no model is used, and never a sandbox
     Score(Score),
+    /// Run a recorded run again without asking its models, and compare; or go on from one of its events with something changed
+    Replay(Replay),
     /// Check what this machine can isolate, and say what mends it
     Doctor,
     /// Work with models
@@ -242,6 +244,33 @@ pub(crate) enum Judge {
     Check(JudgeCheck),
 }
 
+#[derive(Group)]
+#[command(
+    after_help = "Examples:\n  lapwing replay latest\n  lapwing replay latest --from 3@57 --model anthropic/NAME\n  lapwing replay latest --from 3@57 --system other.md"
+)]
+pub(crate) struct Replay {
+    /// A run's id, a prefix of it, the path of a run file, or `latest`
+    pub(crate) run: String,
+
+    /// Replay this sample up to this event and ask a model from there on
+    #[arg(long, value_name = "SAMPLE@EVENT", value_parser = place)]
+    pub(crate) from: Option<(u64, u64)>,
+
+    /// With --from: who is asked, instead of the model of the run
+    #[arg(long, short = 'm', value_name = "MODEL", requires = "from")]
+    pub(crate) model: Option<String>,
+
+    /// With --from: a file whose text takes the place of the system's message from there on
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) system: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Models {
     /// Ask a model two or three small questions, and say what works and what they cost
@@ -348,6 +377,15 @@ pub(crate) enum Scenario {
         #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
         path: PathBuf,
     },
+}
+
+/// Reads the argument of `--from`.
+fn place(argument: &str) -> Result<(u64, u64), String> {
+    let place = argument.split_once('@');
+    let place = place.and_then(|(sample, event)| Some((sample.parse().ok()?, event.parse().ok()?)));
+    place.ok_or_else(|| {
+        "write SAMPLE@EVENT, for example 3@57, as `lapwing show RUN 3` numbers them".to_owned()
+    })
 }
 
 /// Reads the argument of `--reasoning-effort`.

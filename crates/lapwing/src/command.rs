@@ -11,6 +11,7 @@ mod judge;
 mod models;
 mod new;
 mod render;
+mod replay;
 mod runs;
 mod scenario;
 mod score;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Runs => runs::run(&global),
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
+        Command::Replay(args) => replay::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Models(Models::Check(args)) => models::check(&args, &global),
         Command::Config(Config::Show) => config::show(&global),

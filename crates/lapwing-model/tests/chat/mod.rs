@@ -1,5 +1,4 @@
 //! Chat completions, whole answers and failures.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

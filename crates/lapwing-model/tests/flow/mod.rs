@@ -1,5 +1,4 @@
 //! Cache, budget, providers: what decides whether and how a call is made.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -183,10 +182,10 @@ fn every_provider_has_an_address_or_says_how_to_set_one() {
     for provider in lapwing_model::PROVIDERS.iter().map(|provider| provider.name) {
         match Endpoint::find(&format!("{provider}/x"), around) {
             Ok(endpoint) => {
-                assert!(endpoint.has_key() && !endpoint.base().is_empty(), "{provider}")
+                assert!(endpoint.has_key() && !endpoint.base().is_empty(), "{provider}");
             }
             Err(error) => {
-                assert!(error.to_string().contains("set AZURE_OPENAI_ENDPOINT"), "{error}")
+                assert!(error.to_string().contains("set AZURE_OPENAI_ENDPOINT"), "{error}");
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Streamed chat completions, and other shapes of reasoning.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_core::{
     GenerateConfig, Message, ModelErrorKind, Output, Part, Reasoning, Request, StopReason,

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lapwing_core::{BoxFuture, GenerateConfig, Model, ModelError, ModelErrorKind, Reply, Request};
 use lapwing_model::{
-    Account, Budget, Cache, Client, Endpoint, Ledger, Listed, Price, RetryConfig, SettingError,
-    SetupError, Shared, Surroundings, listed,
+    Account, Asked, Budget, Cache, Client, Endpoint, Ledger, Listed, Price, RetryConfig,
+    SettingError, SetupError, Shared, Surroundings, listed,
 };
-use serde_json::json;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -96,7 +95,12 @@ impl Connector {
         if self.is_dry {
             return Ok(Arc::new(Unasked(name.to_owned())));
         }
-        let kept = json!({ "base": endpoint.base(), "codec": endpoint.codec }).to_string();
+        let asked = Asked {
+            base: endpoint.base().to_owned(),
+            codec: endpoint.codec.clone(),
+            max_tokens: self.shared.max_tokens,
+        };
+        let kept = serde_json::to_string(&asked)?;
         self.codecs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

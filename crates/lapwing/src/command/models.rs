@@ -230,6 +230,8 @@ fn print(report: &Report) -> std::io::Result<()> {
         ("log-probabilities", yes(report.log_probabilities, "none came")),
         ("this check took", cost),
     ];
-    rows.into_iter().for_each(|(name, value)| grid.row([name.to_owned(), value]));
+    for (name, value) in rows {
+        grid.row([name.to_owned(), value]);
+    }
     grid.write(&mut anstream::stdout().lock())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
-use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
+use lapwing_core::{Condition, GenerateConfig, SandboxSpec};
 use lapwing_eval::{Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_model::{Budget, Ledger, Spent, Usd};
 use lapwing_sandbox::Native;
@@ -87,25 +87,13 @@ impl Start {
             eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
         }
         let samples = self.samples()?;
-        let provider: Arc<dyn Provider> = Arc::new(native);
-        provider.create(SandboxSpec::default()).await?.destroy().await?;
-
-        let signals = Signals::listen()?;
-        let writer = Arc::new(runs.create(
-            &tag()?,
-            &self.spec(),
-            self.scenario.folder().files(),
-            &keys(&samples),
-        )?);
-        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
+        let (spec, line) = (self.spec(), self.describe(samples.len())?);
         let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
-        let meter = Meter::new(samples.len(), self.person, books);
         let has_room = has_room(Arc::clone(self.connector.ledger()), self.expected, samples.len());
-        let stop = self.stop;
-        let signals = tokio::spawn(signals.obey(stop.clone()));
+        let meter = Meter::new(samples.len(), self.person, books);
         let eval = Eval {
             scenario: self.scenario,
-            provider,
+            provider: Arc::new(native),
             samples,
             limits: self.limits,
             config: self.config,
@@ -114,19 +102,11 @@ impl Start {
             max_samples: self.max_samples,
             has_room,
         };
-        let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
-        meter.finish();
-        signals.abort();
-        let ending = done?;
+        let done = make(eval, &spec, &line, runs, &self.stop, meter).await?;
         if let Some(used) = used(&self.connector) {
-            crate::render::say(&used);
+            say(&used);
         }
-        let id = writer.id().to_owned();
-        let Some(writer) = Arc::into_inner(writer) else {
-            return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
-        };
-        writer.seal(ending, now_ms()).await?;
-        Ok((runs.find(&id)?, ending))
+        Ok(done)
     }
 
     /// Every sample of the design.
@@ -231,6 +211,33 @@ impl Start {
             started_ms: now_ms(),
         }
     }
+}
+
+/// Makes a run: tries isolation, runs every sample, seals the file. `line` describes it.
+pub(crate) async fn make(
+    eval: Eval,
+    spec: &RunSpec,
+    line: &str,
+    runs: &Runs,
+    stop: &Stop,
+    meter: Meter,
+) -> Result<(Run, Ending), Failure> {
+    eval.provider.create(SandboxSpec::default()).await?.destroy().await?;
+    let signals = Signals::listen()?;
+    let files = eval.scenario.folder().files();
+    let writer = Arc::new(runs.create(&tag()?, spec, files, &keys(&eval.samples))?);
+    say(&format!("{line}, run {}", writer.id()));
+    let signals = tokio::spawn(signals.obey(stop.clone()));
+    let done = dispatch(Arc::new(eval), &writer, stop, |progress| meter.see(&progress)).await;
+    meter.finish();
+    signals.abort();
+    let ending = done?;
+    let id = writer.id().to_owned();
+    let Some(writer) = Arc::into_inner(writer) else {
+        return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
+    };
+    writer.seal(ending, now_ms()).await?;
+    Ok((runs.find(&id)?, ending))
 }
 
 /// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
