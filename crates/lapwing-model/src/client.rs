@@ -150,6 +150,7 @@ impl Client {
         let draw = &request.place.draw;
         let place = self.shared.cache.as_ref().map(|cache| cache.place(&url, &body, draw));
         if let Some(reply) = place.as_deref().and_then(|place| self.kept(&segments, place)) {
+            self.shared.ledger.note_kept();
             return reply;
         }
         let reply = self.ask(request, &segments, &body).await;

@@ -72,6 +72,8 @@ pub struct Spent {
     pub presumed: u64,
     /// Tokens whose price is not known, so that they are not in `cost`.
     pub unpriced: u64,
+    /// Answers of earlier runs, which cost nothing.
+    pub n_kept: u64,
 }
 
 impl Spent {
@@ -154,6 +156,11 @@ impl Ledger {
     pub fn share(&self) -> f64 {
         let spent = self.spent();
         self.budget.map_or(0.0, |budget| spent_in(budget, &spent) as f64 / amount(budget) as f64)
+    }
+
+    /// Counts an answer that was not asked for, because it was kept.
+    pub(crate) fn note_kept(&self) {
+        self.lock().spent.n_kept += 1;
     }
 
     /// Sets the worst case of a call aside.

@@ -154,6 +154,12 @@ mod tests {
         std::iter::from_fn(|| limiter.try_permit(Instant::now()).ok()).collect()
     }
 
+    fn end_all(permits: Vec<Permit<'_>>, outcome: Outcome) {
+        for permit in permits {
+            permit.end(outcome);
+        }
+    }
+
     #[test]
     fn it_grows_only_while_all_of_it_is_used_and_only_from_first_attempts() {
         let limiter = Limiter::new(100);
@@ -161,9 +167,9 @@ mod tests {
             limiter.try_permit(Instant::now()).ok().unwrap().end(Outcome::AtOnce);
         }
         assert_eq!(limit(&limiter), 8);
-        all(&limiter).into_iter().for_each(|permit| permit.end(Outcome::Other));
+        end_all(all(&limiter), Outcome::Other);
         assert_eq!(limit(&limiter), 8);
-        all(&limiter).into_iter().for_each(|permit| permit.end(Outcome::AtOnce));
+        end_all(all(&limiter), Outcome::AtOnce);
         assert!(limit(&limiter) > 8);
     }
 
@@ -171,7 +177,7 @@ mod tests {
     fn it_never_grows_above_its_most_and_never_shrinks_below_one() {
         let limiter = Limiter::new(10);
         for _ in 0..5 {
-            all(&limiter).into_iter().for_each(|permit| permit.end(Outcome::AtOnce));
+            end_all(all(&limiter), Outcome::AtOnce);
         }
         assert_eq!(limit(&limiter), 10);
         let start = Instant::now();
@@ -187,9 +193,11 @@ mod tests {
         let limiter = Limiter::new(100);
         let permits = all(&limiter);
         let later = Instant::now() + Duration::from_secs(1);
-        permits.into_iter().for_each(|permit| permit.end_at(Outcome::TooMany(None), later));
+        for permit in permits {
+            permit.end_at(Outcome::TooMany(None), later);
+        }
         assert_eq!(limit(&limiter), 5);
-        all(&limiter).into_iter().for_each(|permit| permit.end(Outcome::AtOnce));
+        end_all(all(&limiter), Outcome::AtOnce);
         assert!(limit(&limiter) <= 6, "{}", limit(&limiter));
     }
 
@@ -197,7 +205,7 @@ mod tests {
     async fn nobody_of_the_account_asks_before_a_named_pause_is_over_and_all_do_after_it() {
         let limiter = Limiter::new(100);
         let begun = Instant::now();
-        let pause = Duration::from_secs(3600);
+        let pause = Duration::from_hours(1);
         limiter.permit().await.end(Outcome::TooMany(Some(pause)));
         for _ in 0..3 {
             limiter.permit().await.end(Outcome::AtOnce);

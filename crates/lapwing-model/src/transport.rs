@@ -284,10 +284,10 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
         let rows = [
             ("retry-after", "2.5", Some(Duration::from_millis(2500))),
-            ("retry-after", "86400", Some(Duration::from_secs(86_400))),
+            ("retry-after", "86400", Some(Duration::from_hours(24))),
             ("retry-after-ms", "250", Some(Duration::from_millis(250))),
             // The date is the example of RFC 9110, section 5.6.7.
-            ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT", Some(Duration::from_secs(120))),
+            ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT", Some(Duration::from_mins(2))),
             ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
             ("retry-after", "-1", None),
             ("retry-after", "soon", None),

@@ -219,7 +219,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     let rows = [
         ("address", report.address.clone()),
         ("key", report.key.clone().unwrap_or_else(|| "none".to_owned())),
-        ("answered", report.answer.clone()),
+        ("answered", format!("{:?}", report.answer)),
         ("served by", report.served.clone().unwrap_or_else(|| "it does not say".to_owned())),
         ("fingerprint", report.fingerprint.clone().unwrap_or_else(|| "–".to_owned())),
         ("usage", yes(report.usage, "no: --tokens and --budget cannot count")),

@@ -261,10 +261,10 @@ fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoo
 /// What the models of a run used, in a line; `None` if none was asked.
 fn used(connector: &Connector) -> Option<String> {
     let spent = connector.ledger().spent();
-    if spent.tokens() == 0 {
+    if spent.tokens() + spent.n_kept == 0 {
         return None;
     }
-    let Spent { usage, cost, presumed, unpriced } = spent;
+    let Spent { usage, cost, presumed, unpriced, n_kept } = spent;
     let cached = match usage.cache_read {
         0 => String::new(),
         cached => format!(" ({} of them from the provider's cache)", short(cached)),
@@ -283,8 +283,15 @@ fn used(connector: &Connector) -> Option<String> {
             short(presumed)
         ),
     };
+    let kept = match n_kept {
+        0 => String::new(),
+        n_kept => format!("; {n_kept} answers came from the cache and cost nothing"),
+    };
     let read = short(usage.input + usage.cache_read + usage.cache_write);
-    Some(format!("used {read} tokens in{cached}, {} out{price}{presumed}", short(usage.output)))
+    Some(format!(
+        "used {read} tokens in{cached}, {} out{price}{presumed}{kept}",
+        short(usage.output)
+    ))
 }
 
 /// Says why a run was stopped before its end, and what is left of it. Returns the exit code.
