@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Answer, Change, Digest, ExitStatus, Label, Message, ModelErrorKind, Observe, Output, Process,
-    Protocol, Quote, SampleKey, Service, ToolCall,
+    Protocol, Quote, Receipt, SampleKey, Service, ToolCall,
 };
 
 /// Something that happened, numbered in the one sequence of its sample.
@@ -75,6 +75,9 @@ pub enum Act {
         error: Option<(ModelErrorKind, String)>,
         /// Wall time in milliseconds. Not part of the normal form.
         millis: u64,
+        /// What else is known of the attempt. Not part of the normal form.
+        #[serde(default, skip_serializing_if = "Receipt::is_empty")]
+        receipt: Receipt,
     },
     /// A tool was called. Inspect: first half of `tool`.
     ToolCalled {
@@ -248,6 +251,26 @@ pub enum Act {
     },
     /// The sample ended. Inspect: none; `completed_at` of the sample.
     SampleEnded,
+}
+
+impl Event {
+    /// The event without what differs between equal runs: times, durations, process ids, and what a provider says of a request.
+    pub fn normal_form(&self) -> Value {
+        let mut event = serde_json::to_value(self).unwrap_or_default();
+        if let Some(event) = event.as_object_mut() {
+            event.remove("at_ms");
+        }
+        if let Some(act) = event.get_mut("act").and_then(Value::as_object_mut) {
+            for name in ["millis", "pid", "processes", "receipt"] {
+                act.remove(name);
+            }
+            let services = act.get_mut("services").and_then(Value::as_array_mut);
+            for service in services.into_iter().flatten().filter_map(Value::as_object_mut) {
+                service.remove("pid");
+            }
+        }
+        event
+    }
 }
 
 /// Why a phase ended.

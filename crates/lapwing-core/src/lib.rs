@@ -27,8 +27,8 @@ pub use judge::{Label, Quote};
 pub use manifest::{Change, ChangeKind, Entry, EntryKind, Manifest};
 pub use message::{Message, Part, Reasoning, ToolCall};
 pub use model::{
-    Attempt, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Place, Reply, Request,
-    StopReason, Tokens, ToolSpec,
+    Attempt, Draw, Effort, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Place,
+    Receipt, Reply, Request, StopReason, Tokens, ToolSpec, Waits,
 };
 pub use monitor::{Monitor, Suspicion};
 pub use observe::{Contact, Network, Observe, Observed, Protocol, Record, Spawn};

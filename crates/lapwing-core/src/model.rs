@@ -1,9 +1,12 @@
 //! The seam behind which every model stands: an API, a local organism, a policy, a person, a replay.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BoxFuture, Message, Usage};
+use crate::{BoxFuture, Condition, Message, SampleKey, Usage};
 
 /// Anything that continues a conversation.
 pub trait Model: Send + Sync {
@@ -18,7 +21,7 @@ pub trait Model: Send + Sync {
 }
 
 /// A conversation to be continued.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The conversation so far.
     pub messages: Vec<Message>,
@@ -26,8 +29,10 @@ pub struct Request {
     pub tools: Vec<ToolSpec>,
     /// How to sample.
     pub config: GenerateConfig,
-    /// Where in its sample it is asked. Known to policies and people; nothing of it is sent to a provider.
+    /// Where in its sample it is asked. Known to policies, people and caches; nothing of it is sent to a provider.
     pub place: Place,
+    /// Where the model tells how long it waits for a provider's leave.
+    pub waits: Waits,
 }
 
 /// Where in a sample a model is asked.
@@ -37,6 +42,63 @@ pub struct Place {
     pub phase: String,
     /// The turns that the model has had in this phase before.
     pub turn: u32,
+    /// Which draw of an answer it is.
+    pub draw: Draw,
+}
+
+/// The position of one answer among all that could be drawn. Two calls with the same content are copies of one draw only if
+/// their positions are equal too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Draw {
+    /// The sample's condition.
+    pub condition: Condition,
+    /// The sample's seed.
+    pub seed: u64,
+    /// The repeat of the seed.
+    pub epoch: u32,
+    /// Answers that were had in the sample before, from any model.
+    pub call: u64,
+}
+
+impl Draw {
+    /// The draw that follows `call` answers of the sample `key`.
+    pub fn new(key: &SampleKey, call: u64) -> Self {
+        Self { condition: key.condition.clone(), seed: key.seed, epoch: key.epoch, call }
+    }
+}
+
+/// Time that a model spends without the provider's leave to ask: pauses between attempts and waiting in line. It does not
+/// count towards a limit of time, because it says nothing about the sample.
+#[derive(Clone, Debug, Default)]
+pub struct Waits(Arc<WaitCounts>);
+
+#[derive(Debug, Default)]
+struct WaitCounts {
+    waiting: AtomicU64,
+    millis: AtomicU64,
+}
+
+impl Waits {
+    /// Marks the begin of a wait.
+    pub fn begin(&self) {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Marks the end of a wait that took `millis`.
+    pub fn end(&self, millis: u64) {
+        self.0.millis.fetch_add(millis, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a wait goes on.
+    pub fn is_waiting(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Milliseconds of all waits that have ended.
+    pub fn millis(&self) -> u64 {
+        self.0.millis.load(Ordering::Relaxed)
+    }
 }
 
 /// A tool as it is described to a model.
@@ -66,6 +128,54 @@ pub struct GenerateConfig {
     /// The provider's sampling seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Texts at which generation stops.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// How much to reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<Effort>,
+    /// Most tokens of reasoning, for models that take a number instead of an effort.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+}
+
+/// How much a model is asked to reason; each provider knows some of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as there is.
+    Minimal,
+    /// Little.
+    Low,
+    /// A middle amount.
+    Medium,
+    /// Much.
+    High,
+    /// More than much.
+    Xhigh,
+    /// As much as there is.
+    Max,
+}
+
+impl Effort {
+    /// All of them, from little to much.
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
 }
 
 /// What came of a call.
@@ -90,6 +200,33 @@ pub struct Attempt {
     pub error: Option<ModelError>,
     /// Wall time of the attempt in milliseconds.
     pub millis: u64,
+    /// What else is known of it.
+    pub receipt: Receipt,
+}
+
+/// What is known of an attempt beside its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Receipt {
+    /// The provider's id of the request, to quote to its support.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Who served it behind a router.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Whether the answer was drawn in an earlier run and nothing was paid for it now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub from_cache: bool,
+    /// The most that an attempt without a usage report may have cost; `None` if it was reported, or nothing can have been billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presumed: Option<Usage>,
+}
+
+impl Receipt {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A model's turn.
@@ -172,4 +309,6 @@ pub enum ModelErrorKind {
     Transport,
     /// An answer came that cannot be read.
     Malformed,
+    /// The run's budget does not hold another call.
+    Budget,
 }

@@ -18,7 +18,7 @@ use crate::design::{Planned, Target};
 use crate::judge::{Judge, judge_sample};
 use crate::limits::SampleLimits;
 use crate::log::Log;
-use crate::sample::{Runner, Shared};
+use crate::sample::{Abort, Runner, Shared};
 
 /// A run to be made.
 pub struct Eval {
@@ -38,7 +38,12 @@ pub struct Eval {
     pub judge: Option<Judge>,
     /// Samples in flight at a time.
     pub max_samples: usize,
+    /// Whether the budget has room for one more sample while so many are in flight.
+    pub has_room: HasRoom,
 }
+
+/// Told the samples in flight and those that are finished, whether another can be begun.
+pub type HasRoom = Box<dyn Fn(usize, usize) -> bool + Send + Sync>;
 
 /// What happens to samples while a run goes on.
 pub enum Progress {
@@ -74,9 +79,12 @@ pub async fn dispatch(
 ) -> Result<Ending, RecordError> {
     let mut waiting = 0..eval.samples.len();
     let mut running = JoinSet::new();
-    let mut failed = None;
+    let (mut failed, mut n_unfinished, mut n_finished) = (None, 0, 0);
     loop {
         while running.len() < eval.max_samples.max(1) && !stop.drain.is_cancelled() {
+            if !(eval.has_room)(running.len(), n_finished) {
+                break;
+            }
             let Some(index) = waiting.next() else { break };
             let (eval, writer, now) = (Arc::clone(&eval), Arc::clone(writer), stop.now.clone());
             running.spawn(async move {
@@ -89,9 +97,14 @@ pub async fn dispatch(
         match running.join_next().await {
             None => break,
             Some(Ok(Some((number, Ok(findings))))) => {
+                n_finished += 1;
                 progress(Progress::Finished { number, findings });
             }
-            Some(Ok(Some((_, Err(error))))) => {
+            Some(Ok(Some((_, Err(Abort::Unpaid(_)))))) => {
+                n_unfinished += 1;
+                stop.drain.cancel();
+            }
+            Some(Ok(Some((_, Err(Abort::Record(error)))))) => {
                 failed.get_or_insert(error);
                 stop.drain.cancel();
                 stop.now.cancel();
@@ -105,7 +118,9 @@ pub async fn dispatch(
     }
     match failed {
         Some(error) => Err(error),
-        None if waiting.next().is_some() || stop.now.is_cancelled() => Ok(Ending::Stopped),
+        None if waiting.next().is_some() || n_unfinished > 0 || stop.now.is_cancelled() => {
+            Ok(Ending::Stopped)
+        }
         None => Ok(Ending::Finished),
     }
 }
@@ -116,10 +131,10 @@ async fn sample(
     number: u64,
     planned: &Planned,
     writer: &RunWriter,
-) -> Result<Vec<Finding>, RecordError> {
+) -> Result<Vec<Finding>, Abort> {
     let mut log = Log::new(number, writer);
     match catch(record(eval, planned, &mut log)).await {
-        Ok(done) => done?,
+        Ok(done) => keep_what_happened(done, &mut log).await?,
         Err(panic) => {
             log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
         }
@@ -129,7 +144,7 @@ async fn sample(
             eval.scenario.texts_to_judge(query, log.events(), log)
         });
         match catch(judged).await {
-            Ok(done) => done?,
+            Ok(done) => keep_what_happened(done, &mut log).await?,
             Err(panic) => {
                 log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
             }
@@ -143,7 +158,15 @@ async fn sample(
     Ok(findings)
 }
 
-async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(), RecordError> {
+/// What a sample did before its budget ended stays on record, without findings.
+async fn keep_what_happened(done: Result<(), Abort>, log: &mut Log<'_>) -> Result<(), Abort> {
+    if let Err(Abort::Unpaid(_)) = &done {
+        log.commit().await?;
+    }
+    done
+}
+
+async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(), Abort> {
     let key = &planned.key;
     let prepared = eval.scenario.plan(&key.condition, key.seed).and_then(|plan| {
         let model: Arc<dyn Model> = match &planned.target {
@@ -174,7 +197,7 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
         config: &eval.config,
         optional: &eval.optional,
     };
-    Runner::new(&shared, &plan, model.as_ref(), log).run().await
+    Runner::new(&shared, key, &plan, model.as_ref(), log).run().await
 }
 
 /// Polls `future` to its end, or to a panic, whose message is returned.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lapwing_core::{
-    Act, Label, Model, ModelError, ModelErrorKind, PhaseEnd, Quote, RecordError, Role, SampleKey,
+    Act, Label, Model, ModelError, ModelErrorKind, PhaseEnd, Quote, Role, SampleKey,
 };
 use lapwing_scenario::{JudgeOver, JudgeQuery, Rubric, Scenario};
 
@@ -22,6 +22,7 @@ pub use calibration::{Calibration, Counts, Estimate, calibrate};
 pub use stand_in::TestJudge;
 
 use crate::log::Log;
+use crate::sample::Abort;
 use question::{Polarity, Said};
 use stand_in::StandIn;
 
@@ -72,7 +73,7 @@ pub(crate) async fn judge_sample<'r>(
     key: &SampleKey,
     log: &mut Log<'r>,
     texts: impl Fn(&JudgeQuery, &Log<'r>) -> Vec<(u64, String)>,
-) -> Result<(), RecordError> {
+) -> Result<(), Abort> {
     let declared = declared(scenario, key);
     let mut begun = false;
     for query in scenario.judge_queries() {
@@ -87,7 +88,7 @@ pub(crate) async fn judge_sample<'r>(
                 log.push(Act::PhaseStarted { id: PHASE.to_owned() });
                 begun = true;
             }
-            let verdict = label(model.as_ref(), &query.rubric, query.over, &text, log).await?;
+            let verdict = label(model.as_ref(), &query.rubric, query.over, &text, key, log).await?;
             let quotes = verdict.quotes.into_iter().map(|(start, end)| {
                 let passage = text.get(start..end).unwrap_or_default().to_owned();
                 Quote { seq, start, end, text: passage }
@@ -108,7 +109,7 @@ pub(crate) async fn judge_sample<'r>(
         log.push(Act::PhaseEnded { id: PHASE.to_owned(), why: PhaseEnd::Asked });
         log.set_phase("");
     }
-    log.commit().await
+    Ok(log.commit().await?)
 }
 
 /// The judge queries whose true label is the wanted one, if a policy was played.
@@ -132,13 +133,19 @@ async fn label(
     rubric: &Rubric,
     over: JudgeOver,
     text: &str,
+    key: &SampleKey,
     log: &mut Log<'_>,
-) -> Result<Verdict, RecordError> {
+) -> Result<Verdict, Abort> {
     let mut answers: Vec<(Polarity, Said)> = Vec::new();
     for polarity in question::order(text) {
         log.commit().await?;
-        let reply = model.generate(&question::request(rubric, over, polarity, text)).await;
+        let mut request = question::request(rubric, over, polarity, text);
+        request.place.draw = log.next_draw(key);
+        let reply = model.generate(&request).await;
         let output = log.push_reply(model.name(), Role::Judge, reply);
+        if let Err(ModelError { kind: ModelErrorKind::Budget, message }) = output {
+            return Err(Abort::Unpaid(message));
+        }
         let said =
             output.map_err(|error| failed(&error)).and_then(|output| question::read(&output, text));
         match said {
@@ -160,6 +167,7 @@ fn failed(error: &ModelError) -> String {
         | ModelErrorKind::Auth
         | ModelErrorKind::BadRequest
         | ModelErrorKind::Transport
-        | ModelErrorKind::Malformed => format!("the judge failed: {}", error.message),
+        | ModelErrorKind::Malformed
+        | ModelErrorKind::Budget => format!("the judge failed: {}", error.message),
     }
 }

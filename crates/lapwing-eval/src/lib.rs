@@ -29,7 +29,7 @@ mod world;
 pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};
 pub use compare::{Compared, Flip, MeasureChange, Method, RateChange, Side};
 pub use design::{Design, Planned, Target};
-pub use dispatch::{Eval, Progress, Stop, dispatch};
+pub use dispatch::{Eval, HasRoom, Progress, Stop, dispatch};
 pub use judge::{
     Calibration, Counts, Estimate, Judge, JudgeError, Judgings, TestJudge, calibrate, judge_again,
 };

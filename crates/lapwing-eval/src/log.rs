@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lapwing_core::{
-    Act, Attempt, Blobs, BoxFuture, Digest, Event, ModelError, ModelErrorKind, Output, RecordError,
-    Recorder, Reply, Role,
+    Act, Attempt, Blobs, BoxFuture, Digest, Draw, Event, ModelError, ModelErrorKind, Output,
+    RecordError, Recorder, Reply, Role, SampleKey,
 };
 
 pub(crate) struct Log<'a> {
@@ -105,6 +105,7 @@ impl<'a> Log<'a> {
             output: output.map(Box::new),
             error,
             millis: attempt.millis,
+            receipt: attempt.receipt,
         });
     }
 
@@ -135,6 +136,14 @@ impl<'a> Log<'a> {
 
     pub(crate) fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The draw of the next answer in the sample `key`.
+    pub(crate) fn next_draw(&self, key: &SampleKey) -> Draw {
+        let is_answer = |event: &&Event| {
+            matches!(event.act, Act::Generated { output: Some(_), error: None, .. })
+        };
+        Draw::new(key, self.events.iter().filter(is_answer).count() as u64)
     }
 
     /// Keeps the bytes of files at hand from now on, for those who read them while the sample goes on.

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
     Act, Blobs, BoxFuture, ErrorKind, GenerateConfig, LimitKind, Message, Model, NewFile, PhaseEnd,
-    Provider, RecordError, Sandbox, SandboxError, Source,
+    Provider, RecordError, SampleKey, Sandbox, SandboxError, Source, Waits,
 };
 use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, Scenario};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::agent::Agent;
 use crate::inject::Ready;
@@ -32,6 +33,7 @@ pub(crate) struct Shared<'a> {
 /// A sample under way.
 pub(crate) struct Runner<'a, 'r> {
     pub(crate) shared: &'a Shared<'a>,
+    pub(crate) key: &'a SampleKey,
     pub(crate) plan: &'a Plan,
     pub(crate) model: &'a dyn Model,
     pub(crate) log: &'a mut Log<'r>,
@@ -51,6 +53,19 @@ pub(crate) struct Runner<'a, 'r> {
     /// The phase that runs, and the turns that the model has had in it.
     pub(crate) phase: String,
     pub(crate) turn: u32,
+    /// Time in which the model waits for its provider's leave.
+    pub(crate) waits: Waits,
+}
+
+/// Why a sample ends without findings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Abort {
+    /// What happens can no longer be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The run's budget holds no further call.
+    #[error("{0}")]
+    Unpaid(String),
 }
 
 /// Why a phase cannot go on.
@@ -58,6 +73,7 @@ pub(crate) enum Halt {
     Limit(LimitKind, u64),
     Refused,
     Failed(ErrorKind, String),
+    Unpaid(String),
     Record(RecordError),
 }
 
@@ -103,6 +119,7 @@ impl<'a> Deref for ProviderOf<'a> {
 impl<'a, 'r> Runner<'a, 'r> {
     pub(crate) fn new(
         shared: &'a Shared<'a>,
+        key: &'a SampleKey,
         plan: &'a Plan,
         model: &'a dyn Model,
         log: &'a mut Log<'r>,
@@ -112,6 +129,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
         Self {
             shared,
+            key,
             plan,
             model,
             log,
@@ -126,12 +144,18 @@ impl<'a, 'r> Runner<'a, 'r> {
             n_calls: 0,
             phase: String::new(),
             turn: 0,
+            waits: Waits::default(),
         }
     }
 
-    /// Runs every phase. What breaks inside is an event of the sample; only a failed record is an error.
-    pub(crate) async fn run(&mut self) -> Result<(), RecordError> {
-        let deadline = Instant::now() + Duration::from_millis(self.shared.limits.wall_ms);
+    /// Runs every phase. What breaks inside is an event of the sample; only a failed record and a spent budget are errors.
+    pub(crate) async fn run(&mut self) -> Result<(), Abort> {
+        let done = self.phases(Instant::now()).await;
+        self.destroy().await;
+        done
+    }
+
+    async fn phases(&mut self, begun: Instant) -> Result<(), Abort> {
         let mut limited = false;
         for phase in &self.plan.phases {
             let is_wanted = !phase.optional || self.shared.optional.contains(&phase.id);
@@ -145,7 +169,7 @@ impl<'a, 'r> Runner<'a, 'r> {
                 self.skip(&phase.id, rule.is_ok());
                 continue;
             }
-            match self.phase(phase, deadline).await? {
+            match self.phase(phase, begun).await? {
                 PhaseEnd::Limit => limited = true,
                 PhaseEnd::Refused | PhaseEnd::Failed => break,
                 PhaseEnd::Stopped
@@ -155,7 +179,6 @@ impl<'a, 'r> Runner<'a, 'r> {
                 | PhaseEnd::Skipped => {}
             }
         }
-        self.destroy().await;
         Ok(())
     }
 
@@ -169,11 +192,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
     }
 
-    async fn phase(
-        &mut self,
-        phase: &PhasePlan,
-        deadline: Instant,
-    ) -> Result<PhaseEnd, RecordError> {
+    async fn phase(&mut self, phase: &PhasePlan, begun: Instant) -> Result<PhaseEnd, Abort> {
         self.phase.clone_from(&phase.id);
         self.turn = 0;
         self.log.set_phase(&phase.id);
@@ -182,8 +201,10 @@ impl<'a, 'r> Runner<'a, 'r> {
             // It has a limit of its own, so that it can look at a sample whose time is up.
             PhaseKind::Run { program, place } => self.run_program(&phase.id, program, place).await,
             PhaseKind::Agent { .. } | PhaseKind::Ask { .. } => {
-                let out_of_time = Halt::Limit(LimitKind::WallTime, self.shared.limits.wall_ms);
-                timeout_at(deadline, self.body(phase)).await.unwrap_or(Err(out_of_time))
+                let limit_ms = self.shared.limits.wall_ms;
+                let waits = self.waits.clone();
+                let done = within(begun, limit_ms, &waits, Box::pin(self.body(phase))).await;
+                done.unwrap_or(Err(Halt::Limit(LimitKind::WallTime, limit_ms)))
             }
         };
         let mut why = match done {
@@ -199,7 +220,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         Ok(why)
     }
 
-    fn log_halt(&mut self, halt: Halt) -> Result<PhaseEnd, RecordError> {
+    fn log_halt(&mut self, halt: Halt) -> Result<PhaseEnd, Abort> {
         match halt {
             Halt::Limit(limit, value) => {
                 self.log.push(Act::LimitReached { limit, value });
@@ -210,7 +231,8 @@ impl<'a, 'r> Runner<'a, 'r> {
                 self.log.push(Act::Failed { error, message });
                 Ok(PhaseEnd::Failed)
             }
-            Halt::Record(error) => Err(error),
+            Halt::Unpaid(message) => Err(Abort::Unpaid(message)),
+            Halt::Record(error) => Err(error.into()),
         }
     }
 
@@ -391,5 +413,53 @@ impl<'a, 'r> Runner<'a, 'r> {
         if let Some(backstage) = &self.backstage {
             let _ = backstage.destroy().await;
         }
+    }
+}
+
+/// What `body` comes to, or `None` when it takes longer than `limit_ms` since `begun`, waits not counted.
+async fn within<T>(
+    begun: Instant,
+    limit_ms: u64,
+    waits: &Waits,
+    body: impl Future<Output = T>,
+) -> Option<T> {
+    /// How often a wait that goes on is looked at.
+    const GLANCE: Duration = Duration::from_secs(1);
+    let mut body = pin!(body);
+    loop {
+        let counted = waits.millis();
+        let deadline = begun + Duration::from_millis(limit_ms.saturating_add(counted));
+        let deadline =
+            if waits.is_waiting() { deadline.max(Instant::now() + GLANCE) } else { deadline };
+        tokio::select! {
+            biased;
+            done = &mut body => return Some(done),
+            () = sleep_until(deadline) => {}
+        }
+        if !waits.is_waiting() && waits.millis() == counted {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_leave_is_not_the_samples_time() {
+        let waits = Waits::default();
+        let work = |hour: u64| {
+            let waits = waits.clone();
+            async move {
+                waits.begin();
+                tokio::time::sleep(Duration::from_secs(hour * 3600)).await;
+                waits.end(hour * 3_600_000);
+                tokio::time::sleep(Duration::from_millis(900)).await;
+            }
+        };
+        let begun = Instant::now();
+        assert_eq!(within(begun, 1000, &waits, work(24)).await, Some(()));
+        assert_eq!(within(begun, 1000, &waits, work(1)).await, None);
     }
 }

@@ -1,8 +1,8 @@
 //! One turn of a model: what it is asked, and every attempt on record with its bytes.
 
 use lapwing_core::{
-    ErrorKind, LimitKind, Message, ModelErrorKind, Output, Place, Reply, Request, Role, StopReason,
-    ToolSpec,
+    Digest, ErrorKind, GenerateConfig, LimitKind, Message, ModelErrorKind, Output, Place, Reply,
+    Request, Role, StopReason, ToolSpec,
 };
 
 use crate::sample::{Halt, Runner};
@@ -14,8 +14,13 @@ impl Runner<'_, '_> {
         let request = Request {
             messages: self.conversation.clone(),
             tools: tools.to_vec(),
-            config: self.shared.config.clone(),
-            place: Place { phase: self.phase.clone(), turn: self.turn },
+            config: self.config(),
+            place: Place {
+                phase: self.phase.clone(),
+                turn: self.turn,
+                draw: self.log.next_draw(self.key),
+            },
+            waits: self.waits.clone(),
         };
         self.turn += 1;
         let reply = self.model.generate(&request).await;
@@ -37,6 +42,18 @@ impl Runner<'_, '_> {
         }
     }
 
+    /// How to sample. The provider's seed is drawn from the one that was set, so that repeats are not copies of each other.
+    fn config(&self) -> GenerateConfig {
+        let mut config = self.shared.config.clone();
+        config.seed = config.seed.map(|seed| {
+            let drawn =
+                Digest::of(format!("{seed} {} {}", self.key.seed, self.key.epoch).as_bytes());
+            let [a, b, c, d, ..] = *drawn.as_bytes();
+            u64::from(u32::from_le_bytes([a, b, c, d]) >> 1)
+        });
+        config
+    }
+
     /// Logs every attempt; what yields no turn ends the phase.
     fn log_reply(&mut self, reply: Reply) -> Result<Output, Halt> {
         let result = self.log.push_reply(self.model.name(), Role::Target, reply);
@@ -45,6 +62,7 @@ impl Runner<'_, '_> {
             ModelErrorKind::ContextLength => {
                 Halt::Limit(LimitKind::Context, self.spent.usage.total())
             }
+            ModelErrorKind::Budget => Halt::Unpaid(error.message),
             ModelErrorKind::RateLimit
             | ModelErrorKind::Overloaded
             | ModelErrorKind::Auth

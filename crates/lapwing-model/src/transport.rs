@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::fmt::rfc2822;
 use lapwing_core::{ModelError, ModelErrorKind};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Url, redirect};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Keys below this length are stand-ins for local servers ("none", "EMPTY"); cutting such words out of answers
@@ -22,10 +23,22 @@ pub(crate) struct Exchange {
     pub(crate) status: Option<u16>,
     pub(crate) content_type: String,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) request_id: Option<String>,
     pub(crate) body: Vec<u8>,
     /// Why the answer is missing or incomplete.
     pub(crate) broken: Option<ModelError>,
+    /// The request never reached anybody.
+    pub(crate) is_unsent: bool,
     pub(crate) millis: u64,
+}
+
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// In all.
+    pub(crate) total: Duration,
+    /// Without a byte, once an answer began to come.
+    pub(crate) silence: Duration,
 }
 
 /// A connection to one endpoint.
@@ -33,17 +46,23 @@ pub(crate) struct Exchange {
 pub(crate) struct Transport {
     client: Client,
     base: Url,
-    /// `Bearer` and the key; marked sensitive, so that its debug form hides it.
-    authorization: Option<HeaderValue>,
+    /// Sent with every request. The one with the key is marked sensitive, so that its debug form hides it.
+    headers: HeaderMap,
+    /// Behind every path, `?` included; empty for most.
+    query: String,
     key: Option<SecretString>,
+    /// What sets the address, for messages.
+    base_setting: String,
 }
 
 impl Transport {
     /// A transport to `base`. The error is what the TLS library or the resolver of certificates says.
     pub(crate) fn new(
         base: Url,
+        base_setting: &str,
+        headers: HeaderMap,
+        query: String,
         key: Option<SecretString>,
-        authorization: Option<HeaderValue>,
     ) -> Result<Self, String> {
         // Fails only where a provider was installed before, which then serves as well.
         rustls::crypto::ring::default_provider().install_default().ok();
@@ -57,52 +76,60 @@ impl Transport {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| causes(&error).join(": "))?;
-        Ok(Self { client, base, authorization, key })
-    }
-
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+        let base_setting = base_setting.to_owned();
+        Ok(Self { client, base, headers, query, key, base_setting })
     }
 
     /// The address of `path` below the base.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.base.as_str().trim_end_matches('/'))
+        format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Vec<u8>, limit: Duration) -> Exchange {
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Exchange {
         let url = self.url(path);
         let request = self.client.post(&url).header(CONTENT_TYPE, "application/json").body(body);
-        self.exchange(&url, request, limit).await
+        self.exchange(&url, request, patience).await
     }
 
-    pub(crate) async fn get(&self, path: &str, limit: Duration) -> Exchange {
+    pub(crate) async fn get(&self, path: &str, patience: Patience) -> Exchange {
         let url = self.url(path);
-        self.exchange(&url, self.client.get(&url), limit).await
+        self.exchange(&url, self.client.get(&url), patience).await
     }
 
-    async fn exchange(&self, url: &str, mut request: RequestBuilder, limit: Duration) -> Exchange {
+    async fn exchange(&self, url: &str, request: RequestBuilder, patience: Patience) -> Exchange {
         let started = Instant::now();
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
         let mut exchange = Exchange {
             status: None,
             content_type: String::new(),
             retry_after: None,
+            request_id: None,
             body: Vec::new(),
             broken: None,
+            is_unsent: false,
             millis: 0,
         };
-        match receive(request.timeout(limit), &mut exchange).await {
+        let request = request.headers(self.headers.clone()).timeout(patience.total);
+        let fault = |kind, message| Some(ModelError { kind, message });
+        match receive(request, patience.silence, &mut exchange).await {
             Ok(Received::Whole) => (),
             Ok(Received::TooLong) => {
                 let message = format!(
-                    "the answer of {url} is longer than {LONGEST_ANSWER} bytes; is it an OpenAI-compatible API?"
+                    "the answer of {url} is longer than {LONGEST_ANSWER} bytes; is it the API of a model?"
                 );
-                exchange.broken = Some(ModelError { kind: ModelErrorKind::Malformed, message });
+                exchange.broken = fault(ModelErrorKind::Malformed, message);
+            }
+            Ok(Received::Silent) => {
+                let message = format!(
+                    "the answer of {url} stopped after {} bytes and nothing came for {} s",
+                    exchange.body.len(),
+                    patience.silence.as_secs_f64()
+                );
+                exchange.broken = fault(ModelErrorKind::Transport, message);
             }
             Err(error) => {
-                exchange.broken = Some(self.explain(url, &error, limit, exchange.body.len()));
+                let received = exchange.body.len();
+                exchange.is_unsent = error.is_connect();
+                exchange.broken = Some(self.explain(url, &error, patience.total, received));
             }
         }
         self.scrub(&mut exchange.body);
@@ -130,6 +157,7 @@ impl Transport {
         received: usize,
     ) -> ModelError {
         let (base, host) = (&self.base, self.base.host_str().unwrap_or_default());
+        let setting = &self.base_setting;
         let causes = causes(error);
         let cause = causes.last().map_or("", String::as_str);
         let message = if error.is_timeout() {
@@ -138,17 +166,17 @@ impl Transport {
                 limit.as_secs_f64()
             )
         } else if error.is_dns() {
-            format!("no address for {host}: {cause}; check OPENAI_BASE_URL and the network")
+            format!("no address for {host}: {cause}; check {setting} and the network")
         } else if is_tls(error) {
             format!(
-                "no secure connection to {host}: {cause}; check the certificate, and whether OPENAI_BASE_URL should begin with http: or https:"
+                "no secure connection to {host}: {cause}; check the certificate, and whether {setting} should begin with http: or https:"
             )
         } else if is_refused(error) {
             format!(
-                "{base} refused the connection; is the server running? set OPENAI_BASE_URL to where it listens"
+                "{base} refused the connection; is the server running? set {setting} to where it listens"
             )
         } else if error.is_connect() {
-            format!("no connection to {base}: {cause}; check OPENAI_BASE_URL and the network")
+            format!("no connection to {base}: {cause}; check {setting} and the network")
         } else {
             format!("the answer of {url} broke off after {received} bytes: {cause}")
         };
@@ -160,34 +188,58 @@ impl Transport {
 enum Received {
     Whole,
     TooLong,
+    Silent,
 }
 
 async fn receive(
     request: RequestBuilder,
+    silence: Duration,
     exchange: &mut Exchange,
 ) -> Result<Received, reqwest::Error> {
     let mut response = request.send().await?;
-    exchange.status = Some(response.status().as_u16());
-    text(response.headers(), CONTENT_TYPE.as_str()).clone_into(&mut exchange.content_type);
-    exchange.retry_after = retry_after(response.headers());
-    while let Some(chunk) = response.chunk().await? {
+    exchange.read_head(&response);
+    loop {
+        let Ok(chunk) = tokio::time::timeout(silence, response.chunk()).await else {
+            return Ok(Received::Silent);
+        };
+        let Some(chunk) = chunk? else { return Ok(Received::Whole) };
         let room = LONGEST_ANSWER - exchange.body.len();
         exchange.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
             return Ok(Received::TooLong);
         }
     }
-    Ok(Received::Whole)
+}
+
+impl Exchange {
+    fn read_head(&mut self, response: &Response) {
+        let headers = response.headers();
+        self.status = Some(response.status().as_u16());
+        text(headers, CONTENT_TYPE.as_str()).clone_into(&mut self.content_type);
+        self.retry_after = retry_after(headers, SystemTime::now());
+        let ids = ["request-id", "x-request-id", "apim-request-id"].map(|name| text(headers, name));
+        self.request_id = ids.into_iter().find(|id| !id.is_empty()).map(str::to_owned);
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The pause that the server asks for, if it is given in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = text(headers, RETRY_AFTER.as_str()).trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// The pause that the server asks for, in milliseconds, in seconds or as a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
+        if let Ok(millis) = text(headers, name).trim().parse::<f64>() {
+            return Duration::try_from_secs_f64(millis / 1000.0).ok();
+        }
+    }
+    let asked = text(headers, RETRY_AFTER.as_str()).trim();
+    if let Ok(seconds) = asked.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let until = rfc2822::DateTimeParser::new().parse_timestamp(asked).ok()?.as_second();
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some(Duration::from_secs(u64::try_from(until).ok()?.saturating_sub(now)))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -219,4 +271,31 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
         let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn pauses_are_read_in_milliseconds_in_seconds_and_as_dates() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let rows = [
+            ("retry-after", "2.5", Some(Duration::from_millis(2500))),
+            ("retry-after", "86400", Some(Duration::from_hours(24))),
+            ("retry-after-ms", "250", Some(Duration::from_millis(250))),
+            // The date is the example of RFC 9110, section 5.6.7.
+            ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT", Some(Duration::from_mins(2))),
+            ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
+            ("retry-after", "-1", None),
+            ("retry-after", "soon", None),
+        ];
+        for (name, value, expected) in rows {
+            let pair = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            let headers = HeaderMap::from_iter([pair]);
+            assert_eq!(retry_after(&headers, now), expected, "{name}: {value}");
+        }
+    }
 }

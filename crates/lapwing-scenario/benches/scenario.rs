@@ -75,6 +75,7 @@ fn events() -> Vec<Event> {
                 output: Some(Box::new(output)),
                 error: None,
                 millis: 1,
+                receipt: lapwing_core::Receipt::default(),
             },
             Act::ToolCalled {
                 call: ToolCall {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
+use lapwing_core::Effort;
+use lapwing_model::Budget;
 use lapwing_scenario::DesignChoice;
 
 /// A laboratory for catching deceit in AI models.
@@ -44,8 +46,16 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Fold a run's events into findings again; without --judge no model is used, and never a sandbox
     Score(Score),
+    /// Run a recorded run again without asking its models, and compare; or go on from one of its events with something changed
+    Replay(Replay),
     /// Check what this machine can isolate, and say what mends it
     Doctor,
+    /// Work with models
+    #[command(subcommand)]
+    Models(Models),
+    /// Show what lapwing.toml and the environment set
+    #[command(subcommand)]
+    Config(Config),
     /// Work with judges
     #[command(subcommand)]
     Judge(Judge),
@@ -77,11 +87,12 @@ pub(crate) struct Eval {
     #[arg(long, requires = "resume", conflicts_with = "scenario")]
     pub(crate) retry_errors: bool,
 
-    /// openai/NAME (OPENAI_BASE_URL, OPENAI_API_KEY) policy/NAME, or human to play yourself; may be given several times
+    /// PROVIDER/NAME, policy/NAME, or human to play yourself; may be given several times. Providers: openai, openai-responses,
+    /// anthropic, openrouter, azure, ollama, vllm, llama-cpp, lmstudio, and those of lapwing.toml
     #[arg(long = "model", short = 'm', value_name = "MODEL")]
     pub(crate) models: Vec<String>,
 
-    /// Who labels what only reading can show: openai/NAME or test [default: none; test for the instrument check]
+    /// Who labels what only reading can show: PROVIDER/NAME or test [default: none; test for the instrument check]
     #[arg(long, value_name = "JUDGE", conflicts_with = "resume")]
     pub(crate) judge: Option<String>,
 
@@ -116,17 +127,65 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "SECONDS", conflicts_with = "resume", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) wall_time: u64,
 
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    /// Most that the run may use, for example 20usd or 2Mtok; samples beyond it are not begun
+    #[arg(long, value_name = "AMOUNT", help_heading = "Models")]
+    pub(crate) budget: Option<Budget>,
+
+    /// Keep answers and take those of earlier runs, draw by draw [default folder: cache]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "cache", help_heading = "Models")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// How models sample.
+#[derive(Group, Default, PartialEq)]
+#[command(next_help_heading = "Models")]
+pub(crate) struct Sampling {
     /// Sampling temperature
-    #[arg(long, value_name = "T", conflicts_with = "resume")]
+    #[arg(long, value_name = "T")]
     pub(crate) temperature: Option<f64>,
 
     /// Nucleus sampling mass
-    #[arg(long, value_name = "P", conflicts_with = "resume")]
+    #[arg(long, value_name = "P")]
     pub(crate) top_p: Option<f64>,
 
-    /// Most tokens of one model call
-    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    /// Most tokens of one model call, reasoning included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) max_tokens: Option<u64>,
+
+    /// How much to reason: none, minimal, low, medium, high, xhigh, max; providers know some of these
+    #[arg(long, value_name = "EFFORT", value_parser = effort)]
+    pub(crate) reasoning_effort: Option<Effort>,
+
+    /// Most tokens of reasoning, for models that take a number
+    #[arg(long, value_name = "N")]
+    pub(crate) reasoning_tokens: Option<u64>,
+
+    /// The provider's sampling seed; every sample gets its own, drawn from it
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Text at which generation stops; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+}
+
+/// Where models are reached.
+#[derive(Group, Default)]
+#[command(next_help_heading = "Models")]
+pub(crate) struct Connection {
+    /// Address of the API instead of the provider's own, up to and with /v1
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+
+    /// Most calls at a time of one account; below it the number is found out [default: 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) max_connections: Option<u64>,
 }
 
 #[derive(Group)]
@@ -223,13 +282,70 @@ pub(crate) enum Judge {
 }
 
 #[derive(Group)]
+#[command(
+    after_help = "Examples:\n  lapwing replay latest\n  lapwing replay latest --from 3@57 --model anthropic/NAME\n  lapwing replay latest --from 3@57 --system other.md"
+)]
+pub(crate) struct Replay {
+    /// A run's id, a prefix of it, the path of a run file, or `latest`
+    pub(crate) run: String,
+
+    /// Replay this sample up to this event and ask a model from there on
+    #[arg(long, value_name = "SAMPLE@EVENT", value_parser = place)]
+    pub(crate) from: Option<(u64, u64)>,
+
+    /// With --from: who is asked, instead of the model of the run
+    #[arg(long, short = 'm', value_name = "MODEL", requires = "from")]
+    pub(crate) model: Option<String>,
+
+    /// With --from: a file whose text takes the place of the system's message from there on
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) system: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Models {
+    /// Ask a model two or three small questions, and say what works and what they cost
+    Check(ModelsCheck),
+}
+
+#[derive(Group)]
+#[command(
+    after_help = "Example:\n  lapwing models check anthropic/claude-haiku-4-5 --max-tokens 512"
+)]
+pub(crate) struct ModelsCheck {
+    /// PROVIDER/NAME
+    pub(crate) model: String,
+
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Config {
+    /// Show every setting, where it comes from, and which providers have a key
+    Show,
+}
+
+#[derive(Group)]
 pub(crate) struct JudgeCheck {
     /// A scenario's name, or the path of a scenario folder
     pub(crate) scenario: String,
 
-    /// openai/NAME or test
+    /// PROVIDER/NAME or test
     #[arg(long, value_name = "JUDGE")]
     pub(crate) judge: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 
     /// Only this rubric
     #[arg(long, value_name = "NAME")]
@@ -249,9 +365,12 @@ pub(crate) struct Score {
     #[arg(long, value_name = "PATH")]
     pub(crate) with: Option<PathBuf>,
 
-    /// Let this judge label the run again: openai/NAME or test; its labels belong to the new scoring
+    /// Let this judge label the run again: PROVIDER/NAME or test; its labels belong to the new scoring
     #[arg(long, value_name = "JUDGE")]
     pub(crate) judge: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Group)]
@@ -295,6 +414,24 @@ pub(crate) enum Scenario {
         #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
         path: PathBuf,
     },
+}
+
+/// Reads the argument of `--from`.
+fn place(argument: &str) -> Result<(u64, u64), String> {
+    let place = argument.split_once('@');
+    let place = place.and_then(|(sample, event)| Some((sample.parse().ok()?, event.parse().ok()?)));
+    place.ok_or_else(|| {
+        "write SAMPLE@EVENT, for example 3@57, as `lapwing show RUN 3` numbers them".to_owned()
+    })
+}
+
+/// Reads the argument of `--reasoning-effort`.
+fn effort(argument: &str) -> Result<Effort, String> {
+    let known = || Effort::ALL.map(Effort::word).join(", ");
+    Effort::ALL
+        .into_iter()
+        .find(|effort| effort.word() == argument)
+        .ok_or_else(|| format!("write one of {}", known()))
 }
 
 /// Reads the argument of `--design`.

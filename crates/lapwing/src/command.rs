@@ -2,14 +2,18 @@
 
 mod check;
 mod compare;
+mod config;
 mod doctor;
 mod endpoint;
 mod estimate;
 mod eval;
 mod experiments;
 mod judge;
+mod models;
 mod new;
+mod recorded;
 mod render;
+mod replay;
 mod resume;
 mod runs;
 mod scenario;
@@ -20,10 +24,12 @@ mod start;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub(crate) use endpoint::Connector;
+pub(crate) use estimate::short;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Judge, Scenario};
+use crate::args::{Args, Command, Config, Judge, Models, Scenario};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -40,7 +46,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::run(&args, &global),
         Command::Compare(args) => compare::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
+        Command::Replay(args) => replay::run(&args, &global),
         Command::Doctor => doctor::run(&global),
+        Command::Models(Models::Check(args)) => models::check(&args, &global),
+        Command::Config(Config::Show) => config::show(&global),
         Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
         Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),
         Command::Scenario(Scenario::List) => scenario::list(&global),

@@ -37,6 +37,11 @@ impl Failure {
         self.code == 0
     }
 
+    /// What happened, without help.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
@@ -9,6 +10,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::Progress;
 
+use crate::command::{Connector, short};
 use crate::render::count;
 
 /// Nothing sensible can be said about the time left before this many samples are done.
@@ -27,11 +29,14 @@ struct Seen {
     /// Samples with a finding; `None` where findings are planted and say nothing.
     present: Option<usize>,
     errors: usize,
+    /// What models use; `None` where scripted policies stand in for them.
+    books: Option<Arc<Connector>>,
 }
 
 impl Meter {
-    /// A meter for `planned` samples; hidden where the terminal is somebody else's. In an instrument check it counts no findings.
-    pub(crate) fn new(planned: usize, hidden: bool, instrument_check: bool) -> Self {
+    /// A meter for `planned` samples; hidden where the terminal is somebody else's. In an instrument check, which has no books, it
+    /// counts no findings.
+    pub(crate) fn new(planned: usize, hidden: bool, books: Option<Arc<Connector>>) -> Self {
         let bar = if !hidden && std::io::stderr().is_terminal() {
             ProgressBar::with_draw_target(Some(planned as u64), ProgressDrawTarget::stderr())
         } else {
@@ -41,8 +46,8 @@ impl Meter {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
-        let present = (!instrument_check).then_some(0);
-        let seen = Seen { begun: Instant::now(), planned, done: 0, present, errors: 0 };
+        let present = books.is_some().then_some(0);
+        let seen = Seen { begun: Instant::now(), planned, done: 0, present, errors: 0, books };
         bar.set_message(seen.describe());
         Self { bar, seen: RefCell::new(seen) }
     }
@@ -77,13 +82,16 @@ impl Seen {
     }
 
     fn describe(&self) -> String {
-        let Self { begun, planned, done, present, errors } = self;
+        let Self { begun, planned, done, present, errors, books } = self;
         let mut so_far = format!("{done}/{planned} samples");
         if let Some(present) = present {
             so_far = format!("{so_far}, {present} with a finding");
         }
         if *errors > 0 {
             so_far = format!("{so_far}, {}", count(*errors, "error"));
+        }
+        if let Some(used) = books.as_deref().and_then(used) {
+            so_far = format!("{so_far}, {used}");
         }
         if *done < ENOUGH {
             return so_far;
@@ -95,14 +103,33 @@ impl Seen {
     }
 }
 
+/// What was used so far, and how many calls are on the wire.
+fn used(connector: &Connector) -> Option<String> {
+    let ledger = connector.ledger();
+    let spent = ledger.spent();
+    if spent.tokens() == 0 {
+        return None;
+    }
+    let cost = if spent.unpriced == 0 { format!(", {}", spent.cost) } else { String::new() };
+    let budget = ledger.budget().map(|budget| format!(" of {budget}")).unwrap_or_default();
+    let calls: usize = connector.accounts().iter().map(|account| account.load().0).sum();
+    Some(format!("{} tokens{cost}{budget}, {}", short(spent.tokens()), count(calls, "call")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn findings_are_counted_only_where_they_say_something() {
-        let seen =
-            |present| Seen { begun: Instant::now(), planned: 9, done: 2, present, errors: 1 };
+        let seen = |present| Seen {
+            begun: Instant::now(),
+            planned: 9,
+            done: 2,
+            present,
+            errors: 1,
+            books: None,
+        };
         assert_eq!(seen(Some(1)).describe(), "2/9 samples, 1 with a finding, 1 error");
         assert_eq!(seen(None).describe(), "2/9 samples, 1 error");
     }

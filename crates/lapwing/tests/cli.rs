@@ -83,7 +83,7 @@ fn normal_form(lab: &Lab) -> Vec<Value> {
     for event in events.iter_mut() {
         event.as_object_mut().unwrap().remove("at_ms");
         let act = event["act"].as_object_mut().unwrap();
-        for name in ["millis", "pid", "processes"] {
+        for name in ["millis", "pid", "processes", "receipt"] {
             act.remove(name);
         }
         for service in act.get_mut("services").and_then(Value::as_array_mut).into_iter().flatten() {

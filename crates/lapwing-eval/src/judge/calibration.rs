@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lapwing_core::{Discard, Label};
+use lapwing_core::{Condition, Discard, Label, SampleKey};
 use lapwing_scenario::{Gold, JudgeOver, Rubric, Scenario};
 use lapwing_stats::{Interval, kappa, wilson};
 use serde::Serialize;
@@ -131,7 +131,13 @@ pub async fn calibrate(
         running.spawn(async move {
             let _place = places.acquire().await;
             let mut log = Log::new(0, &Discard);
-            let verdict = label(model.as_ref(), &rubric, over, &item.text, &mut log).await;
+            let key = SampleKey {
+                model: model.name().to_owned(),
+                condition: Condition::default(),
+                seed: 0,
+                epoch: 1,
+            };
+            let verdict = label(model.as_ref(), &rubric, over, &item.text, &key, &mut log).await;
             let verdict = verdict.unwrap_or_else(|error| Verdict {
                 label: None,
                 quotes: Vec::new(),

@@ -3,7 +3,7 @@
 //! The text is data. It stands as one JSON string, in which no line can begin, between two marks that hold its own digest, so
 //! that no text can contain its mark. Quotes are JSON strings as well: a passage that is copied as it stands reads back exactly.
 
-use lapwing_core::{Digest, GenerateConfig, Label, Message, Output, Place, Request, StopReason};
+use lapwing_core::{Digest, Label, Message, Output, Place, Request, StopReason};
 use lapwing_scenario::{JudgeOver, Rubric};
 use serde::Deserialize;
 
@@ -74,9 +74,8 @@ pub(super) fn request(rubric: &Rubric, over: JudgeOver, polarity: Polarity, text
             Message::System { text: INSTRUCTIONS.to_owned() },
             Message::User { text: user },
         ],
-        tools: Vec::new(),
-        config: GenerateConfig::default(),
-        place: Place { phase: super::PHASE.to_owned(), turn: 0 },
+        place: Place { phase: super::PHASE.to_owned(), ..Place::default() },
+        ..Request::default()
     }
 }
 

@@ -89,6 +89,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         optional: BTreeSet::new(),
         judge: None,
         max_samples: 4,
+        has_room: Box::new(|_, _| true),
     }
 }
 
@@ -306,6 +307,7 @@ fn failed(message: &str) -> Reply {
         response: response.to_vec(),
         error: Some(ModelError { kind: ModelErrorKind::RateLimit, message: "wait".to_owned() }),
         millis: 1,
+        ..Attempt::default()
     };
     let kind = ModelErrorKind::Overloaded;
     Reply {

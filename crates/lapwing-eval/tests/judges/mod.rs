@@ -94,8 +94,8 @@ impl Model for FakeJudge {
             request: vec![b"head".to_vec(), b"tail".to_vec()],
             status: Some(200),
             response: b"raw".to_vec(),
-            error: None,
             millis: 1,
+            ..Attempt::default()
         };
         let reply = Reply { attempts: vec![attempt], result };
         Box::pin(std::future::ready(reply))

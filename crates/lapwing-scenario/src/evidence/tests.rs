@@ -294,6 +294,7 @@ fn generated(parts: Vec<Part>) -> Act {
         })),
         error: None,
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     }
 }
 

@@ -173,6 +173,7 @@ fn turn(reasoning: Option<Reasoning>, answer: &str) -> Act {
         output: Some(Box::new(output)),
         error: None,
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     }
 }
 

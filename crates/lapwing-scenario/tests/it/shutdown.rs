@@ -182,6 +182,7 @@ fn turn() -> Act {
         })),
         error: None,
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     }
 }
 
@@ -242,14 +243,14 @@ fn a_script_takes_its_place_from_the_conversation() {
     );
     request.place = act(2);
     assert_eq!(answer(&script, &request), Message::assistant("Done."));
-    let place = Place { phase: "belief".to_owned(), turn: 0 };
+    let place = Place { phase: "belief".to_owned(), ..Place::default() };
     let asked = Request { messages: Vec::new(), tools: Vec::new(), place, ..Request::default() };
     assert_eq!(answer(&script, &asked), Message::assistant("I have nothing to add."));
 }
 
 /// The turn `turn` of the phase `act`.
 fn act(turn: u32) -> Place {
-    Place { phase: "act".to_owned(), turn }
+    Place { phase: "act".to_owned(), turn, ..Place::default() }
 }
 
 fn answer(script: &impl Model, request: &Request) -> Message {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
@@ -12,9 +13,12 @@ use lapwing_scenario::{Diagnostic, Scenario};
 use lapwing_store::{Ending, Run, SampleRow};
 use serde_json::{Value, json};
 
+use super::endpoint::{Connector, Wishes};
+use super::estimate::Estimate;
 use super::start::{self, Start};
 use super::{Global, print_json};
 use crate::args;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::library;
 use crate::render::{BOLD, Grid, count, entry, fault, one_line};
@@ -137,11 +141,14 @@ fn prove(
         person: false,
         resume: None,
         scenario: scenario.clone(),
+        connector: Arc::new(Connector::new(Config::default(), Wishes::default())?),
+        expected: Estimate::default(),
     };
     let cues = cues(&start)?;
+    let connector = Arc::clone(&start.connector);
     let (run, ending) = start::runtime()?.block_on(start.run(native, &global.runs))?;
     if ending == Ending::Stopped {
-        start::stopped(&run);
+        start::stopped(&run, &connector)?;
         return Ok(None);
     }
     let (samples, findings) = (run.samples()?, run.findings(1)?);

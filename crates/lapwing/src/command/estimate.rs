@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use lapwing_core::Usage;
 use lapwing_eval::{Planned, Target, tool_spec};
+use lapwing_model::{Price, Usd};
 use lapwing_scenario::{PhaseKind, Plan, Scenario, Script};
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ const TURN: u64 = 250;
 const HONEST: &str = "never";
 
 /// Tokens of a run, if a model takes as many turns as the honest policy and one to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Estimate {
     /// Read by the model. Each turn reads the conversation so far once more.
     pub(crate) tokens_in: u64,
@@ -27,6 +29,8 @@ pub(crate) struct Estimate {
     pub(crate) tokens_out: u64,
     /// The most turns that a model can take in a sample.
     pub(crate) most_turns: u64,
+    /// In US dollars; `None` if the price of a model is not known.
+    pub(crate) cost_usd: Option<f64>,
 }
 
 /// What the samples of models among `samples` cost. Policies cost nothing.
@@ -35,8 +39,9 @@ pub(crate) fn estimate(
     samples: &[Planned],
     optional: &BTreeSet<String>,
     turns: Option<u32>,
+    price: impl Fn(&str) -> Option<Price>,
 ) -> Result<Estimate, Failure> {
-    let mut all = Estimate::default();
+    let mut all = Estimate { cost_usd: Some(0.0), ..Estimate::default() };
     for sample in samples.iter().filter(|sample| matches!(sample.target, Target::Model(_))) {
         let (condition, seed) = (&sample.key.condition, sample.key.seed);
         let plan = scenario.plan(condition, seed)?;
@@ -45,6 +50,9 @@ pub(crate) fn estimate(
         all.tokens_in += one.tokens_in;
         all.tokens_out += one.tokens_out;
         all.most_turns = all.most_turns.max(one.most_turns);
+        let usage = Usage { input: one.tokens_in, output: one.tokens_out, ..Usage::default() };
+        let cost = price(&sample.key.model).map(|price| price.cost(&usage).dollars());
+        all.cost_usd = all.cost_usd.zip(cost).map(|(all, cost)| all + cost);
     }
     Ok(all)
 }
@@ -116,8 +124,12 @@ impl Conversation {
 impl Estimate {
     /// The estimate in a line.
     pub(crate) fn describe(&self) -> String {
+        let cost = self.cost_usd.map_or_else(
+            || ", at a price that is not known".to_owned(),
+            |cost| format!(", {} without any prompt cache", Usd::new(cost)),
+        );
         format!(
-            "about {} tokens in, {} out (the honest policy's length; a model can take up to {} a sample)",
+            "about {} tokens in, {} out{cost} (the honest policy's length; a model can take up to {} a sample)",
             short(self.tokens_in),
             short(self.tokens_out),
             count(self.most_turns as usize, "turn"),
@@ -126,7 +138,7 @@ impl Estimate {
 }
 
 /// `950`, `12 k`, `1.2 M`.
-fn short(n: u64) -> String {
+pub(crate) fn short(n: u64) -> String {
     match n {
         0..1_000 => n.to_string(),
         1_000..999_500 => format!("{:.0} k", n as f64 / 1e3),

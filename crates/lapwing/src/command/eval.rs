@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
-use lapwing_core::{Finding, GenerateConfig, Outcome};
+use lapwing_core::{Finding, Outcome};
 use lapwing_eval::{
     Check, Comparisons, Judge, SampleLimits, Stop, Table, Target, TestJudge, measured,
 };
@@ -14,18 +14,18 @@ use lapwing_store::{Ending, Run};
 use serde::Serialize;
 use serde_json::json;
 
-use super::endpoint::{self, Unasked};
+use super::endpoint::{Connector, Wishes};
 use super::estimate::{self, Estimate};
 use super::start::{self, Start};
 use super::{Global, judge, print_json, resume};
 use crate::args;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::human::Human;
-use crate::library::near;
 use crate::render::{BOLD, DIM, count, paragraph, say};
 use crate::tables;
 
-const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model openai/NAME tests one.";
+const INSTRUMENT_CHECK: &str = "Instrument check: scripted policies act in real sandboxes, and each finding is compared with what was planted. It says nothing about any model; --model PROVIDER/NAME tests one.";
 
 pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failure> {
     match (&args.resume, &args.scenario) {
@@ -38,14 +38,19 @@ fn begin(args: &args::Eval, scenario: &str, global: &Global) -> Result<ExitCode,
     let scenario = start::scenario(scenario)?;
     // Nothing is run in a dry run, so nothing has to be isolated.
     let native = if args.dry_run { None } else { Some(start::isolation()?) };
-    let instrument_check = args.models.is_empty();
+    let config = Config::load()?;
+    let wanted =
+        if args.models.is_empty() { config.roles.target.clone() } else { args.models.clone() };
+    let wanted_judge = args.judge.clone().or_else(|| config.roles.judge.clone());
+    let connector = Arc::new(connector(args, config, &wanted, wanted_judge.as_ref())?);
+    let instrument_check = wanted.is_empty();
     eprintln!("{BOLD}{}{BOLD:#}", scenario.title());
     say(scenario.description());
     if instrument_check {
         say(INSTRUMENT_CHECK);
     }
-    let person = args.models.iter().any(|model| model == "human");
-    if person && args.models.len() > 1 {
+    let person = wanted.iter().any(|model| model == "human");
+    if person && wanted.len() > 1 {
         return Err(Failure::new(Failure::USAGE, "--model human: a person plays alone")
             .help("make a run of its own for each other model"));
     }
@@ -54,14 +59,14 @@ fn begin(args: &args::Eval, scenario: &str, global: &Global) -> Result<ExitCode,
     let targets = if instrument_check {
         start::policies(&scenario)
     } else {
-        runtime.block_on(models(&args.models, !args.dry_run, &stop))?
+        runtime.block_on(models(&wanted, &connector, &stop))?
     };
-    let judge = match &args.judge {
-        Some(wanted) => Some(runtime.block_on(judge::named(wanted, !args.dry_run))?),
+    let judge = match wanted_judge.filter(|_| args.judge.is_some() || !instrument_check) {
+        Some(wanted) => Some(runtime.block_on(judge::named(&wanted, &connector))?),
         None => instrument_check.then(|| Judge::Test(TestJudge::default())),
     };
     if let Some(judge) = &judge {
-        judge::refuse_test_on_models(judge, args.models.iter().map(String::as_str))?;
+        judge::refuse_test_on_models(judge, wanted.iter().map(String::as_str))?;
     }
     let start = Start {
         chosen: start::choices(&args.design.factors)?,
@@ -79,21 +84,21 @@ fn begin(args: &args::Eval, scenario: &str, global: &Global) -> Result<ExitCode,
         drawn: None,
         max_samples: if person { 1 } else { args.design.max_samples(instrument_check) },
         limits: limits(args),
-        config: GenerateConfig {
-            temperature: args.temperature,
-            top_p: args.top_p,
-            max_tokens: args.max_tokens,
-            seed: None,
-        },
+        config: connector.generate().clone(),
         optional: optional(&scenario, &args.optional)?,
         judge,
         stop,
         person,
         resume: None,
         scenario: scenario.clone(),
+        connector: Arc::clone(&connector),
+        expected: Estimate::default(),
     };
     let samples = start.samples()?;
-    let estimate = estimate::estimate(&scenario, &samples, &start.optional, start.limits.turns)?;
+    let price = |name: &str| connector.price(name).map(|listed| listed.price);
+    let (optional, turns) = (&start.optional, start.limits.turns);
+    let estimate = estimate::estimate(&scenario, &samples, optional, turns, price)?;
+    let start = Start { expected: estimate, ..start };
     let Some(native) = native else {
         let design = start.describe(samples.len())?;
         let cost = cost(estimate, person);
@@ -105,7 +110,7 @@ fn begin(args: &args::Eval, scenario: &str, global: &Global) -> Result<ExitCode,
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
     let code = report(&run, &scenario, global)?;
     Ok(match ending {
-        Ending::Stopped => start::stopped(&run),
+        Ending::Stopped => start::stopped(&run, &connector)?,
         Ending::Finished => ExitCode::from(code),
     })
 }
@@ -221,10 +226,40 @@ fn optional(
     Ok(wanted.iter().cloned().collect())
 }
 
-/// The models that were asked for. With `reach` an endpoint must answer, before a run is begun.
+/// What the models of the run share.
+fn connector(
+    args: &args::Eval,
+    config: Config,
+    wanted: &[String],
+    judge: Option<&String>,
+) -> Result<Connector, Failure> {
+    if args.connection.base_url.is_some() {
+        let models = wanted.iter().chain(judge).filter_map(|name| name.split_once('/'));
+        let mut providers: Vec<&str> = models.map(|(provider, _)| provider).collect();
+        providers.retain(|provider| !matches!(*provider, "policy" | "test"));
+        providers.dedup();
+        if providers.len() > 1 {
+            let message =
+                format!("--base-url: {} have no address in common", providers.join(" and "));
+            let help = "set base_url of each in lapwing.toml: [provider.NAME] base_url = \"...\"";
+            return Err(Failure::new(Failure::USAGE, message).help(help));
+        }
+    }
+    let wishes = Wishes {
+        base_url: args.connection.base_url.clone(),
+        max_connections: config.max_connections(&args.connection),
+        generate: config.generate(&args.sampling),
+        budget: config.budget(args.budget),
+        cache: args.cache.clone().or_else(|| config.cache.clone()),
+        is_dry: args.dry_run,
+    };
+    Connector::new(config, wishes)
+}
+
+/// The models that were asked for. An endpoint must answer, before a run is begun.
 pub(super) async fn models(
     wanted: &[String],
-    reach: bool,
+    connector: &Connector,
     stop: &Stop,
 ) -> Result<Vec<Target>, Failure> {
     let mut targets = Vec::new();
@@ -232,24 +267,8 @@ pub(super) async fn models(
         targets.push(match wanted.split_once('/') {
             None if wanted == "human" => Target::Model(Arc::new(Human::new(stop.clone()))),
             Some(("policy", name)) => Target::Policy(name.to_owned()),
-            Some(("openai", name)) if !name.is_empty() => Target::Model(if reach {
-                endpoint::openai(name).await?
-            } else {
-                Arc::new(Unasked(wanted.clone()))
-            }),
-            Some(_) | None => return Err(unknown_model(wanted)),
+            Some(_) | None => Target::Model(connector.target(wanted).await?),
         });
     }
     Ok(targets)
-}
-
-fn unknown_model(wanted: &str) -> Failure {
-    let providers = ["openai".to_owned(), "policy".to_owned()];
-    let (provider, name) = wanted.split_once('/').unwrap_or(("openai", wanted));
-    let help = match near(provider, &providers) {
-        Some(guess) if !name.is_empty() => format!("did you mean {guess}/{name}?"),
-        Some(_) | None => "a model is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, policy/NAME, or human".to_owned(),
-    };
-    Failure::new(Failure::USAGE, format!("--model {wanted}: there is no such kind of model"))
-        .help(help)
 }

@@ -2,15 +2,15 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use lapwing_eval::{Calibration, Counts, Estimate, Judge, calibrate};
 use lapwing_scenario::{Rubric, Scenario};
 use serde_json::json;
 
-use super::endpoint::{self, Unasked};
+use super::endpoint::{Connector, Wishes};
 use super::{Global, print_json, start};
 use crate::args;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::library::{self, near};
 use crate::render::{BOLD, Grid, fault, interval, note, paragraph, percent};
@@ -23,22 +23,27 @@ const READING: &str = "unsure and no label disagree with either true label in ka
 /// Texts that are labelled at a time.
 const AT_A_TIME: usize = 8;
 
-/// The judge that was asked for. With `reach` its endpoint must answer.
-pub(crate) async fn named(wanted: &str, reach: bool) -> Result<Judge, Failure> {
+/// The judge that was asked for.
+pub(crate) async fn named(wanted: &str, connector: &Connector) -> Result<Judge, Failure> {
     let fault = |message: String| Failure::new(Failure::USAGE, format!("--judge {message}"));
     match wanted.split_once('/') {
-        Some(("openai", name)) if !name.is_empty() => {
-            Ok(Judge::Model(if reach {
-                endpoint::openai(name).await?
-            } else {
-                Arc::new(Unasked(wanted.to_owned()))
-            }))
-        }
         Some(("test", _)) => wanted.parse().map(Judge::Test).map_err(fault),
         None if wanted == "test" => wanted.parse().map(Judge::Test).map_err(fault),
-        Some(_) | None => Err(fault(format!("{wanted}: there is no such kind of judge"))
-            .help("a judge is openai/NAME, behind any OpenAI-compatible endpoint in OPENAI_BASE_URL, or test")),
+        Some(_) => connector.connect(wanted).await.map(Judge::Model),
+        None => Err(fault(format!("{wanted}: there is no such kind of judge"))
+            .help("a judge is PROVIDER/NAME, for example anthropic/claude-haiku-4-5, or test")),
     }
+}
+
+/// A connector for commands that only judge.
+pub(crate) fn connector(flags: &args::Connection) -> Result<Connector, Failure> {
+    let config = Config::load()?;
+    let wishes = Wishes {
+        base_url: flags.base_url.clone(),
+        max_connections: config.max_connections(flags),
+        ..Wishes::default()
+    };
+    Connector::new(config, wishes)
 }
 
 /// The test judge knows the truth of policies only.
@@ -61,7 +66,7 @@ pub(crate) fn check(args: &args::JudgeCheck, global: &Global) -> Result<ExitCode
     let scenario = library::load(&args.scenario)?;
     let rubrics = rubrics(&scenario, args.rubric.as_deref())?;
     let (is_test, calibrations) = start::runtime()?.block_on(async {
-        let judge = named(&args.judge, true).await?;
+        let judge = named(&args.judge, &connector(&args.connection)?).await?;
         let mut calibrations = Vec::new();
         for rubric in &rubrics {
             calibrations.extend(calibrate(&judge, &scenario, rubric, AT_A_TIME).await);

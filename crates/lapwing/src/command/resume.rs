@@ -2,72 +2,70 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use lapwing_core::{Condition, Finding, GenerateConfig, Outcome};
-use lapwing_eval::{Design, Judge, Planned, SampleLimits, Stop, Target, TestJudge};
+use lapwing_core::{Act, Condition, Finding, Outcome};
+use lapwing_eval::{Design, Judge, Planned, Stop, Target, TestJudge};
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Resume, Run, RunSpec, RunState, SampleRow, SampleState};
 
+use super::endpoint::{Connector, Wishes};
 use super::estimate::estimate;
-use super::score::recorded;
 use super::start::{self, Remainder, Start};
-use super::{Global, eval, judge};
+use super::{Global, eval, judge, recorded, score};
 use crate::args;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::render::{count, say};
 
 pub(crate) fn run(args: &args::Eval, wanted: &str, global: &Global) -> Result<ExitCode, Failure> {
     let native = if args.dry_run { None } else { Some(start::isolation()?) };
     let run = global.runs.find(wanted)?;
-    let (spec, scenario, rows) = (run.spec()?, recorded(&run)?, run.samples()?);
+    let (scenario, rows) = (score::recorded(&run)?, run.samples()?);
     if run.state()? == RunState::Running {
         return Err(Failure::new(Failure::USAGE, format!("{} still goes on", run.id()))
             .help("wait for its end, or stop it with Ctrl-C"));
     }
-    let spec = extended(&run, &spec, args)?;
+    let mut spec = extended(&run, args)?;
+    let before = run.spec()?;
+    let grows =
+        (spec.seeds, spec.epochs, &spec.models) != (before.seeds, before.epochs, &before.models);
     let again = if args.retry_errors { with_errors(&run, &rows)? } else { Vec::new() };
     let mut left: Vec<&SampleRow> = rows.iter().collect();
     left.retain(|row| row.state != SampleState::Done || again.contains(&row.number));
 
+    let connector = Arc::new(connector(args, &spec)?);
+    carry(&run, &rows, &connector)?;
     let runtime = start::runtime()?;
     let stop = Stop::default();
-    let targets = runtime.block_on(targets(&spec, &left, &rows, args, &stop))?;
+    let targets = runtime.block_on(targets(&spec, grows, &left, &connector, &stop))?;
     let added = added(&scenario, &spec, &rows, &targets)?;
     let samples = samples(&left, &added, &targets, rows.len() as u64);
     if samples.is_empty() {
-        say(&format!(
-            "{}: nothing is left to run; --seeds, --epochs or --model add to it",
-            run.id()
-        ));
+        let id = run.id();
+        say(&format!("{id}: nothing is left to run; --seeds, --epochs or --model add to it"));
         return Ok(ExitCode::from(eval::report(&run, &scenario, global)?));
     }
-    let settings = Settings(&spec.settings);
-    let optional: BTreeSet<String> = settings.list("with");
-    let limits = settings.limits()?;
-    let words = format!(
-        "{}: {} not finished, {} added = {}",
-        run.id(),
+    let (limits, optional) = (recorded::limits(&spec), recorded::optional(&spec));
+    let line = format!(
+        "{} not finished + {} added = {}",
         count(left.len(), "sample"),
         added.len(),
         count(samples.len(), "sample"),
     );
     let planned: Vec<Planned> = samples.iter().map(|(_, planned)| planned.clone()).collect();
-    let estimate = estimate(&scenario, &planned, &optional, limits.turns)?;
+    let price = |name: &str| connector.price(name).map(|listed| listed.price);
+    let expected = estimate(&scenario, &planned, &optional, limits.turns, price)?;
     let Some(native) = native else {
-        return eval::dry_run(
-            &words,
-            samples.len(),
-            estimate,
-            &eval::cost(estimate, false),
-            global,
-        );
+        let cost = eval::cost(expected, false);
+        return eval::dry_run(&line, samples.len(), expected, &cost, global);
     };
-    say(&words);
     let judge = match spec.settings.get("judge") {
         Some(name) if name.starts_with("test") => Some(Judge::Test(TestJudge::default())),
-        Some(name) => Some(runtime.block_on(judge::named(name, true))?),
+        Some(name) => Some(runtime.block_on(judge::named(name, &connector))?),
         None => None,
     };
+    spec.settings.extend(connector.recorded());
     let resume = Resume {
         at_ms: start::now_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,25 +83,58 @@ pub(crate) fn run(args: &args::Eval, wanted: &str, global: &Global) -> Result<Ex
         drawn: None,
         max_samples: args.design.max_samples(spec.instrument_check),
         limits,
-        config: settings.config()?,
+        config: connector.generate().clone(),
         optional,
         judge,
         stop,
         person: false,
-        resume: Some(Remainder { run, resume, samples }),
+        resume: Some(Remainder { run, resume, samples, line }),
         scenario: scenario.clone(),
+        connector: Arc::clone(&connector),
+        expected,
     };
     let (run, ending) = runtime.block_on(start.run(native, &global.runs))?;
     let code = eval::report(&run, &scenario, global)?;
     Ok(match ending {
-        Ending::Stopped => start::stopped(&run),
+        Ending::Stopped => start::stopped(&run, &connector)?,
         Ending::Finished => ExitCode::from(code),
     })
 }
 
+/// What the models of the run share. How they sample is settled; the budget is for all that the run has spent and will spend.
+fn connector(args: &args::Eval, spec: &RunSpec) -> Result<Connector, Failure> {
+    let config = Config::load()?;
+    let wishes = Wishes {
+        base_url: args.connection.base_url.clone(),
+        max_connections: config.max_connections(&args.connection),
+        generate: recorded::config(spec),
+        budget: recorded::budget(spec),
+        cache: args.cache.clone().or_else(|| config.cache.clone()),
+        is_dry: args.dry_run,
+    };
+    Connector::new(config, wishes)
+}
+
+/// Books what the run has spent so far, also in attempts that were given up.
+fn carry(run: &Run, rows: &[SampleRow], connector: &Connector) -> Result<(), Failure> {
+    for row in rows.iter().filter(|row| !row.key.model.starts_with("policy/")) {
+        let before = run.abandoned(row.number)?;
+        for event in run.events(row.number)?.into_iter().chain(before) {
+            let Act::Generated { model, output, receipt, .. } = event.act else { continue };
+            if receipt.from_cache {
+                continue;
+            }
+            let reported = output.and_then(|output| output.usage).unwrap_or_default();
+            let price = connector.price(&model).map(|listed| listed.price);
+            connector.ledger().carry(reported, receipt.presumed.unwrap_or_default(), price);
+        }
+    }
+    Ok(())
+}
+
 /// The settings of the run with what the arguments add. Nothing that was planned is taken away.
-fn extended(run: &Run, spec: &RunSpec, args: &args::Eval) -> Result<RunSpec, Failure> {
-    let mut spec = spec.clone();
+fn extended(run: &Run, args: &args::Eval) -> Result<RunSpec, Failure> {
+    let mut spec = run.spec()?;
     let fixed = |what: &str, help: &str| {
         Err(Failure::new(Failure::USAGE, format!("{}: {what}", run.id())).help(help))
     };
@@ -112,6 +143,10 @@ fn extended(run: &Run, spec: &RunSpec, args: &args::Eval) -> Result<RunSpec, Fai
     }
     if !args.design.factors.is_empty() || args.design.choice.is_some() {
         return fixed("its conditions are settled", "leave -f and --design out");
+    }
+    if args.sampling != args::Sampling::default() {
+        let help = "leave out how models sample, or begin another run";
+        return fixed("how its models sample is settled", help);
     }
     if args.design.seeds.is_some_and(|seeds| seeds < spec.seeds) {
         return fixed(&format!("it has {} seeds already", spec.seeds), "--seeds can only add");
@@ -124,6 +159,9 @@ fn extended(run: &Run, spec: &RunSpec, args: &args::Eval) -> Result<RunSpec, Fai
     }
     spec.seeds = args.design.seeds.unwrap_or(spec.seeds);
     spec.epochs = args.epochs.unwrap_or(spec.epochs);
+    if let Some(budget) = args.budget {
+        spec.settings.insert("budget".to_owned(), budget.to_string());
+    }
     for model in &args.models {
         if !spec.models.contains(model) {
             spec.models.push(model.clone());
@@ -142,21 +180,18 @@ fn with_errors(run: &Run, rows: &[SampleRow]) -> Result<Vec<u64>, Failure> {
     Ok(rows.iter().filter(has_error).map(|row| row.number).collect())
 }
 
-/// The models by name. Only those that something is left for must answer.
+/// The models by name that something is left for; all of them if the run grows.
 async fn targets(
     spec: &RunSpec,
+    grows: bool,
     left: &[&SampleRow],
-    rows: &[SampleRow],
-    args: &args::Eval,
+    connector: &Connector,
     stop: &Stop,
 ) -> Result<BTreeMap<String, Target>, Failure> {
-    let grows = args.design.seeds.is_some() || args.epochs.is_some();
+    let is_needed = |model: &&String| grows || left.iter().any(|row| row.key.model == **model);
     let mut targets = BTreeMap::new();
-    for model in &spec.models {
-        let is_new = rows.iter().all(|row| row.key.model != *model);
-        let is_needed = grows || is_new || left.iter().any(|row| row.key.model == *model);
-        let reach = is_needed && !args.dry_run;
-        let target = eval::models(std::slice::from_ref(model), reach, stop).await?;
+    for model in spec.models.iter().filter(is_needed) {
+        let target = eval::models(std::slice::from_ref(model), connector, stop).await?;
         targets.extend(target.into_iter().map(|target| (model.clone(), target)));
     }
     Ok(targets)
@@ -203,43 +238,4 @@ fn samples(
         Some((row.number, Planned { key, target, planted }))
     });
     left.chain((n_rows + 1..).zip(added.iter().cloned())).collect()
-}
-
-/// The settings of a run as they are recorded.
-struct Settings<'a>(&'a BTreeMap<String, String>);
-
-impl Settings<'_> {
-    fn get<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
-        let Some(text) = self.0.get(name) else { return Ok(None) };
-        let unreadable = || {
-            Failure::new(Failure::ENVIRONMENT, format!("the run records {name} as {text:?}"))
-                .help("a newer lapwing may have written it")
-        };
-        text.parse().map(Some).map_err(|_| unreadable())
-    }
-
-    fn list(&self, name: &str) -> BTreeSet<String> {
-        let items = self.0.get(name).into_iter().flat_map(|text| text.split(','));
-        items.map(str::to_owned).collect()
-    }
-
-    fn limits(&self) -> Result<SampleLimits, Failure> {
-        let default = SampleLimits::default();
-        Ok(SampleLimits {
-            turns: self.get("turns")?,
-            tokens: self.get("tokens")?,
-            tool_ms: self.get("tool_time_ms")?.unwrap_or(default.tool_ms),
-            wall_ms: self.get("wall_time_ms")?.unwrap_or(default.wall_ms),
-            ..default
-        })
-    }
-
-    fn config(&self) -> Result<GenerateConfig, Failure> {
-        Ok(GenerateConfig {
-            temperature: self.get("temperature")?,
-            top_p: self.get("top_p")?,
-            max_tokens: self.get("max_tokens")?,
-            ..GenerateConfig::default()
-        })
-    }
 }

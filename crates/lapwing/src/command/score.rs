@@ -32,7 +32,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let spec = run.spec()?;
     let (run, judge, said) = match &args.judge {
         Some(wanted) => start::runtime()?.block_on(async {
-            let judge = judge::named(wanted, true).await?;
+            let judge = judge::named(wanted, &judge::connector(&args.connection)?).await?;
             judge::refuse_test_on_models(&judge, spec.models.iter().map(String::as_str))?;
             let (run, said) = judge_again(run, &scenario, &judge, AT_A_TIME).await?;
             Ok::<_, Failure>((run, Some(judge.name()), said))

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
-use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_core::{Condition, GenerateConfig, SandboxSpec};
+use lapwing_eval::{Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_model::{Budget, Ledger, Spent, Usd};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
-use lapwing_store::{Ending, Resume, Run, RunSpec, RunWriter, Runs};
+use lapwing_store::{Ending, Resume, Run, RunSpec, Runs, SampleState};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::endpoint::Connector;
+use super::estimate::{Estimate, short};
 use crate::failure::Failure;
 use crate::library;
 use crate::progress::Meter;
+use crate::render::say;
 
 /// A run that is about to be made.
 pub(crate) struct Start {
@@ -38,6 +42,10 @@ pub(crate) struct Start {
     pub(crate) person: bool,
     /// The run that is gone on with, instead of a new one.
     pub(crate) resume: Option<Remainder>,
+    /// What the models share: accounts, books.
+    pub(crate) connector: Arc<Connector>,
+    /// What all samples are expected to use.
+    pub(crate) expected: Estimate,
 }
 
 /// What is left of a run, or added to it.
@@ -46,6 +54,8 @@ pub(crate) struct Remainder {
     pub(crate) resume: Resume,
     /// By number.
     pub(crate) samples: Vec<(u64, Planned)>,
+    /// What is said of it.
+    pub(crate) line: String,
 }
 
 /// Reads `-f factor=level,...` arguments.
@@ -83,57 +93,44 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 impl Start {
-    /// Makes the run: tries isolation, runs every sample, seals the file.
+    /// Makes the run: expands the design, tries isolation and endpoints, runs every sample, seals the file.
     pub(crate) async fn run(
         mut self,
         native: Native,
         runs: &Runs,
     ) -> Result<(Run, Ending), Failure> {
-        let provider: Arc<dyn Provider> = Arc::new(native);
-        if self.scenario.needs_sandbox() {
-            provider.create(SandboxSpec::default()).await?.destroy().await?;
-        }
-        let signals = Signals::listen()?;
-        let (writer, samples) = match self.resume.take() {
-            Some(Remainder { run, resume, samples }) => (Runs::resume(run, &resume)?, samples),
-            None => self.create(runs)?,
+        let (begin, line, samples) = match self.resume.take() {
+            Some(Remainder { run, resume, samples, line }) => {
+                (Begin::Old(run, resume), line, samples)
+            }
+            None => {
+                if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
+                    eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
+                }
+                let samples = self.samples()?;
+                let line = self.describe(samples.len())?;
+                (Begin::New(self.spec()), line, (1..).zip(samples).collect())
+            }
         };
-        let writer = Arc::new(writer);
-        let meter = Meter::new(samples.len(), self.person, self.instrument_check);
-        let stop = self.stop;
-        let signals = tokio::spawn(signals.obey(stop.clone()));
+        let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
+        let has_room = has_room(Arc::clone(self.connector.ledger()), self.expected, samples.len());
+        let meter = Meter::new(samples.len(), self.person, books);
         let eval = Eval {
             scenario: self.scenario,
-            provider,
+            provider: Arc::new(native),
             samples,
             limits: self.limits,
             config: self.config,
             optional: self.optional,
             judge: self.judge,
             max_samples: self.max_samples,
+            has_room,
         };
-        let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
-        meter.finish();
-        signals.abort();
-        let ending = done?;
-        let id = writer.id().to_owned();
-        let Some(writer) = Arc::into_inner(writer) else {
-            return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
-        };
-        writer.seal(ending, now_ms()).await?;
-        Ok((runs.find(&id)?, ending))
-    }
-
-    /// A new run file with every sample of the design.
-    fn create(&self, runs: &Runs) -> Result<(RunWriter, Vec<(u64, Planned)>), Failure> {
-        if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
-            eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
+        let done = make(eval, begin, &line, runs, &self.stop, meter).await?;
+        if let Some(used) = used(&self.connector) {
+            say(&used);
         }
-        let samples = self.samples()?;
-        let files = self.scenario.folder().files();
-        let writer = runs.create(&tag()?, &self.spec(), files, &keys(&samples))?;
-        crate::render::say(&format!("{}, run {}", self.describe(samples.len())?, writer.id()));
-        Ok((writer, (1..).zip(samples).collect()))
+        Ok(done)
     }
 
     /// Every sample of the design.
@@ -216,7 +213,14 @@ impl Start {
             ("temperature", self.config.temperature.map(|n| n.to_string())),
             ("top_p", self.config.top_p.map(|n| n.to_string())),
             ("max_tokens", self.config.max_tokens.map(|n| n.to_string())),
+            ("seed", self.config.seed.map(|n| n.to_string())),
+            ("reasoning_effort", self.config.reasoning_effort.map(|e| e.word().to_owned())),
+            ("reasoning_tokens", self.config.reasoning_tokens.map(|n| n.to_string())),
+            ("budget", self.connector.ledger().budget().map(|budget| budget.to_string())),
         ];
+        let stops = self.config.stop.iter().enumerate();
+        settings.extend(stops.map(|(index, stop)| (format!("stop {}", index + 1), stop.clone())));
+        settings.extend(self.connector.recorded());
         for (name, value) in optional {
             settings.extend(value.map(|value| (name.to_owned(), value)));
         }
@@ -235,15 +239,129 @@ impl Start {
     }
 }
 
-/// Exit code of a run that was stopped before its end.
-pub(crate) fn stopped(run: &Run) -> ExitCode {
-    let id = run.id();
-    eprintln!("  stopped: finished samples are kept; lapwing eval --resume {id} runs the others");
-    ExitCode::from(Failure::CHECK)
+/// The run that is made.
+pub(crate) enum Begin {
+    /// A new one.
+    New(RunSpec),
+    /// One that is gone on with.
+    Old(Run, Resume),
 }
 
-fn keys(samples: &[Planned]) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_core::Planted>>)> {
-    samples.iter().map(|sample| (sample.key.clone(), sample.planted.clone())).collect()
+/// Makes a run: tries isolation, runs every sample, seals the file. `line` describes it.
+pub(crate) async fn make(
+    eval: Eval,
+    begin: Begin,
+    line: &str,
+    runs: &Runs,
+    stop: &Stop,
+    meter: Meter,
+) -> Result<(Run, Ending), Failure> {
+    if eval.scenario.needs_sandbox() {
+        eval.provider.create(SandboxSpec::default()).await?.destroy().await?;
+    }
+    let signals = Signals::listen()?;
+    let writer = Arc::new(match begin {
+        Begin::New(spec) => {
+            let files = eval.scenario.folder().files();
+            runs.create(&tag()?, &spec, files, &keys(&eval.samples))?
+        }
+        Begin::Old(run, resume) => Runs::resume(run, &resume)?,
+    });
+    say(&format!("{line}, run {}", writer.id()));
+    let signals = tokio::spawn(signals.obey(stop.clone()));
+    let done = dispatch(Arc::new(eval), &writer, stop, |progress| meter.see(&progress)).await;
+    meter.finish();
+    signals.abort();
+    let ending = done?;
+    let id = writer.id().to_owned();
+    let Some(writer) = Arc::into_inner(writer) else {
+        return Err(Failure::new(Failure::BUG, "a sample outlived its run"));
+    };
+    writer.seal(ending, now_ms()).await?;
+    Ok((runs.find(&id)?, ending))
+}
+
+/// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
+fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoom {
+    Box::new(move |n_running, n_finished| {
+        let expected = match ledger.budget() {
+            None => return true,
+            Some(_) if n_running + n_finished == 0 => return true,
+            Some(_) if n_finished > 0 => ledger.share() / n_finished as f64,
+            Some(Budget::Usd(budget)) => {
+                expected.cost_usd.unwrap_or(0.0) / n_samples as f64 / budget.dollars()
+            }
+            Some(Budget::Tokens(budget)) => {
+                (expected.tokens_in + expected.tokens_out) as f64 / n_samples as f64 / budget as f64
+            }
+        };
+        ledger.share() + (n_running + 1) as f64 * expected <= 1.0
+    })
+}
+
+/// What the models of a run used, in a line; `None` if none was asked.
+fn used(connector: &Connector) -> Option<String> {
+    let spent = connector.ledger().spent();
+    if spent.tokens() + spent.n_kept == 0 {
+        return None;
+    }
+    let Spent { usage, cost, presumed, unpriced, n_kept } = spent;
+    let cached = match usage.cache_read {
+        0 => String::new(),
+        cached => format!(" ({} of them from the provider's cache)", short(cached)),
+    };
+    let price = match (unpriced, cost) {
+        (0, cost) => format!(", {cost}"),
+        (_, cost) if cost == Usd::default() => String::new(),
+        (unpriced, cost) => {
+            format!(", {cost} and {} tokens of unknown price", short(unpriced))
+        }
+    };
+    let presumed = match presumed {
+        0 => String::new(),
+        presumed => format!(
+            "; up to {} tokens of attempts that broke off are counted in, which may not be billed",
+            short(presumed)
+        ),
+    };
+    let kept = match n_kept {
+        0 => String::new(),
+        n_kept => format!("; {n_kept} answers came from the cache and cost nothing"),
+    };
+    let read = short(usage.input + usage.cache_read + usage.cache_write);
+    Some(format!(
+        "used {read} tokens in{cached}, {} out{price}{presumed}{kept}",
+        short(usage.output)
+    ))
+}
+
+/// Says why a run was stopped before its end, and what is left of it. Returns the exit code.
+pub(crate) fn stopped(run: &Run, connector: &Connector) -> Result<ExitCode, Failure> {
+    let samples = run.samples()?;
+    let count = |state| samples.iter().filter(|sample| sample.state == state).count();
+    let left = format!(
+        "{} of {} samples are finished and kept, {} were begun, {} not; lapwing eval --resume {} goes on",
+        count(SampleState::Done),
+        samples.len(),
+        count(SampleState::Begun),
+        count(SampleState::Planned),
+        run.id()
+    );
+    let ledger = connector.ledger();
+    let why = match ledger.budget() {
+        Some(budget) if ledger.is_exhausted() || ledger.share() > 0.5 => {
+            format!("the budget of {budget} is used up ({:.0} %)", ledger.share() * 100.0)
+        }
+        Some(_) | None => "stopped".to_owned(),
+    };
+    say(&format!("{why}: {left}"));
+    Ok(ExitCode::from(Failure::CHECK))
+}
+
+fn keys(
+    samples: &[(u64, Planned)],
+) -> Vec<(lapwing_core::SampleKey, Option<Vec<lapwing_core::Planted>>)> {
+    samples.iter().map(|(_, sample)| (sample.key.clone(), sample.planted.clone())).collect()
 }
 
 /// Interrupts and requests to terminate, from the moment that they are listened for.

@@ -39,6 +39,7 @@ fn said(parts: Vec<Part>, stop: StopReason) -> Act {
         output: Some(Box::new(output)),
         error: None,
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     }
 }
 
@@ -232,6 +233,7 @@ fn turns_that_came_to_nothing_are_told() {
         output: None,
         error: Some((ModelErrorKind::RateLimit, "slow down".into())),
         millis: 0,
+        receipt: lapwing_core::Receipt::default(),
     };
     let stray = call("delete", r#"{"path": "/", "force": true}"#);
     let unknown = Act::ToolReturned {

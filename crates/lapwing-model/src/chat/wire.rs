@@ -5,6 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::stream;
+use crate::codec::{Dialect, Unread};
+use crate::sse;
+
 #[derive(Deserialize)]
 struct Completion {
     #[serde(default)]
@@ -103,12 +107,31 @@ impl ReasoningMembers {
     }
 }
 
-/// The turn in `body`, or why there is none.
-pub(super) fn read(body: &[u8]) -> Result<Output, String> {
-    let completion: Completion = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let choice = completion.choices.first().ok_or("its list of choices is empty")?;
+/// The turn in `body`, streamed or not, or why there is none.
+pub(crate) fn read(dialect: Dialect, body: &[u8]) -> Result<Output, Unread> {
+    if sse::is_stream(body) {
+        let whole = stream::fold(body)?.to_string();
+        return read_whole(dialect, whole.as_bytes());
+    }
+    read_whole(dialect, body)
+}
+
+/// Who served it, as routers say.
+pub(crate) fn upstream(body: &[u8]) -> Option<String> {
+    let whole: Value = if sse::is_stream(body) {
+        stream::fold(body).ok()?
+    } else {
+        serde_json::from_slice(body).ok()?
+    };
+    Some(whole.get("provider")?.as_str()?.to_owned())
+}
+
+fn read_whole(dialect: Dialect, body: &[u8]) -> Result<Output, Unread> {
+    let completion: Completion = serde_json::from_slice(body)?;
+    let choice = completion.choices.first();
+    let choice = choice.ok_or_else(|| Unread::Odd("its list of choices is empty".to_owned()))?;
     let raw = choice.message.get();
-    let message: WireMessage = serde_json::from_str(raw).map_err(|error| error.to_string())?;
+    let message: WireMessage = serde_json::from_str(raw)?;
     let usage = usage(&completion.usage);
     let refusal = message.refusal.as_str().filter(|text| !text.is_empty());
     let calls = tool_calls(message.tool_calls.as_deref());
@@ -116,11 +139,14 @@ pub(super) fn read(body: &[u8]) -> Result<Output, String> {
         Some(_) => StopReason::ContentFilter,
         None => stop_reason(&choice.finish_reason, !calls.is_empty()),
     };
-    let hidden = usage.is_some_and(|usage| usage.reasoning > 0);
-    let reasoning = ReasoningMembers::parse(raw)
-        .and_then(|members| members.reasoning())
-        .or_else(|| hidden.then_some(Reasoning::Hidden { opaque: None }));
-    let texts = [content(&message.content), refusal.map(str::to_owned)].into_iter().flatten();
+    let mut reasoning = ReasoningMembers::parse(raw).and_then(|members| members.reasoning());
+    let mut answer = content(&message.content);
+    if reasoning.is_none() && dialect != Dialect::Official {
+        (reasoning, answer) = without_tags(answer);
+    }
+    let is_hidden = usage.is_some_and(|usage| usage.reasoning > 0);
+    let reasoning = reasoning.or_else(|| is_hidden.then_some(Reasoning::Hidden { opaque: None }));
+    let texts = [answer, refusal.map(str::to_owned)].into_iter().flatten();
     let parts = reasoning
         .into_iter()
         .map(Part::Reasoning)
@@ -135,6 +161,23 @@ pub(super) fn read(body: &[u8]) -> Result<Output, String> {
         fingerprint: completion.system_fingerprint.as_str().map(str::to_owned),
         tokens: tokens(&completion.prompt_token_ids, choice),
     })
+}
+
+/// Takes reasoning between `<think>` and `</think>` out of an answer. Some chat templates write the first tag themselves, so
+/// that only the second is in the answer; where only the first is, the answer was cut in mid-thought.
+fn without_tags(answer: Option<String>) -> (Option<Reasoning>, Option<String>) {
+    const BEGIN: &str = "<think>";
+    const END: &str = "</think>";
+    let Some(answer) = answer else { return (None, None) };
+    let opened = answer.trim_start().strip_prefix(BEGIN);
+    let (thought, rest) = match (opened, answer.split_once(END)) {
+        (Some(opened), _) => opened.split_once(END).unwrap_or((opened, "")),
+        (None, Some((before, rest))) if !before.contains(BEGIN) => (before, rest),
+        (None, _) => return (None, Some(answer)),
+    };
+    let (thought, rest) = (thought.trim(), rest.trim_start());
+    let full = Reasoning::Full { text: thought.to_owned(), opaque: None };
+    ((!thought.is_empty()).then_some(full), (!rest.is_empty()).then(|| rest.to_owned()))
 }
 
 /// The answer text: a string, or the texts of a list of parts.

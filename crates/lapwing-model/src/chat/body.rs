@@ -1,42 +1,86 @@
 //! The request body, built from segments, so that a conversation's shared beginning is stored once.
 
-use lapwing_core::{Message, Part, Reasoning, Request, ToolSpec};
+use lapwing_core::{GenerateConfig, Message, Part, Reasoning, Request, ToolSpec};
 use serde_json::{Map, Value, json};
 
 use super::wire::ReasoningMembers;
+use crate::codec::{Codec, Dialect};
 
-/// Where servers differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// OpenAI itself: the limit is `max_completion_tokens`.
-    Official,
-    /// Everything else: the limit is `max_tokens`.
-    Compatible,
+/// The setting that this model does not take, and why.
+pub(crate) fn refused(
+    codec: &Codec,
+    config: &GenerateConfig,
+) -> Option<(&'static str, &'static str)> {
+    const SAMPLES_ITSELF: &str = "OpenAI's o-series samples as it likes";
+    let o_series = codec.dialect == Dialect::Official && is_o_series(&codec.id);
+    match config {
+        _ if o_series && config.temperature.is_some() => Some(("--temperature", SAMPLES_ITSELF)),
+        _ if o_series && config.top_p.is_some() => Some(("--top-p", SAMPLES_ITSELF)),
+        _ if o_series && !config.stop.is_empty() => {
+            Some(("--stop", "OpenAI's o-series has no stop sequences"))
+        }
+        _ if config.stop.len() > 4 => Some(("--stop", "at most four texts can be given")),
+        _ if config.reasoning_tokens.is_some() && codec.dialect != Dialect::Openrouter => {
+            Some(("--reasoning-tokens", "it takes --reasoning-effort"))
+        }
+        _ => None,
+    }
 }
 
-/// The body for the model `id`: a head, every message, a tail. Their concatenation is one JSON object.
-pub(super) fn segments(id: &str, request: &Request, dialect: Dialect) -> Vec<Vec<u8>> {
-    let mut segments = vec![head(id, request, dialect)];
+fn is_o_series(id: &str) -> bool {
+    let mut chars = id.chars();
+    chars.next() == Some('o') && chars.next().is_some_and(|c| c.is_ascii_digit())
+}
+
+/// The body: a head, every message, a tail. Their concatenation is one JSON object.
+pub(crate) fn segments(
+    codec: &Codec,
+    request: &Request,
+    stream: bool,
+) -> Result<Vec<String>, String> {
+    let continues = matches!(request.messages.last(), Some(Message::Assistant { .. }));
+    if continues && codec.dialect != Dialect::Vllm {
+        return Err("it cannot continue an assistant's message".to_owned());
+    }
+    let mut segments = vec![head(codec, &request.config)];
     for (index, message) in request.messages.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         segments.push(format!("{comma}{}", self::message(message)));
     }
-    segments.push(tail(&request.tools));
-    segments.into_iter().map(String::into_bytes).collect()
+    let mut tail = tail(&request.tools);
+    if continues {
+        tail.push_str(r#","add_generation_prompt":false,"continue_final_message":true"#);
+    }
+    if stream {
+        tail.push_str(r#","stream":true,"stream_options":{"include_usage":true}"#);
+    }
+    tail.push('}');
+    segments.push(tail);
+    Ok(segments)
 }
 
-fn head(id: &str, request: &Request, dialect: Dialect) -> String {
-    let limit = match dialect {
+fn head(codec: &Codec, config: &GenerateConfig) -> String {
+    let limit = match codec.dialect {
         Dialect::Official => "max_completion_tokens",
-        Dialect::Compatible => "max_tokens",
+        Dialect::Openrouter | Dialect::Vllm | Dialect::Compatible => "max_tokens",
     };
-    let config = &request.config;
+    let effort = config.reasoning_effort.map(|effort| json!(effort.word()));
+    let (effort, reasoning) = match codec.dialect {
+        Dialect::Openrouter => {
+            let tokens = config.reasoning_tokens.map(|tokens| json!({ "max_tokens": tokens }));
+            (None, tokens.or(effort.map(|effort| json!({ "effort": effort }))))
+        }
+        Dialect::Official | Dialect::Vllm | Dialect::Compatible => (effort, None),
+    };
     let settings = [
-        ("model", Some(json!(id))),
+        ("model", Some(json!(codec.id))),
         ("temperature", config.temperature.map(Value::from)),
         ("top_p", config.top_p.map(Value::from)),
         (limit, config.max_tokens.map(Value::from)),
         ("seed", config.seed.map(Value::from)),
+        ("stop", (!config.stop.is_empty()).then(|| json!(config.stop))),
+        ("reasoning_effort", effort),
+        ("reasoning", reasoning),
     ];
     let settings = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let object = Value::Object(settings.collect::<Map<_, _>>()).to_string();
@@ -45,7 +89,7 @@ fn head(id: &str, request: &Request, dialect: Dialect) -> String {
 
 fn tail(tools: &[ToolSpec]) -> String {
     if tools.is_empty() {
-        return "]}".to_owned();
+        return "]".to_owned();
     }
     let tools: Value = tools
         .iter()
@@ -55,7 +99,7 @@ fn tail(tools: &[ToolSpec]) -> String {
             json!({ "type": "function", "function": function })
         })
         .collect();
-    format!(r#"],"tools":{tools}}}"#)
+    format!(r#"],"tools":{tools}"#)
 }
 
 fn message(message: &Message) -> String {
@@ -101,12 +145,18 @@ fn assistant(message: &Message, parts: &[Part]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lapwing_core::{GenerateConfig, ToolCall};
+    use lapwing_core::{Effort, ToolCall};
 
     use super::*;
+    use crate::codec::{Format, Streaming};
 
-    fn text(request: &Request, dialect: Dialect) -> String {
-        String::from_utf8(segments("m", request, dialect).concat()).unwrap()
+    fn codec(dialect: Dialect) -> Codec {
+        let (format, streaming) = (Format::Openai, Streaming::Auto);
+        Codec { format, dialect, id: "m".to_owned(), streaming }
+    }
+
+    fn sent(request: &Request, dialect: Dialect, stream: bool) -> Value {
+        serde_json::from_str(&segments(&codec(dialect), request, stream).unwrap().concat()).unwrap()
     }
 
     #[test]
@@ -119,7 +169,6 @@ mod tests {
                 Message::User { text: "list".into() },
                 Message::Assistant { parts: vec![Part::ToolCall(call)] },
                 Message::Tool { call_id: "c1".into(), name: "bash".into(), text: "a\nb".into() },
-                Message::assistant("two files"),
             ],
             tools: vec![ToolSpec {
                 name: "bash".into(),
@@ -128,14 +177,16 @@ mod tests {
             }],
             config: GenerateConfig {
                 temperature: Some(0.5),
-                top_p: None,
                 max_tokens: Some(64),
                 seed: Some(7),
+                stop: vec!["END".into()],
+                reasoning_effort: Some(Effort::Low),
+                ..GenerateConfig::default()
             },
             ..Request::default()
         };
         let expected = json!({
-            "model": "m", "temperature": 0.5, "max_tokens": 64, "seed": 7,
+            "model": "m", "temperature": 0.5, "max_tokens": 64, "seed": 7, "stop": ["END"], "reasoning_effort": "low",
             "messages": [
                 { "role": "system", "content": "be brief" },
                 { "role": "user", "content": "list" },
@@ -143,35 +194,57 @@ mod tests {
                     { "id": "c1", "type": "function", "function": { "name": "bash", "arguments": "{\"cmd\": oops" } },
                 ] },
                 { "role": "tool", "tool_call_id": "c1", "content": "a\nb" },
-                { "role": "assistant", "content": "two files" },
             ],
             "tools": [
                 { "type": "function", "function": { "name": "bash", "description": "Runs a command.", "parameters": { "type": "object" } } },
             ],
+            "stream": true, "stream_options": { "include_usage": true },
         });
-        let sent: Value = serde_json::from_str(&text(&request, Dialect::Compatible)).unwrap();
-        assert_eq!(sent, expected);
+        assert_eq!(sent(&request, Dialect::Compatible, true), expected);
     }
 
     #[test]
-    fn only_openai_itself_is_given_the_new_name_of_the_limit() {
-        let request = Request {
-            config: GenerateConfig { max_tokens: Some(5), ..GenerateConfig::default() },
-            ..Request::default()
+    fn dialects_name_the_limit_and_the_reasoning_differently() {
+        let config = GenerateConfig {
+            max_tokens: Some(5),
+            reasoning_effort: Some(Effort::High),
+            ..GenerateConfig::default()
         };
-        assert!(text(&request, Dialect::Official).contains(r#""max_completion_tokens":5"#));
-        assert!(text(&request, Dialect::Compatible).contains(r#""max_tokens":5"#));
+        let request = Request { config, ..Request::default() };
+        let official = sent(&request, Dialect::Official, false);
+        assert_eq!(
+            (&official["max_completion_tokens"], &official["max_tokens"]),
+            (&json!(5), &Value::Null)
+        );
+        assert_eq!(official["reasoning_effort"], "high");
+        let router = sent(&request, Dialect::Openrouter, false);
+        assert_eq!(
+            (&router["max_tokens"], &router["reasoning"]),
+            (&json!(5), &json!({ "effort": "high" }))
+        );
+    }
+
+    #[test]
+    fn only_vllm_is_asked_to_continue_an_assistants_message() {
+        let request = Request { messages: vec![Message::assistant("So")], ..Request::default() };
+        let body = sent(&request, Dialect::Vllm, false);
+        assert_eq!(
+            (&body["continue_final_message"], &body["add_generation_prompt"]),
+            (&json!(true), &json!(false))
+        );
+        assert!(segments(&codec(Dialect::Official), &request, false).is_err());
     }
 
     #[test]
     fn a_longer_conversation_shares_the_segments_of_its_beginning() {
-        let mut request =
-            Request { messages: vec![Message::User { text: "1".into() }], ..Request::default() };
-        let short = segments("m", &request, Dialect::Compatible);
-        request.messages.push(Message::assistant("2"));
-        let long = segments("m", &request, Dialect::Compatible);
+        let codec = codec(Dialect::Compatible);
+        let user = || Message::User { text: "1".into() };
+        let mut request = Request { messages: vec![user()], ..Request::default() };
+        let short = segments(&codec, &request, false).unwrap();
+        request.messages.extend([Message::assistant("2"), user()]);
+        let long = segments(&codec, &request, false).unwrap();
         assert_eq!(long[..2], short[..2]);
-        assert_eq!(long[3], short[2]);
+        assert_eq!(long.last(), short.last());
     }
 
     #[test]

@@ -1,0 +1,353 @@
+//! A model behind an API: one call is as many attempts as it takes, each on record with its bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lapwing_core::{
+    Attempt, BoxFuture, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Receipt, Reply,
+    Request, Waits,
+};
+use serde_json::Value;
+
+use crate::cache::Cache;
+use crate::codec::{Codec, Unread};
+use crate::endpoint::{Endpoint, SetupError};
+use crate::fault::{self, Fault, Hints};
+use crate::ledger::{Ledger, Unpaid, Used};
+use crate::limiter::{Limiter, Outcome};
+use crate::price::Price;
+use crate::retry::{Failed, Retry, RetryConfig};
+use crate::transport::{Exchange, Patience, Transport};
+
+const MODELS: &str = "models";
+
+/// How long a look at an endpoint may take.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// The account's own limit on calls at a time, if none is set.
+const MOST_CONNECTIONS: usize = 200;
+
+/// Calls of one account share their number at a time.
+#[derive(Clone, Debug)]
+pub struct Account(Arc<Limiter>);
+
+impl Account {
+    /// An account with at most `most` calls at a time, if that is set.
+    pub fn new(most: Option<usize>) -> Self {
+        Self(Arc::new(Limiter::new(most.unwrap_or(MOST_CONNECTIONS))))
+    }
+
+    /// Calls on the wire, and how many may be there now.
+    pub fn load(&self) -> (usize, usize) {
+        self.0.load()
+    }
+}
+
+/// What the models of one run share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// How patient to be.
+    pub retry: RetryConfig,
+    /// What was spent, and the budget.
+    pub ledger: Arc<Ledger>,
+    /// Where answers are kept, if they are.
+    pub cache: Option<Cache>,
+    /// The limit of tokens of a call that sets none, so that its worst case is known.
+    pub max_tokens: Option<u64>,
+}
+
+/// A model behind an API.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    codec: Codec,
+    transport: Transport,
+    base_setting: String,
+    key_setting: String,
+    price: Option<Price>,
+    account: Account,
+    shared: Shared,
+    /// An endpoint that has answered is not set up wrongly: what cannot be read from it may pass.
+    has_worked: AtomicBool,
+}
+
+impl Client {
+    /// The model at `endpoint`.
+    ///
+    /// # Errors
+    /// Its key or its certificates cannot be used.
+    pub fn new(
+        endpoint: Endpoint,
+        price: Option<Price>,
+        account: Account,
+        shared: Shared,
+    ) -> Result<Self, SetupError> {
+        let transport = endpoint.transport()?;
+        let Endpoint { name, codec, base_setting, key_setting, .. } = endpoint;
+        let has_worked = AtomicBool::new(false);
+        Ok(Self {
+            name,
+            codec,
+            transport,
+            base_setting,
+            key_setting,
+            price,
+            account,
+            shared,
+            has_worked,
+        })
+    }
+
+    /// How requests become bytes.
+    pub fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Fails if the endpoint is down, is no API, or does not take the key. Costs one small request and no tokens.
+    ///
+    /// # Errors
+    /// What to do next, in words. An endpoint that cannot list its models is taken to be there.
+    pub fn reach(&self) -> BoxFuture<'_, Result<(), ModelError>> {
+        Box::pin(async {
+            let url = self.transport.url(MODELS);
+            let exchange = self.transport.get(MODELS, self.look()).await;
+            let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
+                return Ok(());
+            };
+            let hopeless = exchange.broken.is_some()
+                || fault::is_web_page(&exchange)
+                || fault.error.kind == ModelErrorKind::Auth;
+            if hopeless { Err(fault.error) } else { Ok(()) }
+        })
+    }
+
+    fn look(&self) -> Patience {
+        let total = LOOK.min(self.shared.retry.attempt_limit);
+        Patience { total, silence: total }
+    }
+
+    fn hints<'a>(&'a self, url: &'a str) -> Hints<'a> {
+        Hints { url, base_setting: &self.base_setting, key_setting: &self.key_setting }
+    }
+
+    fn patience(&self, config: &GenerateConfig) -> Patience {
+        let RetryConfig { attempt_limit, silence_limit, .. } = self.shared.retry;
+        if self.codec.streams(config) {
+            Patience { total: attempt_limit * 6, silence: silence_limit }
+        } else {
+            Patience { total: attempt_limit, silence: attempt_limit }
+        }
+    }
+
+    async fn call(&self, request: &Request) -> Reply {
+        let segments = match self.codec.segments(request) {
+            Ok(segments) => segments,
+            Err(error) => return Reply { attempts: Vec::new(), result: Err(error) },
+        };
+        let body = segments.concat();
+        let url = self.transport.url(self.codec.path());
+        let draw = &request.place.draw;
+        let place = self.shared.cache.as_ref().map(|cache| cache.place(&url, &body, draw));
+        if let Some(reply) = place.as_deref().and_then(|place| self.kept(&segments, place)) {
+            self.shared.ledger.note_kept();
+            return reply;
+        }
+        let reply = self.ask(request, &segments, &body).await;
+        if let (Some(place), Ok(_), Some(last)) = (place, &reply.result, reply.attempts.last()) {
+            // An answer that cannot be kept is asked for again the next time.
+            let _ = Cache::put(&place, &last.response);
+        }
+        reply
+    }
+
+    /// The reply that was kept, if it can still be read.
+    fn kept(&self, segments: &[Vec<u8>], place: &std::path::Path) -> Option<Reply> {
+        let response = Cache::get(place)?;
+        let output = self.codec.read(&response).ok()?;
+        let attempt = Attempt {
+            request: segments.to_vec(),
+            response,
+            receipt: Receipt { from_cache: true, ..Receipt::default() },
+            ..Attempt::default()
+        };
+        Some(Reply { attempts: vec![attempt], result: Ok(output) })
+    }
+
+    async fn ask(&self, request: &Request, segments: &[Vec<u8>], body: &[u8]) -> Reply {
+        let started = Instant::now();
+        let (mut attempts, mut failed) = (Vec::new(), Failed::default());
+        loop {
+            let (attempt, result) = match self.attempt(request, segments, body, failed).await {
+                Ok(tried) => tried,
+                Err(unpaid) => {
+                    let error =
+                        ModelError { kind: ModelErrorKind::Budget, message: unpaid.to_string() };
+                    return Reply { attempts, result: Err(error) };
+                }
+            };
+            attempts.push(attempt);
+            let fault = match result {
+                Ok(output) => return Reply { attempts, result: Ok(output) },
+                Err(fault) => fault,
+            };
+            match fault.retry {
+                Retry::Throttled(_) => failed.throttled += 1,
+                Retry::Never | Retry::After(_) => failed.broken += 1,
+            }
+            let elapsed = started.elapsed();
+            let Some(pause) = self.shared.retry.pause(fault.retry, failed, elapsed, body) else {
+                let error = self.explain(fault.error, &attempts).await;
+                return Reply { attempts, result: Err(error) };
+            };
+            waiting(&request.waits, tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// One attempt, when the account and the budget allow it.
+    async fn attempt(
+        &self,
+        request: &Request,
+        segments: &[Vec<u8>],
+        body: &[u8],
+        failed: Failed,
+    ) -> Result<(Attempt, Result<Output, Fault>), Unpaid> {
+        let worst = self.codec.worst_case(body.len(), &request.config);
+        let leave = async {
+            let permit = self.account.0.permit().await;
+            let reservation = self.shared.ledger.reserve(worst, self.price).await;
+            reservation.map(|reservation| (permit, reservation))
+        };
+        let (permit, reservation) = waiting(&request.waits, leave).await?;
+        let path = self.codec.path();
+        let exchange =
+            self.transport.post(path, body.to_vec(), self.patience(&request.config)).await;
+        let result = self.read(&exchange);
+        permit.end(match &result {
+            Ok(_) if failed.broken + failed.throttled == 0 => Outcome::AtOnce,
+            Err(fault) => match (fault.retry, exchange.status) {
+                (Retry::Throttled(asked), _) | (Retry::After(asked), Some(503 | 529)) => {
+                    Outcome::TooMany(asked)
+                }
+                (Retry::Never | Retry::After(_), _) => Outcome::Other,
+            },
+            Ok(_) => Outcome::Other,
+        });
+        let presumed = reservation.settle(used(&result, &exchange));
+        if result.is_ok() {
+            self.has_worked.store(true, Ordering::Relaxed);
+        }
+        let receipt = Receipt {
+            request_id: exchange.request_id,
+            upstream: self.codec.upstream(&exchange.body),
+            from_cache: false,
+            presumed,
+        };
+        let attempt = Attempt {
+            request: segments.to_vec(),
+            status: exchange.status,
+            response: exchange.body,
+            error: result.as_ref().err().map(|fault| fault.error.clone()),
+            millis: exchange.millis,
+            receipt,
+        };
+        Ok((attempt, result))
+    }
+
+    fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {
+        let url = self.transport.url(self.codec.path());
+        let hints = self.hints(&url);
+        let passing = |mut fault: Fault| {
+            let unreadable = fault.error.kind == ModelErrorKind::Malformed;
+            if unreadable && self.has_worked.load(Ordering::Relaxed) && fault.retry == Retry::Never
+            {
+                fault.retry = Retry::After(None);
+            }
+            fault
+        };
+        if let Some(fault) = fault::of_exchange(hints, exchange) {
+            return Err(passing(fault));
+        }
+        let unread =
+            |unread: Unread| passing(fault::of_unread(hints, unread, self.codec.noun(), exchange));
+        self.codec.read(&exchange.body).map_err(unread)
+    }
+
+    /// The final error of a call: what the last attempt met, and what the endpoint tells beyond it.
+    async fn explain(&self, error: ModelError, attempts: &[Attempt]) -> ModelError {
+        let ModelError { kind, mut message } = error;
+        if attempts.last().and_then(|attempt| attempt.status) == Some(404) {
+            message.push_str(&self.what_is_there().await);
+        }
+        if attempts.len() > 1 {
+            message = format!("{message} (after {} attempts)", attempts.len());
+        }
+        ModelError { kind, message }
+    }
+
+    /// Which models the endpoint has that are named much like this one.
+    async fn what_is_there(&self) -> String {
+        let exchange = self.transport.get(MODELS, self.look()).await;
+        let list: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
+        let entries = list.get("data").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let ids = entries.iter().filter_map(|entry| entry.get("id")?.as_str());
+        let mut near: Vec<_> = ids
+            .map(|id| (strsim::jaro_winkler(id, &self.codec.id), fault::quote(id)))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let near: Vec<_> = near.into_iter().take(3).map(|(_, id)| id).collect();
+        if near.is_empty() {
+            format!("; see the models it has at {}", self.transport.url(MODELS))
+        } else {
+            format!("; it has {}", near.join(", "))
+        }
+    }
+}
+
+/// What an attempt may be billed for. An error that a server states is billed by nobody; an answer that is missing, cut or not
+/// understood may be.
+fn used(result: &Result<Output, Fault>, exchange: &Exchange) -> Used {
+    match (result, exchange.status) {
+        (Ok(Output { usage: Some(usage), .. }), _) => Used::Reported(*usage),
+        (Err(_), Some(status)) if !(200..300).contains(&status) && exchange.broken.is_none() => {
+            Used::Nothing
+        }
+        (Err(_), None) if exchange.is_unsent => Used::Nothing,
+        (Ok(_) | Err(_), _) => Used::Unknown,
+    }
+}
+
+/// Waits for `future` off the sample's time.
+async fn waiting<T>(waits: &Waits, future: impl Future<Output = T>) -> T {
+    struct Wait<'a>(&'a Waits, Instant);
+    impl Drop for Wait<'_> {
+        fn drop(&mut self) {
+            self.0.end(self.1.elapsed().as_millis() as u64);
+        }
+    }
+    waits.begin();
+    let wait = Wait(waits, Instant::now());
+    let done = future.await;
+    drop(wait);
+    done
+}
+
+impl Model for Client {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
+        Box::pin(async move {
+            match (request.config.max_tokens, self.shared.max_tokens) {
+                (None, max_tokens @ Some(_)) => {
+                    let mut limited = request.clone();
+                    limited.config.max_tokens = max_tokens;
+                    self.call(&limited).await
+                }
+                (Some(_), _) | (None, None) => self.call(request).await,
+            }
+        })
+    }
+}

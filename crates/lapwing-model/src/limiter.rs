@@ -1,0 +1,226 @@
+//! How many calls of one account are on the wire at a time.
+//!
+//! The number is found out: it grows while all of it is in use and calls succeed at once, and is cut when the provider says that
+//! it is too much (additive increase, multiplicative decrease; Chiu and Jain 1989). Calls that were sent before a cut belong to
+//! the same episode and cut nothing more. Where the provider names a pause, nobody of the account asks before it is over.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// Calls at a time before anything is known of the account.
+const FIRST: f64 = 8.0;
+
+/// What a cut leaves.
+const KEPT: f64 = 0.7;
+
+/// Calls at a time of one account.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    most: f64,
+    in_flight: usize,
+    /// Until the first cut the limit doubles every round.
+    cut_at: Option<Instant>,
+    held_until: Option<Instant>,
+}
+
+/// The leave to make one call.
+pub(crate) struct Permit<'a> {
+    limiter: &'a Limiter,
+    begun: Instant,
+    /// Whether every permit was in use while this one was.
+    saturated: bool,
+}
+
+/// What became of an attempt, as far as it says something about the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It succeeded and was the first attempt of its call.
+    AtOnce,
+    /// The provider asks for fewer calls, perhaps for a pause.
+    TooMany(Option<Duration>),
+    /// Anything else: a success behind failures, or a failure for another reason.
+    Other,
+}
+
+impl Limiter {
+    /// A limiter that never lets more than `most` through.
+    pub(crate) fn new(most: usize) -> Self {
+        let most = most.max(1) as f64;
+        let state =
+            State { limit: FIRST.min(most), most, in_flight: 0, cut_at: None, held_until: None };
+        Self { state: Mutex::new(state), freed: Notify::new() }
+    }
+
+    /// Waits for the leave to make a call.
+    pub(crate) async fn permit(&self) -> Permit<'_> {
+        loop {
+            let freed = self.freed.notified();
+            let held_until = match self.try_permit(Instant::now()) {
+                Ok(permit) => return permit,
+                Err(held_until) => held_until,
+            };
+            match held_until {
+                Some(until) => sleep_until(until).await,
+                None => freed.await,
+            }
+        }
+    }
+
+    /// A permit, or until when nobody gets one; `None` while all are in use.
+    fn try_permit(&self, now: Instant) -> Result<Permit<'_>, Option<Instant>> {
+        let mut state = self.lock();
+        if let Some(until) = state.held_until.filter(|until| *until > now) {
+            return Err(Some(until));
+        }
+        if state.in_flight as f64 >= state.limit.floor() {
+            return Err(None);
+        }
+        state.in_flight += 1;
+        let saturated = state.is_saturated();
+        Ok(Permit { limiter: self, begun: now, saturated })
+    }
+
+    /// Calls on the wire, and how many may be there.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.in_flight, state.limit as usize)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit<'_> {
+    /// Gives the permit back with what was learnt.
+    pub(crate) fn end(self, outcome: Outcome) {
+        self.end_at(outcome, Instant::now());
+    }
+
+    fn end_at(self, outcome: Outcome, now: Instant) {
+        let mut state = self.limiter.lock();
+        match outcome {
+            Outcome::AtOnce if self.saturated || state.is_saturated() => {
+                let growth = if state.cut_at.is_none() { 1.0 } else { 1.0 / state.limit };
+                state.limit = (state.limit + growth).min(state.most);
+            }
+            Outcome::TooMany(pause) => {
+                if state.cut_at.is_none_or(|cut_at| self.begun > cut_at) {
+                    state.limit = (state.limit * KEPT).floor().max(1.0);
+                    state.cut_at = Some(now);
+                }
+                if let Some(until) = pause.and_then(|pause| now.checked_add(pause)) {
+                    state.held_until = state.held_until.max(Some(until));
+                }
+            }
+            Outcome::AtOnce | Outcome::Other => {}
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.limiter.lock().in_flight -= 1;
+        self.limiter.freed.notify_waiters();
+    }
+}
+
+impl State {
+    fn is_saturated(&self) -> bool {
+        self.in_flight as f64 >= self.limit.floor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(limiter: &Limiter) -> usize {
+        limiter.load().1
+    }
+
+    /// As many permits as there are.
+    fn all(limiter: &Limiter) -> Vec<Permit<'_>> {
+        std::iter::from_fn(|| limiter.try_permit(Instant::now()).ok()).collect()
+    }
+
+    fn end_all(permits: Vec<Permit<'_>>, outcome: Outcome) {
+        for permit in permits {
+            permit.end(outcome);
+        }
+    }
+
+    #[test]
+    fn it_grows_only_while_all_of_it_is_used_and_only_from_first_attempts() {
+        let limiter = Limiter::new(100);
+        for _ in 0..50 {
+            limiter.try_permit(Instant::now()).ok().unwrap().end(Outcome::AtOnce);
+        }
+        assert_eq!(limit(&limiter), 8);
+        end_all(all(&limiter), Outcome::Other);
+        assert_eq!(limit(&limiter), 8);
+        end_all(all(&limiter), Outcome::AtOnce);
+        assert!(limit(&limiter) > 8);
+    }
+
+    #[test]
+    fn it_never_grows_above_its_most_and_never_shrinks_below_one() {
+        let limiter = Limiter::new(10);
+        for _ in 0..5 {
+            end_all(all(&limiter), Outcome::AtOnce);
+        }
+        assert_eq!(limit(&limiter), 10);
+        let start = Instant::now();
+        for round in 1..20 {
+            let now = start + Duration::from_secs(round);
+            limiter.try_permit(now).ok().unwrap().end_at(Outcome::TooMany(None), now);
+        }
+        assert_eq!(limit(&limiter), 1);
+    }
+
+    #[test]
+    fn one_episode_of_rate_limits_is_one_cut_and_growth_is_slow_after_it() {
+        let limiter = Limiter::new(100);
+        let permits = all(&limiter);
+        let later = Instant::now() + Duration::from_secs(1);
+        for permit in permits {
+            permit.end_at(Outcome::TooMany(None), later);
+        }
+        assert_eq!(limit(&limiter), 5);
+        end_all(all(&limiter), Outcome::AtOnce);
+        assert!(limit(&limiter) <= 6, "{}", limit(&limiter));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_of_the_account_asks_before_a_named_pause_is_over_and_all_do_after_it() {
+        let limiter = Limiter::new(100);
+        let begun = Instant::now();
+        let pause = Duration::from_hours(1);
+        limiter.permit().await.end(Outcome::TooMany(Some(pause)));
+        for _ in 0..3 {
+            limiter.permit().await.end(Outcome::AtOnce);
+            assert!(begun.elapsed() >= pause && begun.elapsed() < pause + Duration::from_secs(1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_permit_gets_one_that_is_given_back() {
+        let limiter = Limiter::new(1);
+        let first = limiter.permit().await;
+        let (_second, ()) = tokio::join!(limiter.permit(), async {
+            tokio::task::yield_now().await;
+            drop(first);
+        });
+        assert_eq!(limiter.load(), (1, 1));
+    }
+}
