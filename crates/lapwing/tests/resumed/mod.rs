@@ -83,7 +83,7 @@ fn seeds_epochs_and_models_are_added_to_a_finished_run() {
     let dry = ["--seeds", "2", "--epochs", "2", "--model", "policy/never"];
     let left = lab.lapwing(&[&["eval", "--resume", "latest", "--dry-run"], &dry[..]].concat());
     assert!(
-        left.stdout.contains("0 samples not finished, 21 added = 21 samples"),
+        left.stdout.contains("0 samples not finished + 21 added = 21 samples"),
         "{}",
         left.stdout
     );
@@ -141,7 +141,7 @@ fn what_a_run_is_made_of_cannot_be_changed() {
     let refused = |more: &[&str]| lab.lapwing(&[&["eval", "--resume", "latest"], more].concat());
     refused(&["--seeds", "1"]).fails(2, &["it has 2 seeds already", "can only add"]);
     refused(&["-f", "instruction=allow"]).fails(2, &["its conditions are settled"]);
-    refused(&["--temperature", "1"]).fails(2, &["cannot be used with"]);
+    refused(&["--temperature", "1"]).fails(2, &["how its models sample is settled"]);
     refused(&["--model", "opnai/x"]).fails(2, &["no such kind of model"]);
     lab.lapwing(&["eval"]).fails(2, &["required"]);
     lab.lapwing(&["eval", "shutdown", "--retry-errors"]).fails(2, &["--retry-errors"]);
