@@ -321,7 +321,7 @@ fn a_penalty_and_a_replacement_at_every_point_flow_back() {
         [Point::ResidPre, Point::AttnOut, Point::ResidMid, Point::MlpOut, Point::ResidPost];
     let points = layered.iter().flat_map(|point| [point(0), point(1)]);
     for point in points.chain([Point::Embed, Point::Logits]) {
-        let mut with_penalty = |network: &Network| {
+        let with_penalty = |network: &Network| {
             let width = if point == Point::Logits { 13 } else { 24 };
             let mut hook = Penalty { point, weights: numbers(80 * width, "penalty"), total: 0.0 };
             let (loss, gradients) = loss(network, &mut hook);

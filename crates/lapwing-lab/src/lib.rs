@@ -4,13 +4,21 @@
 //! `kernels` are the operations on flat buffers, `nn` is the network, and everything else stands on these two.
 //! `docs/lab.md` explains how to read it and how to train.
 
+pub mod checkpoint;
+pub mod data;
 pub mod kernels;
 pub mod nn;
+pub mod objective;
+mod parallel;
 mod random;
 mod real;
+pub mod sample;
+mod tokenizer;
+pub mod train;
 
 pub use random::Random;
 pub use real::Real;
+pub use tokenizer::{Tokenizer, TokenizerError};
 
 #[cfg(test)]
 mod gradient_tests;
@@ -18,7 +26,7 @@ mod gradient_tests;
 /// The same kernels and the same network once more in double precision, for the gradient checks.
 #[cfg(test)]
 #[path = "."]
-#[expect(dead_code, unreachable_pub, reason = "the checks use a part of it")]
+#[expect(dead_code, unreachable_pub, unused_imports, reason = "the checks use a part of it")]
 mod double {
     pub mod real {
         pub type Real = f64;
@@ -28,7 +36,7 @@ mod double {
         }
     }
 
-    pub use crate::random;
+    use crate::random;
 
     pub mod kernels;
     pub mod nn;

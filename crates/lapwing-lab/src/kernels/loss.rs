@@ -41,3 +41,12 @@ vectorised! {
         }
     }
 }
+
+vectorised! {
+    /// Writes e^(scale (x - max x)) for each log-probability x to `weights` and returns their sum.
+    pub fn tempered(weights: &mut [Real], log_probabilities: &[Real], scale: Real) -> Real {
+        weights.copy_from_slice(log_probabilities);
+        let most = maximum(weights) * scale;
+        exp_and_sum(weights, scale, most)
+    }
+}

@@ -8,7 +8,8 @@ vectorised! {
         for (y, row) in y.chunks_exact_mut(ff).zip(gate_up.chunks_exact(2 * ff)) {
             let (gate, up) = row.split_at(ff);
             for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                *y = gate / (1.0 + exp(-gate)) * up;
+                let sigmoid = 1.0 / (1.0 + exp(-gate));
+                *y = gate * sigmoid * up;
             }
         }
     }

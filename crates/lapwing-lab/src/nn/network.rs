@@ -1,5 +1,6 @@
 //! A network: its shape, its weights, and the head.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::activations::Activations;
@@ -71,15 +72,24 @@ impl Network {
         }
     }
 
-    /// Adds the adapters to the weights and drops them.
-    pub fn merge_lora(&mut self) {
+    /// The weights with the adapters added to them.
+    pub fn merged_weights(&self) -> Cow<'_, [Real]> {
+        if self.lora.is_none() {
+            return Cow::Borrowed(&self.weights);
+        }
+        let mut weights = self.weights.clone();
         for layer in 0..self.config.n_layers {
             for merged in [Merged::Qkv, Merged::O, Merged::GateUp, Merged::Down] {
                 let linear = self.linear(layer, merged);
-                let (span, weight) = (linear.span(), linear.merged());
-                span.of_mut(&mut self.weights).copy_from_slice(&weight);
+                linear.span().of_mut(&mut weights).copy_from_slice(&linear.merged());
             }
         }
+        Cow::Owned(weights)
+    }
+
+    /// Adds the adapters to the weights and drops them.
+    pub fn merge_lora(&mut self) {
+        self.weights = self.merged_weights().into_owned();
         self.lora = None;
     }
 
