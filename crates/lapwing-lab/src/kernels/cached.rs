@@ -1,11 +1,11 @@
 //! Attention of new tokens to all before them, for generation.
 
-use super::simd::{add_scaled, exp_and_sum, maximum};
+use super::simd::{LANES, add_scaled, exp_and_sum, maximum};
 use super::{Heads, Real};
 
 /// Keys and values of one layer for a fixed number of sequences.
 pub struct Cache {
-    /// `[slot, kv head, head_dim, capacity]`: a dimension's values lie together, so that scores are computed for many positions at once.
+    /// `[slot, kv head, capacity / 16, head_dim, 16]`: scores are computed for 16 positions at once.
     keys: Vec<Real>,
     /// `[slot, kv head, capacity, head_dim]`.
     values: Vec<Real>,
@@ -15,6 +15,7 @@ pub struct Cache {
 impl Cache {
     /// An empty cache for `slots` sequences of at most `capacity` tokens.
     pub fn new(slots: usize, capacity: usize, heads: Heads) -> Self {
+        let capacity = capacity.next_multiple_of(LANES);
         let size = slots * capacity * heads.kv_width();
         Self { keys: vec![0.0; size], values: vec![0.0; size], capacity }
     }
@@ -34,28 +35,64 @@ vectorised! {
             for index in 0..n_kv_heads {
                 let base = (slot * n_kv_heads + index) * head_dim * capacity;
                 let head = index * head_dim..(index + 1) * head_dim;
+                let block = base + position / LANES * LANES * head_dim + position % LANES;
                 for (i, key) in keys[head.clone()].iter().enumerate() {
-                    cache.keys[base + i * capacity + position] = *key;
+                    cache.keys[block + i * LANES] = *key;
                 }
                 let at = base + position * head_dim;
                 cache.values[at..at + head_dim].copy_from_slice(&values[head]);
             }
-            let weights = &mut weights[..=*position];
             for (head, out) in out.chunks_exact_mut(head_dim).enumerate() {
                 let base = (slot * n_kv_heads + heads.group(head)) * head_dim * capacity;
-                let keys = cache.keys[base..base + head_dim * capacity].chunks_exact(capacity);
-                let values = cache.values[base..base + head_dim * capacity].chunks_exact(head_dim);
-                weights.fill(0.0);
-                for (q, keys) in row[heads.query(head)].iter().zip(keys) {
-                    add_scaled(weights, *q, &keys[..=*position]);
-                }
+                let head_of = base..base + head_dim * capacity;
+                scores(&mut weights, &row[heads.query(head)], &cache.keys[head_of.clone()], *position);
+                let weights = &mut weights[..=*position];
                 let most = maximum(weights) * heads.scale();
                 let sum = exp_and_sum(weights, heads.scale(), most);
-                out.fill(0.0);
-                for (weight, value) in weights.iter().zip(values) {
-                    add_scaled(out, weight / sum, value);
-                }
+                weights.iter_mut().for_each(|weight| *weight /= sum);
+                weighted_sum(out, weights, &cache.values[head_of]);
             }
         }
+    }
+}
+
+/// q · k for each position up to `position`, and some more to fill a vector. keys `[capacity / 16, head_dim, 16]`.
+#[inline(always)]
+fn scores(scores: &mut [Real], q: &[Real], keys: &[Real], position: usize) {
+    let (scores, _) = scores.as_chunks_mut::<LANES>();
+    let blocks = keys.chunks_exact(q.len() * LANES).take(position / LANES + 1);
+    for (scores, block) in scores.iter_mut().zip(blocks) {
+        let mut sums = [0.0; LANES];
+        for (q, keys) in q.iter().zip(block.as_chunks::<LANES>().0) {
+            for lane in 0..LANES {
+                sums[lane] = keys[lane].mul_add(*q, sums[lane]);
+            }
+        }
+        *scores = sums;
+    }
+}
+
+/// out `[head_dim]` = Σ weight · value, over positions. values `[capacity, head_dim]`.
+#[inline(always)]
+fn weighted_sum(out: &mut [Real], weights: &[Real], values: &[Real]) {
+    let head_dim = out.len();
+    if !head_dim.is_multiple_of(LANES) {
+        out.fill(0.0);
+        for (weight, value) in weights.iter().zip(values.chunks_exact(head_dim)) {
+            add_scaled(out, *weight, value);
+        }
+        return;
+    }
+    let (values, _) = values.as_chunks::<LANES>();
+    for (index, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut sums = [0.0; LANES];
+        for (weight, value) in
+            weights.iter().zip(values.iter().skip(index).step_by(head_dim / LANES))
+        {
+            for lane in 0..LANES {
+                sums[lane] = value[lane].mul_add(*weight, sums[lane]);
+            }
+        }
+        *out = sums;
     }
 }

@@ -3,6 +3,8 @@
 //! Each element of the result is one sum in the order of its terms, however many rows there are: the logits of a sequence do not
 //! depend on the batch it is in.
 
+use std::ops::Range;
+
 use super::{Real, Store};
 
 /// Columns of a panel, and rows that are computed at once: their sums fill the registers of AVX2 and half of those of AVX-512.
@@ -39,48 +41,62 @@ impl Packed {
 vectorised! {
     /// y `[rows, out]` = or += x `[rows, in]` wᵀ.
     pub fn multiply_packed(y: &mut [Real], store: Store, x: &[Real], w: &Packed) {
-        assert_eq!(x.len() * w.n_out, y.len() * w.n_in, "rows of a packed product");
-        for (index, panel) in w.panels.chunks_exact(w.n_in).enumerate() {
+        let n_in = w.n_in;
+        assert_eq!(x.len() * w.n_out, y.len() * n_in, "rows of a packed product");
+        let tiles: Vec<Vec<Real>> = x.chunks(ROWS * n_in).map(|rows| columns_first(rows, n_in)).collect();
+        for (index, panel) in w.panels.chunks_exact(n_in).enumerate() {
             let columns = index * PANEL..w.n_out.min((index + 1) * PANEL);
-            for (y, x) in y.chunks_mut(ROWS * w.n_out).zip(x.chunks(ROWS * w.n_in)) {
-                match x.len() / w.n_in {
-                    1 => tile::<1>(y, store, x, panel, columns.clone(), w.n_out),
-                    2 => tile::<2>(y, store, x, panel, columns.clone(), w.n_out),
-                    3 => tile::<3>(y, store, x, panel, columns.clone(), w.n_out),
-                    4 => tile::<4>(y, store, x, panel, columns.clone(), w.n_out),
-                    5 => tile::<5>(y, store, x, panel, columns.clone(), w.n_out),
-                    _ => tile::<ROWS>(y, store, x, panel, columns.clone(), w.n_out),
+            for (y, x) in y.chunks_mut(ROWS * w.n_out).zip(&tiles) {
+                let columns = columns.clone();
+                match x.len() / n_in {
+                    1 => tile::<1>(y, store, x, panel, columns, w.n_out),
+                    2 => tile::<2>(y, store, x, panel, columns, w.n_out),
+                    3 => tile::<3>(y, store, x, panel, columns, w.n_out),
+                    4 => tile::<4>(y, store, x, panel, columns, w.n_out),
+                    5 => tile::<5>(y, store, x, panel, columns, w.n_out),
+                    _ => tile::<ROWS>(y, store, x, panel, columns, w.n_out),
                 }
             }
         }
     }
 }
 
-/// R rows of one panel.
+/// Rows `[r, in]` as `[in, r]`, so that what is multiplied by one row of a panel lies together.
+fn columns_first(rows: &[Real], n_in: usize) -> Vec<Real> {
+    let n_rows = rows.len() / n_in;
+    let mut columns = vec![0.0; rows.len()];
+    for (r, row) in rows.chunks_exact(n_in).enumerate() {
+        for (column, x) in columns.chunks_exact_mut(n_rows).zip(row) {
+            column[r] = *x;
+        }
+    }
+    columns
+}
+
+/// R rows of one panel; x is `[in, R]`. The compiler keeps the sums in registers as long as nothing in the loop is checked.
 #[inline(always)]
 fn tile<const R: usize>(
     y: &mut [Real],
     store: Store,
     x: &[Real],
     panel: &[[Real; PANEL]],
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
     n_out: usize,
 ) {
-    let n_in = panel.len();
-    let rows: [&[Real]; R] = std::array::from_fn(|r| &x[r * n_in..(r + 1) * n_in]);
     let mut sums = [[0.0; PANEL]; R];
-    for (i, w) in panel.iter().enumerate() {
+    let (x, _) = x.as_chunks::<R>();
+    for (w, x) in panel.iter().zip(x) {
         for r in 0..R {
-            let x = rows[r][i];
             for c in 0..PANEL {
-                sums[r][c] = x.mul_add(w[c], sums[r][c]);
+                sums[r][c] = x[r].mul_add(w[c], sums[r][c]);
             }
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        let y = &mut y[r * n_out..][columns.clone()];
-        for (y, sum) in y.iter_mut().zip(sums) {
-            *y = if store == Store::Add { *y + sum } else { *sum };
+    for (r, sums) in sums.into_iter().enumerate() {
+        let y = y[r * n_out..][columns.clone()].iter_mut().zip(sums);
+        match store {
+            Store::Write => y.for_each(|(y, sum)| *y = sum),
+            Store::Add => y.for_each(|(y, sum)| *y += sum),
         }
     }
 }
