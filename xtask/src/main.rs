@@ -1,6 +1,7 @@
-//! Developer commands of Lapwing: `cargo xtask ci`, `tidy` and `bench`.
+//! Developer commands of Lapwing: `cargo xtask ci`, `tidy`, `bench` and `interop`.
 
 mod ci;
+mod interop;
 mod ordinary;
 mod tidy;
 
@@ -31,6 +32,8 @@ enum Command {
         #[arg(value_enum)]
         what: Bench,
     },
+    /// Hold the laboratory's files and training steps against transformers and PEFT; needs Python with both.
+    Interop,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,6 +44,8 @@ enum Bench {
     Sandbox,
     /// Expanding a design and grading a sample.
     Scenario,
+    /// Training and generation, beside PyTorch where Python has it.
+    Lab,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +63,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench { what: Bench::Engine } => bench(root, "lapwing", "engine"),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
         Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
+        Command::Bench { what: Bench::Lab } => bench(root, "lapwing-lab", "lab"),
+        Command::Interop => interop::run(root),
     }
 }
 

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-store", &["lapwing-core"]),
     ("lapwing-scenario", &["lapwing-core"]),
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
+    ("lapwing-lab", &["lapwing-core"]),
     (
         "lapwing",
         &[

@@ -1,0 +1,43 @@
+//! The laboratory's engine: a decoder-only transformer whose forward and backward passes are written out, its training, sampling
+//! and files.
+//!
+//! `kernels` are the operations on flat buffers, `nn` is the network, and everything else stands on these two.
+//! `docs/lab.md` explains how to read it and how to train.
+
+pub mod checkpoint;
+pub mod data;
+pub mod kernels;
+pub mod nn;
+pub mod objective;
+mod parallel;
+mod random;
+mod real;
+pub mod sample;
+mod tokenizer;
+pub mod train;
+
+pub use random::Random;
+pub use real::Real;
+pub use tokenizer::{Tokenizer, TokenizerError};
+
+#[cfg(test)]
+mod gradient_tests;
+
+/// The same kernels and the same network once more in double precision, for the gradient checks.
+#[cfg(test)]
+#[path = "."]
+#[expect(dead_code, unreachable_pub, unused_imports, reason = "the checks use a part of it")]
+mod double {
+    pub mod real {
+        pub type Real = f64;
+
+        pub(crate) fn exp(x: f64) -> f64 {
+            x.exp()
+        }
+    }
+
+    use crate::random;
+
+    pub mod kernels;
+    pub mod nn;
+}
