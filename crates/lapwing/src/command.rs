@@ -6,6 +6,8 @@ mod endpoint;
 mod estimate;
 mod eval;
 mod experiments;
+mod export;
+mod import;
 mod judge;
 mod new;
 mod render;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Judge, Scenario};
+use crate::args::{Args, Command, Export, Judge, Scenario};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -37,6 +39,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Runs => runs::run(&global),
         Command::Show(args) => show::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
+        Command::Export(Export::Eval(args)) => export::eval(&args, &global),
+        Command::Export(Export::Scenario(args)) => export::scenario(&args, &global),
+        Command::Import(args) => import::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
         Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),

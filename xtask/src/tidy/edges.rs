@@ -10,6 +10,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-scenario", &["lapwing-core"]),
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
     (
+        "lapwing-inspect",
+        &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"],
+    ),
+    (
         "lapwing",
         &[
             "lapwing-core",
@@ -19,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lapwing-store",
             "lapwing-scenario",
             "lapwing-eval",
+            "lapwing-inspect",
         ],
     ),
     ("xtask", &[]),

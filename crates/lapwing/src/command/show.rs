@@ -125,7 +125,7 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
 }
 
 /// The scoring that was asked for, else the newest.
-fn scoring(run: &Run, wanted: Option<i64>) -> Result<ScoringRow, Failure> {
+pub(crate) fn scoring(run: &Run, wanted: Option<i64>) -> Result<ScoringRow, Failure> {
     let scorings = run.scorings()?;
     let n_scorings = scorings.len();
     let found = match wanted {
