@@ -33,6 +33,7 @@ struct Job {
 
 enum Write {
     Blob { digest: Digest, bytes: Vec<u8> },
+    Add { number: u64, key: SampleKey, planted: Option<Vec<Planted>> },
     Events { sample: u64, events: Vec<Event> },
     Finish { sample: u64, findings: Vec<Finding> },
     End { ending: Ending, at_ms: u64 },
@@ -70,6 +71,17 @@ impl RunWriter {
     /// The run's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Adds a sample to those that were planned when the run was created; nobody else may have its number.
+    pub async fn add(
+        &self,
+        number: u64,
+        key: &SampleKey,
+        planted: Option<&[Planted]>,
+    ) -> Result<(), RecordError> {
+        let (key, planted) = (key.clone(), planted.map(<[Planted]>::to_vec));
+        self.ask(Write::Add { number, key, planted }).await
     }
 
     /// Marks a sample as done, with its findings under the first scoring.
@@ -130,11 +142,7 @@ fn begin(
         )?;
     }
     for (number, (key, planted)) in (1_i64..).zip(samples) {
-        let planted = planted.as_ref().map(json).transpose()?;
-        transaction.execute(
-            "INSERT INTO sample (number, key, planted) VALUES (?1, ?2, ?3)",
-            params![number, json(key)?, planted],
-        )?;
+        insert_sample(&transaction, number, key, planted.as_ref())?;
     }
     transaction.execute(
         "INSERT INTO scoring (id, at_ms, scenario) VALUES (1, ?1, ?2)",
@@ -191,6 +199,9 @@ impl Write {
     fn apply(self, transaction: &Connection) -> rusqlite::Result<()> {
         match self {
             Self::Blob { digest, bytes } => insert_blob(transaction, digest, &bytes),
+            Self::Add { number, key, planted } => {
+                insert_sample(transaction, number as i64, &key, planted.as_ref())
+            }
             Self::Events { sample, events } => {
                 let mut insert = transaction.prepare_cached(
                     "INSERT INTO event (sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -254,6 +265,20 @@ pub(crate) fn insert_findings(
     for (place, finding) in findings.iter().enumerate() {
         insert.execute(params![scoring, sample as i64, place as i64, json(finding)?])?;
     }
+    Ok(())
+}
+
+fn insert_sample(
+    connection: &Connection,
+    number: i64,
+    key: &SampleKey,
+    planted: Option<&Vec<Planted>>,
+) -> rusqlite::Result<()> {
+    let planted = planted.map(json).transpose()?;
+    connection.execute(
+        "INSERT INTO sample (number, key, planted) VALUES (?1, ?2, ?3)",
+        params![number, json(key)?, planted],
+    )?;
     Ok(())
 }
 

@@ -120,7 +120,7 @@ impl<'a, 'o> Events<'a, 'o> {
                 }
             }
             Act::Messaged { message: said, .. } => {
-                let said = message(seq, &event.phase, said, self.log.model);
+                let said = message(&self.uuid, event, said, self.log.model);
                 self.conversation.push(&said, &mut self.texts)?;
                 self.info(event)?;
             }
@@ -250,7 +250,7 @@ impl<'a, 'o> Events<'a, 'o> {
             body["call"] = wire.value;
         }
         let turn =
-            returned.map(|returned| message(event.seq, &event.phase, &returned.message, model));
+            returned.map(|returned| message(&self.uuid, event, &returned.message, model));
         let mut out = match (returned, &turn) {
             (Some(returned), Some(turn)) => output(model, returned, turn, seconds),
             (_, _) => json!({ "model": model, "choices": [], "completion": "", "time": seconds }),
@@ -329,7 +329,7 @@ impl<'a, 'o> Events<'a, 'o> {
             name: open.call.name.clone(),
             text: text.to_owned(),
         };
-        let mut said = message(event.seq, &event.phase, &said, self.log.model);
+        let mut said = message(&self.uuid, event, &said, self.log.model);
         let error = error.map(|error| json!({ "type": "parsing", "message": error }));
         if let Some(error) = &error {
             said["error"] = error.clone();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_core::{Message, Output, Part, Reasoning, ToolCall, Usage};
+use lapwing_core::{Event, Message, Output, Part, Reasoning, ToolCall, Usage};
 use serde_json::{Map, Value, json};
 
-/// A message under the id of the event that brought it.
-pub(crate) fn message(seq: u64, phase: &str, message: &Message, model: &str) -> Value {
+/// A message under the id of the sample and the event that brought it: data frames take messages of one id for one message.
+pub(crate) fn message(sample: &str, event: &Event, message: &Message, model: &str) -> Value {
     let mut value = match message {
         Message::System { text } => json!({ "role": "system", "content": text, "source": "input" }),
         Message::User { text } => json!({ "role": "user", "content": text, "source": "input" }),
@@ -24,8 +24,8 @@ pub(crate) fn message(seq: u64, phase: &str, message: &Message, model: &str) -> 
             turn
         }
     };
-    value["id"] = Value::from(format!("m{seq}"));
-    value["metadata"] = json!({ "lapwing": { "seq": seq, "phase": phase } });
+    value["id"] = Value::from(format!("{sample}-{}", event.seq));
+    value["metadata"] = json!({ "lapwing": { "seq": event.seq, "phase": event.phase } });
     value
 }
 

@@ -44,7 +44,7 @@ struct Outline {
 }
 
 impl Outline {
-    fn see(&mut self, event: &Event, model: &str) {
+    fn see(&mut self, event: &Event, model: &str, uuid: &str) {
         if self.started_ms == 0 {
             self.started_ms = event.at_ms;
         }
@@ -53,7 +53,7 @@ impl Outline {
             self.messages += 1;
             let opens = matches!(source, From::Prompt | From::Question);
             if opens && self.turns == 0 {
-                self.input.push(message::message(event.seq, &event.phase, message, model));
+                self.input.push(message::message(uuid, event, message, model));
             }
         } else if let Act::Generated { model, role, output: Some(output), .. } = &event.act {
             let usage = output.usage.unwrap_or_default();
@@ -114,12 +114,12 @@ pub(crate) fn write(
     out: &mut dyn Write,
 ) -> Result<Outcome, Broken> {
     let number = sample.number;
+    let uuid = short_id(&format!("sample {} {number}", log.source.run.id()));
     let mut outline = Outline::default();
     each_event(log, number, |event| {
-        outline.see(&event, log.model);
+        outline.see(&event, log.model, &uuid);
         Ok(())
     })?;
-    let uuid = short_id(&format!("sample {} {number}", log.source.run.id()));
     let about = About::new(log, sample, &outline, uuid);
 
     let mut out = Stream::new(out);

@@ -145,12 +145,12 @@ fn metrics_of(row: &Row) -> Vec<(&'static str, Option<f64>)> {
         ("bound_low", Some(row.bounds.0)),
         ("bound_high", Some(row.bounds.1)),
     ];
-    let counts = Outcome::ALL.into_iter().map(|outcome| {
-        let count = row.outcomes.get(&outcome).copied().unwrap_or_default();
-        (outcome.as_str(), Some(count as f64))
-    });
-    metrics.extend(counts);
-    metrics.push(("unfinished", Some(row.unfinished as f64)));
+    let count = |outcome| row.outcomes.get(&outcome).copied().unwrap_or_default();
+    let counts = Outcome::ALL.into_iter().map(|outcome| (outcome.as_str(), count(outcome), outcome.counts()));
+    // What the rate leaves out is named where there is any.
+    let counts = counts.chain([("unfinished", row.unfinished, false)]);
+    let named = counts.filter(|(_, count, counts)| *counts || *count > 0);
+    metrics.extend(named.map(|(name, count, _)| (name, Some(count as f64))));
     metrics
 }
 

@@ -263,7 +263,7 @@ impl Signals {
 }
 
 /// Six characters that make a run's id unique and easy to type.
-fn tag() -> Result<String, Failure> {
+pub(crate) fn tag() -> Result<String, Failure> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 6];
     getrandom::fill(&mut bytes)
