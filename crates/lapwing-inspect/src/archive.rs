@@ -209,7 +209,8 @@ mod tests {
     #[test]
     fn another_implementation_reads_what_is_written_and_nothing_follows_it() {
         let mut archive = Archive::new(Vec::new());
-        for (name, text) in [("a.json", "{}".to_owned()), ("samples/ü b.json", "x".repeat(70_000))] {
+        for (name, text) in [("a.json", "{}".to_owned()), ("samples/ü b.json", "x".repeat(70_000))]
+        {
             let written: io::Result<()> = archive.add(name, |out| out.write_all(text.as_bytes()));
             written.unwrap();
         }

@@ -26,14 +26,21 @@ pub enum InspectError {
         /// What the system said.
         cause: String,
     },
+    /// A temporary file cannot be made, written or read.
+    #[error("a temporary file: {0}; set TMPDIR to a folder with room for the texts of a sample")]
+    Temporary(String),
     /// There is a file of that name already.
     #[error("{} exists already; remove it or give another name", .0.display())]
     Exists(PathBuf),
     /// A run cannot be called so.
-    #[error("{0:?} cannot be the id of a run; use letters, digits, `-`, `_` and `.`, a letter or digit first")]
+    #[error(
+        "{0:?} cannot be the id of a run; use letters, digits, `-`, `_` and `.`, a letter or digit first"
+    )]
     Name(String),
     /// The scoring used rules that are not kept in the run.
-    #[error("scoring {0} used an edited scenario, which is not kept in the run; export another scoring")]
+    #[error(
+        "scoring {0} used an edited scenario, which is not kept in the run; export another scoring"
+    )]
     Scoring(i64),
     /// The run still goes on.
     #[error("{0} still goes on; export it when it has ended")]
@@ -87,6 +94,10 @@ pub enum InspectError {
 impl InspectError {
     pub(crate) fn io(path: &Path, cause: &dyn std::fmt::Display) -> Self {
         Self::Io { path: path.to_owned(), cause: cause.to_string() }
+    }
+
+    pub(crate) fn temporary(cause: &std::io::Error) -> Self {
+        Self::Temporary(cause.to_string())
     }
 
     pub(crate) fn damaged(path: &Path, member: &str, cause: impl std::fmt::Display) -> Self {

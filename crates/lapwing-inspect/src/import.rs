@@ -95,7 +95,8 @@ fn origin(log: &LogFile, header: &Value) -> String {
     let name = log.path().file_name().unwrap_or_default().to_string_lossy();
     let packages = header["eval"]["packages"].as_object();
     let packages = packages.into_iter().flatten().filter(|(name, _)| *name == "inspect_ai");
-    let version = packages.filter_map(|(name, version)| Some(format!(" of {name} {}", version.as_str()?)));
+    let version =
+        packages.filter_map(|(name, version)| Some(format!(" of {name} {}", version.as_str()?)));
     format!("an Inspect log{}, {name}", version.collect::<String>())
 }
 

@@ -70,7 +70,9 @@ impl<R: BufRead> Lenient<R> {
     }
 
     fn put_all(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.put(*byte));
+        for byte in bytes {
+            self.put(*byte);
+        }
     }
 
     fn step(&mut self, byte: u8) -> io::Result<()> {
@@ -303,8 +305,6 @@ mod tests {
     fn what_is_nested_too_deeply_becomes_a_text_of_its_json() {
         let depth = MAX_DEPTH as usize + 3;
         let deep = format!("{}\"a\\\"b\"{}", "[".repeat(depth), "]".repeat(depth));
-        let mut read = serde_json::Deserializer::from_str(&standard(&deep)).into_iter::<Value>();
-        assert!(read.next().unwrap().is_err(), "the parser's own limit is lower");
         let standard = standard(&deep);
         let mut parser = serde_json::Deserializer::from_str(&standard);
         parser.disable_recursion_limit();

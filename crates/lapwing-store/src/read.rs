@@ -220,11 +220,7 @@ impl Run {
         rows.into_iter().map(|row| self.event(sample, row)).collect()
     }
 
-    fn event(
-        &self,
-        sample: u64,
-        (seq, phase, at_ms, act): EventRow,
-    ) -> Result<Event, StoreError> {
+    fn event(&self, sample: u64, (seq, phase, at_ms, act): EventRow) -> Result<Event, StoreError> {
         let act = self.parse(&format!("event {seq} of sample {sample}"), &act)?;
         Ok(Event { seq: seq as u64, phase, at_ms: at_ms as u64, act })
     }

@@ -93,6 +93,7 @@ impl From<InspectError> for Failure {
             | InspectError::Scoring(_)
             | InspectError::Nothing { .. } => Self::USAGE,
             InspectError::Io { .. }
+            | InspectError::Temporary(_)
             | InspectError::NotALog { .. }
             | InspectError::Newer { .. }
             | InspectError::Chunked { .. }

@@ -9,10 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-store", &["lapwing-core"]),
     ("lapwing-scenario", &["lapwing-core"]),
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
-    (
-        "lapwing-inspect",
-        &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"],
-    ),
+    ("lapwing-inspect", &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"]),
     (
         "lapwing",
         &[

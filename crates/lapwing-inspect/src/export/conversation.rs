@@ -141,7 +141,8 @@ mod tests {
     fn long_texts_and_what_reads_like_a_key_are_kept_apart() {
         let mut texts = Texts::new().unwrap();
         let (long, wide) = ("x".repeat(101), "ü".repeat(100));
-        let mut value = json!({ "a": ["short", long], "b": wide, "c": "attachment://0", "d": "tc://1" });
+        let mut value =
+            json!({ "a": ["short", long], "b": wide, "c": "attachment://0", "d": "tc://1" });
         texts.shorten(&mut value).unwrap();
         let key = |text: &str| format!("attachment://{}", key(Digest::of(text.as_bytes())));
         let expected = json!({
@@ -149,7 +150,12 @@ mod tests {
         });
         assert_eq!(value, expected);
         let mut kept = Vec::new();
-        texts.each(|_, text| Ok(kept.push(text.to_owned()))).unwrap();
+        texts
+            .each(|_, text| {
+                kept.push(text.to_owned());
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(kept, [long, "attachment://0".to_owned(), "tc://1".to_owned()]);
     }
 }

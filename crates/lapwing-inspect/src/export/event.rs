@@ -3,6 +3,8 @@
 //! Each bears the number of ours in its metadata, so that a citation `#12` can be followed. Where one of ours has no counterpart it
 //! is an `info` event with its own fields as data.
 
+mod wire;
+
 use std::io;
 
 use lapwing_core::{
@@ -20,6 +22,7 @@ use super::{Broken, Log, failure, score};
 use crate::names::time;
 use crate::spill::{Keyed, Spill};
 use crate::stream::Stream;
+use wire::Wire;
 
 const SOURCE: &str = "lapwing";
 const RECORD_SPAN: &str = "record";
@@ -189,7 +192,11 @@ impl<'a, 'o> Events<'a, 'o> {
                 // Inspect knows no such event for a full context.
                 let kind = if *kind == LimitKind::Context { "custom" } else { name };
                 let text = format!("the limit of {value} was reached ({name})");
-                self.write(event, "sample_limit", json!({ "type": kind, "message": text, "limit": value }))?;
+                self.write(
+                    event,
+                    "sample_limit",
+                    json!({ "type": kind, "message": text, "limit": value }),
+                )?;
             }
             Act::Failed { message, .. } => {
                 self.write(event, "error", json!({ "error": failure(message) }))?;
@@ -249,8 +256,7 @@ impl<'a, 'o> Events<'a, 'o> {
             }
             body["call"] = wire.value;
         }
-        let turn =
-            returned.map(|returned| message(&self.uuid, event, &returned.message, model));
+        let turn = returned.map(|returned| message(&self.uuid, event, &returned.message, model));
         let mut out = match (returned, &turn) {
             (Some(returned), Some(turn)) => output(model, returned, turn, seconds),
             (_, _) => json!({ "model": model, "choices": [], "completion": "", "time": seconds }),
@@ -270,49 +276,6 @@ impl<'a, 'o> Events<'a, 'o> {
             self.last_output = Some(out);
         }
         Ok(())
-    }
-
-    /// What went over the wire, its messages in the pool of calls. `None` if nothing did.
-    fn wire(
-        &mut self,
-        request: &[Digest],
-        response: Option<Digest>,
-        role: Role,
-    ) -> Result<Option<Wire>, Broken> {
-        if request.is_empty() && response.is_none() {
-            return Ok(None);
-        }
-        let mut sent = Vec::new();
-        for digest in request {
-            sent.extend(self.log.source.run.blob(*digest)?.unwrap_or_default());
-        }
-        let mut sent = object(&sent);
-        let mut wire = Wire { value: json!({}), asked: Vec::new() };
-        let listed = ["messages", "contents"].into_iter().find(|key| sent[*key].is_array());
-        if let Some(key) = listed {
-            let messages = sent[key].take();
-            let mut numbers = Vec::new();
-            for mut message in messages.as_array().cloned().unwrap_or_default() {
-                if let (false, Some(plain)) = (role == Role::Target, plain(&message)) {
-                    wire.asked.push(self.conversation.pooled(plain, &mut self.texts)?);
-                }
-                self.texts.shorten(&mut message)?;
-                let bytes = message.to_string().into_bytes();
-                numbers.push(self.calls.keep(Digest::of(&bytes), &bytes)?);
-            }
-            wire.value["call_refs"] = json!(ranges(numbers.into_iter()));
-            wire.value["call_key"] = Value::from(key);
-            sent.as_object_mut().map(|sent| sent.remove(key));
-        }
-        self.texts.shorten(&mut sent)?;
-        wire.value["request"] = sent;
-        if let Some(response) = response {
-            let came = self.log.source.run.blob(response)?.unwrap_or_default();
-            let mut came = object(&came);
-            self.texts.shorten(&mut came)?;
-            wire.value["response"] = came;
-        }
-        Ok(Some(wire))
     }
 
     fn returned(
@@ -380,11 +343,7 @@ impl<'a, 'o> Events<'a, 'o> {
     }
 
     /// The scores of the sample, each as Inspect's scorers leave it.
-    pub(crate) fn scores(
-        &mut self,
-        scores: &Map<String, Value>,
-        at_ms: u64,
-    ) -> io::Result<()> {
+    pub(crate) fn scores(&mut self, scores: &Map<String, Value>, at_ms: u64) -> io::Result<()> {
         self.close_call(at_ms)?;
         self.begin("scorers", "scorers", at_ms)?;
         for (name, score) in scores {
@@ -484,38 +443,6 @@ struct Asked<'e> {
     wire: Option<Wire>,
     error: Option<&'e str>,
     millis: u64,
-}
-
-/// What went over the wire.
-struct Wire {
-    value: Value,
-    /// Numbers of the messages that were sent, in the pool of messages; for roles whose conversation is not the sample's.
-    asked: Vec<usize>,
-}
-
-/// The bytes as a JSON object; what is none stands under `text`.
-fn object(bytes: &[u8]) -> Value {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(fields)) => Value::Object(fields),
-        Ok(_) | Err(_) => json!({ "text": String::from_utf8_lossy(bytes) }),
-    }
-}
-
-/// A message of the wire, if it is one of text.
-fn plain(wire: &Value) -> Option<Value> {
-    let role = match wire["role"].as_str()? {
-        "developer" => "system",
-        role @ ("system" | "user" | "assistant") => role,
-        _ => return None,
-    };
-    let content = match &wire["content"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
-        }
-        _ => return None,
-    };
-    Some(json!({ "role": role, "content": content }))
 }
 
 impl Rest<'_> {

@@ -31,8 +31,7 @@ pub(crate) fn message(sample: &str, event: &Event, message: &Message, model: &st
 
 /// One text as a text, anything else as a list.
 fn content(parts: &[Part]) -> Value {
-    let said: Vec<&Part> =
-        parts.iter().filter(|part| !matches!(part, Part::ToolCall(_))).collect();
+    let said: Vec<&Part> = parts.iter().filter(|part| !matches!(part, Part::ToolCall(_))).collect();
     match said.as_slice() {
         [] => Value::from(""),
         [Part::Text { text }] => Value::from(text.as_str()),

@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn digests_are_found_wherever_they_stand_in_quotes() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let text = format!("{{\"x\":\"{a}\",\"y\":[\"{b}\",\"{a}0\"],\"z\":\"{}\"}}", &a.to_string()[1..]);
+        let text =
+            format!("{{\"x\":\"{a}\",\"y\":[\"{b}\",\"{a}0\"],\"z\":\"{}\"}}", &a.to_string()[1..]);
         assert_eq!(digests(text.as_bytes()), [a, b]);
         assert_eq!(digests(b"\"\""), []);
     }

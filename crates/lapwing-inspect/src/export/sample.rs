@@ -64,7 +64,9 @@ impl Outline {
             } else {
                 sums.push(self.roles.entry(role_name(*role)).or_default());
             }
-            sums.into_iter().for_each(|sum| *sum = *sum + usage);
+            for sum in sums {
+                *sum = *sum + usage;
+            }
         } else if let Act::ToolReturned { .. } = event.act {
             self.messages += 1;
         } else if let Act::Failed { message, .. } = &event.act {
@@ -77,7 +79,10 @@ impl Outline {
 
 /// The name of a role in a log.
 pub(crate) fn role_name(role: Role) -> String {
-    serde_json::to_value(role).ok().and_then(|role| role.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(role)
+        .ok()
+        .and_then(|role| role.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// A limit as Inspect names it, with its value in the unit that Inspect counts in.
@@ -124,7 +129,12 @@ pub(crate) fn write(
 
     let mut out = Stream::new(out);
     out.object()?;
-    for (key, value) in [("id", &about.id), ("epoch", &about.epoch), ("input", &about.input), ("target", &about.target)] {
+    for (key, value) in [
+        ("id", &about.id),
+        ("epoch", &about.epoch),
+        ("input", &about.input),
+        ("target", &about.target),
+    ] {
         out.field(key, value)?;
     }
     out.array_at("events")?;
@@ -169,9 +179,14 @@ pub(crate) struct About {
 impl About {
     fn new(log: &Log<'_>, sample: &SampleRow, outline: &Outline, uuid: String) -> Self {
         let key = &sample.key;
-        let mut metadata: Map<String, Value> =
-            key.condition.levels.iter().map(|(factor, level)| (factor.clone(), json!(level))).collect();
-        metadata.insert("condition".to_owned(), json!(log.source.scenario.describe(&key.condition)));
+        let mut metadata: Map<String, Value> = key
+            .condition
+            .levels
+            .iter()
+            .map(|(factor, level)| (factor.clone(), json!(level)))
+            .collect();
+        metadata
+            .insert("condition".to_owned(), json!(log.source.scenario.describe(&key.condition)));
         metadata.insert("seed".to_owned(), json!(key.seed));
         metadata.insert("number".to_owned(), json!(sample.number));
         let seconds = outline.ended_ms.saturating_sub(outline.started_ms) as f64 / 1000.0;
@@ -201,9 +216,10 @@ impl About {
             let (kind, value) = limit(kind, value);
             rest.insert("limit".to_owned(), json!({ "type": kind, "limit": value }));
         }
-        let planted = sample.planted.iter().flatten().map(|planted| {
-            format!("{}.{} {}", planted.behaviour, planted.stage, planted.outcome)
-        });
+        let planted =
+            sample.planted.iter().flatten().map(|planted| {
+                format!("{}.{} {}", planted.behaviour, planted.stage, planted.outcome)
+            });
         let planted: Vec<String> = planted.collect();
         Self {
             id: Value::from(log.id(sample)),

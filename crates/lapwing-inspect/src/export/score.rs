@@ -146,7 +146,9 @@ fn metrics_of(row: &Row) -> Vec<(&'static str, Option<f64>)> {
         ("bound_high", Some(row.bounds.1)),
     ];
     let count = |outcome| row.outcomes.get(&outcome).copied().unwrap_or_default();
-    let counts = Outcome::ALL.into_iter().map(|outcome| (outcome.as_str(), count(outcome), outcome.counts()));
+    let counts = Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome.as_str(), count(outcome), outcome.counts()));
     // What the rate leaves out is named where there is any.
     let counts = counts.chain([("unfinished", row.unfinished, false)]);
     let named = counts.filter(|(_, count, counts)| *counts || *count > 0);
@@ -190,9 +192,10 @@ pub(crate) fn reductions(log: &Log<'_>, samples: &[SampleRow]) -> Vec<Value> {
     }
     let names = names(&log.source.scenario).into_iter();
     let reductions = names.filter_map(|name| {
-        let samples = all.remove(&name)?.into_iter().map(|(id, values)| {
-            json!({ "value": mean(&values), "sample_id": id })
-        });
+        let samples = all
+            .remove(&name)?
+            .into_iter()
+            .map(|(id, values)| json!({ "value": mean(&values), "sample_id": id }));
         let samples = samples.collect::<Vec<_>>();
         Some(json!({ "scorer": name, "reducer": "mean", "samples": samples }))
     });

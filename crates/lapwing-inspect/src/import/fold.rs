@@ -1,15 +1,17 @@
 //! Events of Inspect, one after another, as ours.
 
+mod turn;
+
 use std::collections::BTreeSet;
 
 use lapwing_core::{
-    Act, Condition, Digest, ErrorKind, Event, Executor, ExitStatus, LimitKind, Message,
-    ModelErrorKind, PhaseEnd, Role, SampleKey, Source, StopReason, ToolCall,
+    Act, Condition, Digest, ErrorKind, Event, Executor, ExitStatus, LimitKind, Message, PhaseEnd,
+    Role, SampleKey, Source, StopReason, ToolCall,
 };
 use serde_json::{Map, Value, json};
 
-use super::message::{call, calls, digest, message, output, text};
-use super::pools::{Pool, Pools};
+use super::message::{call, calls, message, text};
+use super::pools::Pools;
 use super::scores;
 use crate::InspectError;
 use crate::names::at_ms;
@@ -93,15 +95,17 @@ impl<'p> Fold<'p> {
     }
 
     /// The sample begins. `head` is what the log says of it outside of its events.
-    pub(crate) fn begin(&mut self, scenario: Digest, seed: u64, epoch: u32, head: &Map<String, Value>) {
+    pub(crate) fn begin(
+        &mut self,
+        scenario: Digest,
+        seed: u64,
+        epoch: u32,
+        head: &Map<String, Value>,
+    ) {
         let started = head.get("started_at").and_then(Value::as_str).and_then(at_ms);
         self.at_ms = started.unwrap_or_default();
-        let key = SampleKey {
-            model: self.model.clone(),
-            condition: Condition::default(),
-            seed,
-            epoch,
-        };
+        let key =
+            SampleKey { model: self.model.clone(), condition: Condition::default(), seed, epoch };
         let known = ["id", "target", "metadata", "choices"].into_iter();
         let known = known.filter_map(|name| Some((name.to_owned(), head.get(name)?.clone())));
         let values: Map<String, Value> =
@@ -132,7 +136,8 @@ impl<'p> Fold<'p> {
         if let Some(error) = head.get("error").filter(|error| !error.is_null()) {
             why = PhaseEnd::Failed;
             // A summary has the message alone.
-            let message = error["message"].as_str().or(error.as_str()).unwrap_or("unknown").to_owned();
+            let message =
+                error["message"].as_str().or(error.as_str()).unwrap_or("unknown").to_owned();
             self.push(Act::Failed { error: ErrorKind::Internal, message });
         }
         self.push(Act::PhaseEnded { id: PHASE.to_owned(), why });
@@ -143,12 +148,14 @@ impl<'p> Fold<'p> {
     /// An event of the log.
     pub(crate) fn event(&mut self, mut event: Value) -> Result<(), InspectError> {
         self.n_events += 1;
-        self.pools.resolve(&mut event).map_err(unreadable)?;
+        self.pools.resolve(&mut event).map_err(|error| InspectError::temporary(&error))?;
         let time = event["timestamp"].as_str().and_then(at_ms);
         self.at_ms = time.unwrap_or(self.at_ms);
         match event["event"].as_str().unwrap_or_default() {
             // Its sample is what the log says of it anyway.
             "sample_init" => Ok(()),
+            // So are the final scores.
+            "score" if event["intermediate"] != true => Ok(()),
             "model" => self.model_event(event),
             "tool" => self.tool_event(event),
             "sandbox" if event["action"] == "exec" => {
@@ -170,7 +177,7 @@ impl<'p> Fold<'p> {
 
     /// A message of the sample, where the log has no events.
     pub(crate) fn message(&mut self, mut value: Value) -> Result<(), InspectError> {
-        self.pools.resolve(&mut value).map_err(unreadable)?;
+        self.pools.resolve(&mut value).map_err(|error| InspectError::temporary(&error))?;
         let Some(said) = message(&value) else { return Ok(()) };
         match said {
             Message::Assistant { .. } => {
@@ -200,7 +207,9 @@ impl<'p> Fold<'p> {
         let scores = |kind: &str| matches!(kind, "scorer" | "scorers");
         let inside = self.spans.last().is_some_and(|(_, scores)| *scores);
         match tag {
-            "span_begin" => self.spans.push((word("id").to_owned(), inside || scores(word("type")))),
+            "span_begin" => {
+                self.spans.push((word("id").to_owned(), inside || scores(word("type"))));
+            }
             "step" if word("action") == "begin" => {
                 self.spans.push((word("name").to_owned(), inside || scores(word("type"))));
             }
@@ -208,160 +217,6 @@ impl<'p> Fold<'p> {
             "step" => self.spans.retain(|(name, _)| name != word("name")),
             _ => {}
         }
-    }
-
-    fn model_event(&mut self, mut event: Value) -> Result<(), InspectError> {
-        let scores = self.spans.last().is_some_and(|(_, scores)| *scores);
-        let role = match event["role"].as_str() {
-            None if !scores => Role::Target,
-            Some("target") => Role::Target,
-            Some(_) | None => Role::Judge,
-        };
-        let asked = self.asked(&event)?;
-        if role == Role::Target {
-            self.tell_news(&asked)?;
-        }
-        let mut request = self.request(&mut event["call"])?;
-        if request.is_empty() && role != Role::Target {
-            // Nobody else says what a judge was asked.
-            for message in asked {
-                let message = self.asked_message(message)?;
-                request.push(self.keep(message.to_string().into_bytes()));
-            }
-        }
-        let response = &event["call"]["response"];
-        let response = (!response.is_null()).then(|| response.to_string().into_bytes());
-        let response = response.map(|bytes| self.keep(bytes));
-        let millis = event["working_time"].as_f64().or(event["output"]["time"].as_f64());
-        let error = event["error"].as_str().or(event["output"]["error"].as_str());
-        let error = error.map(str::to_owned);
-        let millis = (millis.unwrap_or_default() * 1000.0) as u64;
-        let model = event["model"].as_str().unwrap_or(&self.model).to_owned();
-        let own = std::mem::replace(&mut self.model, model);
-        self.generated(role, &event["output"], request, response, error, millis);
-        self.model = own;
-        Ok(())
-    }
-
-    fn generated(
-        &mut self,
-        role: Role,
-        returned: &Value,
-        request: Vec<Digest>,
-        response: Option<Digest>,
-        error: Option<String>,
-        millis: u64,
-    ) {
-        let turn = if error.is_some() { None } else { output(returned) };
-        if let (Role::Target, Some(turn)) = (role, &turn) {
-            self.last_stop = Some(turn.stop);
-            let digest = digest(&returned["choices"][0]["message"]);
-            self.told.insert(digest);
-            self.conversation.push(digest);
-        }
-        let error = match (&turn, error) {
-            (Some(_), _) => None,
-            (None, error) => Some(error.unwrap_or_else(|| "the log has no answer".to_owned())),
-        };
-        self.push(Act::Generated {
-            model: self.model.clone(),
-            role,
-            request,
-            response,
-            status: None,
-            output: turn.map(Box::new),
-            error: error.map(|error| (ModelErrorKind::Transport, error)),
-            millis,
-        });
-    }
-
-    /// The messages that a model was given: numbers in the pool, or messages.
-    fn asked(&mut self, event: &Value) -> Result<Vec<Asked>, InspectError> {
-        let pooled = self.pools.numbers(Pool::Messages, &event["input_refs"]);
-        if !pooled.is_empty() {
-            return Ok(pooled.into_iter().map(Asked::Pooled).collect());
-        }
-        let given = event["input"].as_array().into_iter().flatten();
-        Ok(given.map(|message| Asked::Given(message.clone())).collect())
-    }
-
-    fn asked_message(&mut self, asked: Asked) -> Result<Value, InspectError> {
-        match asked {
-            Asked::Given(message) => Ok(message),
-            Asked::Pooled(number) => {
-                let message = self.pools.get(Pool::Messages, number).map_err(unreadable)?;
-                Ok(message.unwrap_or_default())
-            }
-        }
-    }
-
-    /// Tells those messages that the model had not seen, or had not seen in this conversation.
-    fn tell_news(&mut self, asked: &[Asked]) -> Result<(), InspectError> {
-        let mut seen = Vec::with_capacity(asked.len());
-        for asked in asked {
-            seen.push(match asked {
-                Asked::Given(message) => digest(message),
-                Asked::Pooled(number) => {
-                    let digest = self.pools.digest(*number).map_err(unreadable)?;
-                    digest.unwrap_or_else(|| Digest::of(b""))
-                }
-            });
-        }
-        let common = seen.iter().zip(&self.conversation).take_while(|(a, b)| a == b).count();
-        let goes_on = common == self.conversation.len();
-        for (place, asked) in asked.iter().enumerate().skip(common) {
-            let is_new = self.told.insert(seen[place]);
-            let message = self.asked_message(asked.clone())?;
-            match super::message::message(&message) {
-                Some(said @ (Message::System { .. } | Message::User { .. })) if goes_on || is_new => self.tell(said),
-                Some(said @ Message::Assistant { .. }) if is_new => self.tell(said),
-                Some(said @ Message::Tool { .. }) if is_new => {
-                    let id = message["tool_call_id"].as_str().unwrap_or_default();
-                    if !self.returned.contains(id) {
-                        self.tell(said);
-                    }
-                }
-                Some(_) | None => {}
-            }
-        }
-        self.conversation = seen;
-        Ok(())
-    }
-
-    /// The request in pieces, of which those that are repeated from call to call are kept once.
-    fn request(&mut self, call: &mut Value) -> Result<Vec<Digest>, InspectError> {
-        let Value::Object(mut request) = call["request"].take() else { return Ok(Vec::new()) };
-        let key = call["call_key"].as_str().unwrap_or("messages").to_owned();
-        let refs = self.pools.numbers(Pool::Calls, &call["call_refs"]);
-        let listed = match request.remove(&key) {
-            Some(Value::Array(messages)) if refs.is_empty() => messages,
-            other => {
-                let mut messages = Vec::new();
-                for number in refs {
-                    messages.extend(self.pools.get(Pool::Calls, number).map_err(unreadable)?);
-                }
-                if messages.is_empty() {
-                    request.extend(other.map(|other| (key.clone(), other)));
-                    return Ok(vec![self.keep(Value::Object(request).to_string().into_bytes())]);
-                }
-                messages
-            }
-        };
-        let mut rest = Value::Object(request).to_string();
-        rest.truncate(rest.len() - 1);
-        let comma = if rest.len() > 1 { "," } else { "" };
-        let mut pieces = vec![format!("{rest}{comma}{}:[", Value::from(key))];
-        for (place, message) in listed.iter().enumerate() {
-            pieces.push(format!("{}{message}", if place == 0 { "" } else { "," }));
-        }
-        pieces.push("]}".to_owned());
-        Ok(pieces.into_iter().map(|piece| self.keep(piece.into_bytes())).collect())
-    }
-
-    fn keep(&mut self, bytes: Vec<u8>) -> Digest {
-        let digest = Digest::of(&bytes);
-        self.out.blobs.push(bytes);
-        digest
     }
 
     fn tool_event(&mut self, mut event: Value) -> Result<(), InspectError> {
@@ -375,7 +230,7 @@ impl<'p> Fold<'p> {
         let mut shown = text(&event["result"]);
         let error = event["error"]["message"].as_str();
         if let Some(error) = error.filter(|_| shown.is_empty()) {
-            shown = error.to_owned();
+            error.clone_into(&mut shown);
         }
         let error = error.map(str::to_owned);
         let millis = (event["working_time"].as_f64().unwrap_or_default() * 1000.0) as u64;
@@ -409,18 +264,26 @@ impl<'p> Fold<'p> {
     }
 }
 
-/// A message that a model was given.
-#[derive(Clone)]
-enum Asked {
-    Pooled(usize),
-    Given(Value),
-}
-
-/// An event without what all events have.
-fn body(event: Value) -> Map<String, Value> {
-    let common = ["event", "uuid", "timestamp", "working_start", "pending", "source"];
+/// An event without what all events have, ids of Inspect's own, and a trace in colours.
+fn body(mut event: Value) -> Map<String, Value> {
+    if let Some(error) = event["error"].as_object_mut() {
+        error.remove("traceback_ansi");
+    }
+    let left_out = [
+        "event",
+        "uuid",
+        "timestamp",
+        "working_start",
+        "pending",
+        "source",
+        "span_id",
+        "parent_id",
+        "id",
+    ];
     let Value::Object(fields) = event else { return Map::new() };
-    fields.into_iter().filter(|(key, value)| !value.is_null() && !common.contains(&key.as_str())).collect()
+    let is_said =
+        |(key, value): &(String, Value)| !value.is_null() && !left_out.contains(&key.as_str());
+    fields.into_iter().filter(is_said).collect()
 }
 
 /// The limit that ended a sample. Of those that we do not count the nearest: messages are turns, money and others are tokens.
@@ -448,8 +311,4 @@ pub(crate) fn shallow(value: Value, depth: usize) -> Value {
         }
         other => other,
     }
-}
-
-fn unreadable(error: std::io::Error) -> InspectError {
-    InspectError::io(&std::env::temp_dir(), &error)
 }

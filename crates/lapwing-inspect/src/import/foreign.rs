@@ -42,13 +42,17 @@ pub(crate) fn import(
     let from = origin(log, header);
     let task = eval["task"].as_str().unwrap_or("task");
     let dataset = eval["dataset"]["name"].as_str().unwrap_or("a dataset without a name");
-    let description = format!("The task {task} on {dataset}, run by Inspect; its scorers' verdicts are evidence here.");
-    let folder = scenario::folder(&About { task, description: &description, from: &from }, &catalog);
+    let description = format!(
+        "The task {task} on {dataset}, run by Inspect; its scorers' verdicts are evidence here."
+    );
+    let folder =
+        scenario::folder(&About { task, description: &description, from: &from }, &catalog);
     let name = slug(task);
-    let scenario = Scenario::load(&name, Folder::from_files(folder.clone())).map_err(InspectError::Scenario)?;
+    let scenario = Scenario::load(&name, Folder::from_files(folder.clone()))
+        .map_err(InspectError::Scenario)?;
     let spec = spec(header, name, scenario.digest(), &samples, from);
     let making = Making::new(runs, options.tag, &spec, &folder)?;
-    let mut pools = Pools::new().map_err(|error| InspectError::io(log.path(), &error))?;
+    let mut pools = Pools::new().map_err(|error| InspectError::temporary(&error))?;
     let seeds = seeds(&samples);
     for (number, sample) in (1..).zip(&samples) {
         let key = SampleKey {
@@ -76,13 +80,7 @@ fn seeds(samples: &[Sample]) -> BTreeMap<String, u64> {
     seeds
 }
 
-fn spec(
-    header: &Value,
-    name: String,
-    digest: Digest,
-    samples: &[Sample],
-    from: String,
-) -> RunSpec {
+fn spec(header: &Value, name: String, digest: Digest, samples: &[Sample], from: String) -> RunSpec {
     let eval = &header["eval"];
     let mut settings = BTreeMap::from([(IMPORTED.to_owned(), from)]);
     let known = [
@@ -92,7 +90,8 @@ fn spec(
         ("created", &eval["created"]),
         ("status", &header["status"]),
     ];
-    let sampled = eval["model_generate_config"].as_object().into_iter().chain(eval["config"].as_object());
+    let sampled =
+        eval["model_generate_config"].as_object().into_iter().chain(eval["config"].as_object());
     let sampled = sampled.flatten().map(|(name, value)| (name.as_str(), value));
     for (name, value) in known.into_iter().chain(sampled) {
         if let Some(text) = in_words(value) {
@@ -125,7 +124,8 @@ fn in_words(value: &Value) -> Option<String> {
 /// The name of a task as that of a scenario.
 fn slug(task: &str) -> String {
     let last = task.rsplit('/').next().unwrap_or_default();
-    let letters = last.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
+    let letters =
+        last.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
     let slug: String = letters.take(60).collect();
     let slug = slug.trim_matches('-');
     if slug.is_empty() { "imported".to_owned() } else { slug.to_owned() }
@@ -155,7 +155,7 @@ pub(crate) fn fill(
     pools: &mut Pools,
 ) -> Result<Map<String, Value>, InspectError> {
     let path = log.path().to_owned();
-    pools.clear().map_err(|error| InspectError::io(&path, &error))?;
+    pools.clear().map_err(|error| InspectError::temporary(&error))?;
     let read = log.read(member, |reader| reading::read(reader, &mut Fill { pools }))?;
     read.map_err(|unread| unread.in_member(&path, member))
 }
@@ -194,16 +194,12 @@ impl Sink for Fill<'_> {
             Piece::Pooled(pool) => pool,
             Piece::Event | Piece::Message | Piece::Text => Pool::Messages,
         };
-        self.pools.push(pool, &value).map_err(spilled)
+        self.pools.push(pool, &value).map_err(|error| InspectError::temporary(&error))
     }
 
     fn text(&mut self, key: String, text: &str) -> Result<(), InspectError> {
-        self.pools.keep_text(key, text).map_err(spilled)
+        self.pools.keep_text(key, text).map_err(|error| InspectError::temporary(&error))
     }
-}
-
-fn spilled(error: std::io::Error) -> InspectError {
-    InspectError::io(&std::env::temp_dir(), &error)
 }
 
 /// One sample that is written as it is read.
@@ -227,13 +223,18 @@ impl Translating<'_> {
             Some(member) => {
                 let mut head = fill(log, member, pools)?;
                 for value in head.values_mut() {
-                    pools.resolve(value).map_err(spilled)?;
+                    pools.resolve(value).map_err(|error| InspectError::temporary(&error))?;
                 }
                 head
             }
             None => summary.and_then(Value::as_object).cloned().unwrap_or_default(),
         };
-        let mut writer = Writer { translating: self, fold: Fold::new(pools, &self.key.model), deciding: Vec::new(), piece: Piece::Event };
+        let mut writer = Writer {
+            translating: self,
+            fold: Fold::new(pools, &self.key.model),
+            deciding: Vec::new(),
+            piece: Piece::Event,
+        };
         writer.fold.begin(self.scenario.digest(), self.key.seed, self.key.epoch, &head);
         if let Some(member) = &sample.member {
             let read = log.read(member, |reader| reading::read(reader, &mut writer))?;
@@ -268,10 +269,11 @@ impl Writer<'_> {
             self.translating.making.writer.keep(bytes);
         }
         let decides = |event: &&Event| match &event.act {
-            Act::Emitted { program, name, .. } => {
-                program == SCORER || name == fold::IMPORTED
-            },
-            Act::LimitReached { .. } | Act::Failed { .. } | Act::PhaseEnded { .. } | Act::SampleEnded => true,
+            Act::Emitted { program, name, .. } => program == SCORER || name == fold::IMPORTED,
+            Act::LimitReached { .. }
+            | Act::Failed { .. }
+            | Act::PhaseEnded { .. }
+            | Act::SampleEnded => true,
             _ => false,
         };
         self.deciding.extend(events.iter().filter(decides).cloned());

@@ -40,12 +40,13 @@ impl LogFile {
         let file = File::open(path).map_err(|error| InspectError::io(path, &error))?;
         let length = file.metadata().map_err(|error| InspectError::io(path, &error))?.len();
         let mut file = BufReader::new(file);
-        let not_a_log = |why: &str| {
-            Err(InspectError::NotALog { path: path.to_owned(), why: why.to_owned() })
-        };
+        let not_a_log =
+            |why: &str| Err(InspectError::NotALog { path: path.to_owned(), why: why.to_owned() });
         let mut first = [0; 1];
         if file.read(&mut first).is_ok_and(|n| n == 1) && first == *b"{" {
-            return not_a_log("it is JSON; `inspect log convert --to eval` makes a log of it that can be read");
+            return not_a_log(
+                "it is JSON; `inspect log convert --to eval` makes a log of it that can be read",
+            );
         }
         let archive = match ZipArchive::new(file) {
             Ok(archive) => archive,
@@ -85,18 +86,16 @@ impl LogFile {
 
     /// The header; of a log that was cut off, what was known at its start.
     pub(crate) fn header(&mut self) -> Result<Value, InspectError> {
-        let header = match self.value("header.json")? {
-            Some(header) => header,
-            None => match self.value("_journal/start.json")? {
-                Some(mut start) => {
-                    start["status"] = Value::from("started");
-                    start
-                }
-                None => {
-                    let why = "it has neither header.json nor _journal/start.json".to_owned();
-                    return Err(InspectError::NotALog { path: self.path.clone(), why });
-                }
-            },
+        let mut header = self.value("header.json")?;
+        if header.is_none() {
+            header = self.value("_journal/start.json")?;
+            if let Some(start) = &mut header {
+                start["status"] = Value::from("started");
+            }
+        }
+        let Some(header) = header else {
+            let why = "it has neither header.json nor _journal/start.json".to_owned();
+            return Err(InspectError::NotALog { path: self.path.clone(), why });
         };
         if header["eval"]["model"].is_string() {
             return Ok(header);
@@ -111,7 +110,9 @@ impl LogFile {
             rows.extend(all.as_array().cloned().unwrap_or_default());
         } else {
             for number in 1.. {
-                let Some(some) = self.value(&format!("_journal/summaries/{number}.json"))? else { break };
+                let Some(some) = self.value(&format!("_journal/summaries/{number}.json"))? else {
+                    break;
+                };
                 rows.extend(some.as_array().cloned().unwrap_or_default());
             }
         }
@@ -145,7 +146,11 @@ impl LogFile {
             samples.push(Sample { id: id.to_owned(), epoch, member: Some(name.to_string()) });
         }
         let rest = summaries.keys().filter(|key| !known.contains(key));
-        samples.extend(rest.map(|(id, epoch)| Sample { id: id.clone(), epoch: *epoch, member: None }));
+        samples.extend(rest.map(|(id, epoch)| Sample {
+            id: id.clone(),
+            epoch: *epoch,
+            member: None,
+        }));
         Ok(samples)
     }
 
@@ -170,17 +175,23 @@ impl LogFile {
         member: &str,
         read: impl FnOnce(MemberReader<'_>) -> T,
     ) -> Result<T, InspectError> {
-        let damaged = |error: zip::result::ZipError| InspectError::damaged(&self.path, member, error);
+        let damaged =
+            |error: zip::result::ZipError| InspectError::damaged(&self.path, member, error);
         let mut file = self.archive.by_name(member).map_err(damaged)?;
         let left = file.size();
         let bounded = Bounded { inner: &mut file as &mut dyn Read, left };
-        Ok(read(BufReader::with_capacity(1 << 16, Lenient::new(BufReader::with_capacity(1 << 16, bounded)))))
+        Ok(read(BufReader::with_capacity(
+            1 << 16,
+            Lenient::new(BufReader::with_capacity(1 << 16, bounded)),
+        )))
     }
 }
 
 /// Whether a name below `samples/` is that of a piece of a sample.
 fn is_chunk(stem: &str) -> bool {
-    stem.split_once('/').is_some_and(|(sample, _)| sample.rsplit_once("_epoch_").is_some_and(|(_, epoch)| epoch.parse::<u32>().is_ok()))
+    stem.split_once('/').is_some_and(|(sample, _)| {
+        sample.rsplit_once("_epoch_").is_some_and(|(_, epoch)| epoch.parse::<u32>().is_ok())
+    })
 }
 
 /// An id of a sample as its member's name has it: a number becomes its digits.
@@ -201,7 +212,12 @@ pub(crate) struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("it has {what} bytes than the archive says"));
+        let wrong = |what: &str| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it has {what} bytes than the archive says"),
+            )
+        };
         if n == 0 && self.left > 0 && !buffer.is_empty() {
             return Err(wrong("fewer"));
         }

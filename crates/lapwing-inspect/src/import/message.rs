@@ -147,7 +147,10 @@ mod tests {
             arguments: r#"{"cmd":"ls"}"#.to_owned(),
         };
         let parts = vec![
-            Part::Reasoning(Reasoning::Full { text: "hm".to_owned(), opaque: Some("s".to_owned()) }),
+            Part::Reasoning(Reasoning::Full {
+                text: "hm".to_owned(),
+                opaque: Some("s".to_owned()),
+            }),
             Part::Reasoning(hidden),
             text("yes"),
             text("[image]"),

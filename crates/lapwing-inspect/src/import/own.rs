@@ -122,13 +122,14 @@ pub(crate) fn import(
     for sample in &planned {
         making.add(sample)?;
     }
-    let mut pools = Pools::new().map_err(|error| InspectError::io(&path, &error))?;
+    let mut pools = Pools::new().map_err(|error| InspectError::temporary(&error))?;
     let samples = log.samples(&BTreeMap::new())?;
     for Sample { member, .. } in samples {
         let Some(member) = member else { continue };
         n_samples += 1;
         super::foreign::fill(log, &member, &mut pools)?;
-        let mut sink = Replay { making: &making, pools: &mut pools, begun: None, member: &member, log: &path };
+        let mut sink =
+            Replay { making: &making, pools: &mut pools, begun: None, member: &member, log: &path };
         let done = log.read(&member, |reader| reading::read(reader, &mut sink))?;
         let begun = sink.begun.take();
         done.map_err(|unread| unread.in_member(&path, &member))?;
@@ -165,13 +166,16 @@ impl Sink for Replay<'_> {
         if record.is_null() {
             return Ok(());
         }
-        self.pools.resolve(&mut record).map_err(|error| InspectError::io(self.log, &error))?;
+        self.pools.resolve(&mut record).map_err(|error| InspectError::temporary(&error))?;
         let record = Record::deserialize(record).map_err(|error| self.damaged(error))?;
         let number = self.begun.as_ref().map(|begun| begun.number);
         match (record, number) {
             (Record::Sample(begun), None) => {
-                let planned =
-                    Planned { number: begun.number, key: begun.key.clone(), planted: begun.planted.clone() };
+                let planned = Planned {
+                    number: begun.number,
+                    key: begun.key.clone(),
+                    planted: begun.planted.clone(),
+                };
                 self.making.add(&planned)?;
                 self.begun = Some(begun);
                 Ok(())

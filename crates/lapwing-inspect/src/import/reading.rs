@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::Read;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::pools::Pool;
@@ -87,14 +87,16 @@ fn field(level: Level, key: &str) -> Field {
     match (level, key) {
         (Level::Sample | Level::Transcript, "events") => Field::Pieces(Piece::Event),
         (Level::Sample, "messages") => Field::Pieces(Piece::Message),
-        (Level::Sample, "attachments") | (Level::Transcript, "content") => Field::Inside(Level::Texts),
+        (Level::Sample, "attachments") | (Level::Transcript, "content") => {
+            Field::Inside(Level::Texts)
+        }
         (Level::Sample, "events_data") => Field::Inside(Level::Pools),
         (Level::Sample, "transcript") => Field::Inside(Level::Transcript),
         (Level::Pools, "messages") => Field::Pieces(Piece::Pooled(Pool::Messages)),
         (Level::Pools, "calls") => Field::Pieces(Piece::Pooled(Pool::Calls)),
-        (Level::Sample, "store" | "timelines" | "error_retries") => Field::Other,
+        (Level::Sample, "store" | "timelines" | "error_retries")
+        | (Level::Transcript | Level::Pools | Level::Texts, _) => Field::Other,
         (Level::Sample, _) => Field::Head,
-        (Level::Transcript | Level::Pools | Level::Texts, _) => Field::Other,
     }
 }
 

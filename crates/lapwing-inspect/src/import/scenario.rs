@@ -8,8 +8,8 @@ use super::scores::{Catalog, Kind, SCORER};
 
 /// Words of expressions, which are no names.
 const WORDS: [&str; 20] = [
-    "and", "before", "count", "encoding", "false", "first", "has", "in", "index", "last", "match", "matches",
-    "max", "mean", "min", "not", "or", "overlap", "true", "value",
+    "and", "before", "count", "encoding", "false", "first", "has", "in", "index", "last", "match",
+    "matches", "max", "mean", "min", "not", "or", "overlap", "true", "value",
 ];
 
 /// What is told of the log.
@@ -51,10 +51,15 @@ fn scenario(about: &About<'_>, catalog: &Catalog) -> String {
         line(format!("{id} = {{ name = {}, program = \"{SCORER}\" }}\n", quoted(name)));
     }
     let measured = named.iter().filter(|(_, _, kind)| *kind != Kind::Words);
-    for (place, (id, name, _)) in measured.enumerate() {
+    for (place, (id, name, kind)) in measured.enumerate() {
         line(if place == 0 { "\n[measure]\n".to_owned() } else { String::new() });
+        // The name itself is that of the behaviour where there is one.
+        let measure = match kind {
+            Kind::Binary => identifier(&format!("{id}_score"), &mut taken),
+            Kind::Unscored | Kind::Number | Kind::Words => id.clone(),
+        };
         let note = quoted(&format!("the score {name}"));
-        line(format!("{id} = {{ value = \"first({id}).value\", note = {note} }}\n"));
+        line(format!("{measure} = {{ value = \"first({id}).value\", note = {note} }}\n"));
     }
     let binary = named.iter().filter(|(_, _, kind)| *kind == Kind::Binary);
     for (place, (id, name, _)) in binary.enumerate() {
@@ -66,7 +71,8 @@ fn scenario(about: &About<'_>, catalog: &Catalog) -> String {
 }
 
 fn readme(about: &About<'_>) -> String {
-    let mut text = format!("# {}\n\n{}\n\nImported from {}.\n", about.task, about.description, about.from);
+    let mut text =
+        format!("# {}\n\n{}\n\nImported from {}.\n", about.task, about.description, about.from);
     let _ = write!(
         text,
         "\nThe scores of the log are evidence here: `first(NAME).value` is the number, `.label` the word, `.explanation` and\n\
@@ -112,7 +118,8 @@ mod tests {
 
     #[test]
     fn whatever_the_scores_are_called_the_scenario_loads() {
-        let names = ["match", "a b", "a-b", "1st", "", "{{ x }}", "in", "\"\\\n\u{7f}", "imported", "ä"];
+        let names =
+            ["match", "a b", "a-b", "1st", "", "{{ x }}", "in", "\"\\\n\u{7f}", "imported", "ä"];
         let kinds = [Kind::Binary, Kind::Number, Kind::Words, Kind::Unscored];
         let scores = names.into_iter().zip(kinds.into_iter().cycle());
         let catalog = Catalog(scores.map(|(name, kind)| (name.to_owned(), kind)).collect());

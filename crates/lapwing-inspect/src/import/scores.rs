@@ -102,7 +102,7 @@ impl Catalog {
     pub(crate) fn see(&mut self, head: &Map<String, Value>) {
         for Scored { name, fields } in of_sample(head) {
             let kind = match fields.get("value").and_then(Value::as_f64) {
-                Some(value) if value == 0.0 || value == 1.0 => Kind::Binary,
+                Some(value) if [0.0, 1.0].contains(&value) => Kind::Binary,
                 Some(_) => Kind::Number,
                 None if fields.contains_key("label") => Kind::Words,
                 None => Kind::Unscored,
@@ -125,7 +125,10 @@ mod tests {
     use super::*;
 
     fn head(value: &Value) -> Map<String, Value> {
-        json!({ "scores": { "s": { "value": value, "answer": "a" } } }).as_object().cloned().unwrap()
+        json!({ "scores": { "s": { "value": value, "answer": "a" } } })
+            .as_object()
+            .cloned()
+            .unwrap()
     }
 
     #[test]
@@ -161,7 +164,9 @@ mod tests {
     fn a_score_is_binary_if_nothing_but_0_and_1_and_unscored_is_seen() {
         let kind = |values: &[Value]| {
             let mut catalog = Catalog::default();
-            values.iter().for_each(|value| catalog.see(&head(value)));
+            for value in values {
+                catalog.see(&head(value));
+            }
             catalog.0["s"]
         };
         assert_eq!(kind(&[json!("NaN"), json!("I"), json!(1)]), Kind::Binary);

@@ -61,11 +61,7 @@ fn scoring(run: &Run, wanted: Option<i64>) -> Result<lapwing_store::ScoringRow, 
 }
 
 /// A file for each model: Inspect has one model a log.
-fn outputs(
-    output: &Path,
-    source: &Source<'_>,
-    models: &[&str],
-) -> Result<Vec<PathBuf>, Failure> {
+fn outputs(output: &Path, source: &Source<'_>, models: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     if output.extension().is_some_and(|suffix| suffix == "eval") && !output.is_dir() {
         if models.len() == 1 {
             return Ok(vec![output.to_owned()]);
