@@ -143,8 +143,8 @@ impl<'a, 'o> Events<'a, 'o> {
                 self.close_call(at_ms)?;
                 let span = format!("tool-{seq}");
                 let body = json!({ "id": span, "name": call.name, "type": "tool", "parent_id": self.span });
-                self.write(event, "span_begin", body)?;
                 self.open = Some(OpenCall { seq, at_ms, call: call.clone() });
+                self.write(event, "span_begin", body)?;
             }
             Act::ToolReturned { call_id, text, error, dropped_bytes, .. } => {
                 self.returned(event, call_id, text, error.as_deref(), *dropped_bytes)?;

@@ -33,7 +33,7 @@ pub(crate) struct Sample {
 }
 
 /// The reader of a member's JSON.
-pub(crate) type MemberReader<'r> = BufReader<Lenient<BufReader<Bounded<&'r mut dyn Read>>>>;
+pub(crate) type MemberReader<'r> = BufReader<Lenient<BufReader<Whole<&'r mut dyn Read>>>>;
 
 impl LogFile {
     pub(crate) fn open(path: &Path) -> Result<Self, InspectError> {
@@ -179,10 +179,10 @@ impl LogFile {
             |error: zip::result::ZipError| InspectError::damaged(&self.path, member, error);
         let mut file = self.archive.by_name(member).map_err(damaged)?;
         let left = file.size();
-        let bounded = Bounded { inner: &mut file as &mut dyn Read, left };
+        let whole = Whole { inner: &mut file as &mut dyn Read, left };
         Ok(read(BufReader::with_capacity(
             1 << 16,
-            Lenient::new(BufReader::with_capacity(1 << 16, bounded)),
+            Lenient::new(BufReader::with_capacity(1 << 16, whole)),
         )))
     }
 }
@@ -203,25 +203,20 @@ pub(crate) fn id_text(id: &Value) -> Option<String> {
     }
 }
 
-/// A reader that fails where there is more or less than was said.
-pub(crate) struct Bounded<R> {
+/// A reader that fails where there is less than was said; where there is more the archive's own reader does.
+pub(crate) struct Whole<R> {
     inner: R,
     left: u64,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        let wrong = |what: &str| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it has {what} bytes than the archive says"),
-            )
-        };
         if n == 0 && self.left > 0 && !buffer.is_empty() {
-            return Err(wrong("fewer"));
+            let cause = "it has fewer bytes than the archive says";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, cause));
         }
-        self.left = self.left.checked_sub(n as u64).ok_or_else(|| wrong("more"))?;
+        self.left = self.left.saturating_sub(n as u64);
         Ok(n)
     }
 }
