@@ -1,6 +1,7 @@
-//! Developer commands of Lapwing: `cargo xtask ci`, `tidy` and `bench`.
+//! Developer commands of Lapwing: `cargo xtask ci`, `tidy`, `bench` and `interop`.
 
 mod ci;
+mod interop;
 mod ordinary;
 mod tidy;
 
@@ -31,6 +32,15 @@ enum Command {
         #[arg(value_enum)]
         what: Bench,
     },
+    /// Check what goes between Lapwing and the tools of others.
+    #[command(subcommand)]
+    Interop(Interop),
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Interop {
+    /// Logs to and from Inspect; makes a Python environment below target/.
+    Inspect,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -53,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
+        Command::Interop(Interop::Inspect) => interop::inspect(root),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
         Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
     }
