@@ -204,10 +204,11 @@ impl Log<'_> {
         });
         let table = Table::new(&source.scenario, &self.samples, &findings.collect());
         let completed = outcomes.iter().filter(|outcome| outcome.completed).count();
+        let scores = score::results(self, &table, &self.samples);
         let results = json!({
             "total_samples": self.samples.len(),
             "completed_samples": completed,
-            "scores": score::results(self, &table, &self.samples),
+            "scores": scores,
         });
         out.bare_field("results", &results)?;
         let ended_ms = outcomes.iter().map(|outcome| outcome.ended_ms).max();

@@ -25,7 +25,12 @@ use crate::stream::Stream;
 use wire::Wire;
 
 const SOURCE: &str = "lapwing";
-const RECORD_SPAN: &str = "record";
+/// Spans of Inspect's own names: its viewer makes of the first the transcript, of the second the scores.
+const SOLVERS: &str = "solvers";
+const SCORERS: &str = "scorers";
+const RECORD: &str = "record";
+/// How the id of a phase's span begins.
+const PHASE: &str = "phase-";
 
 /// Writes the events of one sample into the open array of `out`.
 pub(crate) struct Events<'a, 'o> {
@@ -38,8 +43,10 @@ pub(crate) struct Events<'a, 'o> {
     uuid: String,
     started_ms: u64,
     n_written: u64,
-    /// The span of the phase.
-    span: Option<String>,
+    /// When the last event of ours happened.
+    last_ms: u64,
+    /// The spans that are open, the innermost last; calls of tools are not among them.
+    spans: Vec<String>,
     open: Option<OpenCall>,
     last_output: Option<Value>,
     sample: Value,
@@ -84,7 +91,8 @@ impl<'a, 'o> Events<'a, 'o> {
             uuid: about.uuid.clone(),
             started_ms,
             n_written: 0,
-            span: None,
+            last_ms: started_ms,
+            spans: Vec::new(),
             open: None,
             last_output: None,
             sample: json!({
@@ -96,6 +104,7 @@ impl<'a, 'o> Events<'a, 'o> {
 
     pub(crate) fn see(&mut self, event: &Event) -> Result<(), Broken> {
         let (seq, at_ms) = (event.seq, event.at_ms);
+        self.last_ms = self.last_ms.max(at_ms);
         match &event.act {
             Act::SampleStarted { values, .. } => {
                 let mut sample = std::mem::take(&mut self.sample);
@@ -103,23 +112,26 @@ impl<'a, 'o> Events<'a, 'o> {
                 let mut state = json!({ "values": values });
                 self.texts.shorten(&mut state)?;
                 self.write(event, "sample_init", json!({ "sample": sample, "state": state }))?;
+                self.begin(SOLVERS, SOLVERS, at_ms)?;
             }
             Act::PhaseStarted { id, .. } => {
                 if self.starts_fresh(id) {
                     self.conversation.clear();
                 }
-                let span = format!("phase-{seq}");
+                let span = format!("{PHASE}{seq}");
                 let body = json!({ "id": span, "name": id, "type": "solver" });
-                self.span = Some(span);
+                let body = self.inside(body);
+                self.spans.push(span);
                 self.write(event, "span_begin", body)?;
             }
             Act::PhaseEnded { .. } => {
                 self.close_call(at_ms)?;
                 self.info(event)?;
                 // A phase that was left out never began.
-                if let Some(span) = self.span.clone() {
+                let is_open = |span: &&String| span.starts_with(PHASE);
+                if let Some(span) = self.spans.last().filter(is_open).cloned() {
                     self.write(event, "span_end", json!({ "id": span }))?;
-                    self.span = None;
+                    self.spans.pop();
                 }
             }
             Act::Messaged { message: said, .. } => {
@@ -142,7 +154,7 @@ impl<'a, 'o> Events<'a, 'o> {
             Act::ToolCalled { call } => {
                 self.close_call(at_ms)?;
                 let span = format!("tool-{seq}");
-                let body = json!({ "id": span, "name": call.name, "type": "tool", "parent_id": self.span });
+                let body = self.inside(json!({ "id": span, "name": call.name, "type": "tool" }));
                 self.open = Some(OpenCall { seq, at_ms, call: call.clone() });
                 self.write(event, "span_begin", body)?;
             }
@@ -345,29 +357,32 @@ impl<'a, 'o> Events<'a, 'o> {
     /// The scores of the sample, each as Inspect's scorers leave it.
     pub(crate) fn scores(&mut self, scores: &Map<String, Value>, at_ms: u64) -> io::Result<()> {
         self.close_call(at_ms)?;
-        self.begin("scorers", "scorers", at_ms)?;
+        while !self.spans.is_empty() {
+            self.end(at_ms)?;
+        }
+        self.begin(SCORERS, SCORERS, at_ms)?;
         for (name, score) in scores {
             let body = json!({ "score": score, "scorer": name, "intermediate": false });
             let value = self.unnumbered("score", body, at_ms);
             self.out.bare_element(&value)?;
         }
-        self.end("scorers", at_ms)
+        self.end(at_ms)
     }
 
     pub(crate) fn open_record(&mut self) -> io::Result<()> {
-        self.begin(RECORD_SPAN, SOURCE, self.started_ms)
+        self.begin(RECORD, SOURCE, self.last_ms)
     }
 
     /// A piece of the record.
     pub(crate) fn record(&mut self, mut piece: Value) -> io::Result<()> {
         self.texts.shorten(&mut piece)?;
         let body = json!({ "source": SOURCE, "data": { "record": piece } });
-        let value = self.unnumbered("info", body, self.started_ms);
+        let value = self.unnumbered("info", body, self.last_ms);
         self.out.element(&value)
     }
 
     pub(crate) fn close_record(&mut self) -> io::Result<()> {
-        self.end(RECORD_SPAN, self.started_ms)
+        self.end(self.last_ms)
     }
 
     /// Ends the array of events.
@@ -383,16 +398,26 @@ impl<'a, 'o> Events<'a, 'o> {
     }
 
     fn begin(&mut self, span: &str, kind: &str, at_ms: u64) -> io::Result<()> {
-        self.span = Some(span.to_owned());
-        let body = json!({ "id": span, "name": span, "type": kind });
+        let body = self.inside(json!({ "id": span, "name": span, "type": kind }));
+        self.spans.push(span.to_owned());
         let value = self.unnumbered("span_begin", body, at_ms);
         self.out.element(&value)
     }
 
-    fn end(&mut self, span: &str, at_ms: u64) -> io::Result<()> {
+    /// Ends the innermost span.
+    fn end(&mut self, at_ms: u64) -> io::Result<()> {
+        let Some(span) = self.spans.last().cloned() else { return Ok(()) };
         let value = self.unnumbered("span_end", json!({ "id": span }), at_ms);
-        self.span = None;
+        self.spans.pop();
         self.out.element(&value)
+    }
+
+    /// The beginning of a span inside of the innermost one.
+    fn inside(&self, mut body: Value) -> Value {
+        if let Some(parent) = self.spans.last() {
+            body["parent_id"] = Value::from(parent.as_str());
+        }
+        body
     }
 
     /// One of ours as it is.
@@ -426,7 +451,7 @@ impl<'a, 'o> Events<'a, 'o> {
         value["working_start"] = json!(at_ms.saturating_sub(self.started_ms) as f64 / 1000.0);
         let span = match &self.open {
             Some(open) => Some(format!("tool-{}", open.seq)),
-            None => self.span.clone(),
+            None => self.spans.last().cloned(),
         };
         if let Some(span) = span {
             value["span_id"] = Value::from(span);

@@ -126,7 +126,8 @@ pub(crate) fn results(log: &Log<'_>, table: &Table, samples: &[SampleRow]) -> Ve
         let known: Vec<f64> = values.iter().copied().flatten().collect();
         let mean = mean(&known);
         let metrics = [("mean", mean), ("n", Some(known.len() as f64))];
-        let metrics = metrics.into_iter().map(|(name, value)| metric(None, name, value)).collect();
+        let metrics = metrics.into_iter().filter(|(_, value)| value.is_some());
+        let metrics = metrics.map(|(name, value)| metric(None, name, value)).collect();
         score(&measure.name, known.len() as u64, (values.len() - known.len()) as u64, metrics)
     });
     stages.chain(measures).collect()

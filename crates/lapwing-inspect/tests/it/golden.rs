@@ -79,6 +79,7 @@ fn events_are_what_inspect_calls_them() {
         .collect();
     let expected = [
         "sample_init 1 in none",
+        "span_begin in solvers",
         "span_begin 2 in phase-2",
         "info 3 in phase-2",
         "model 4 in phase-2",
@@ -88,7 +89,8 @@ fn events_are_what_inspect_calls_them() {
         "span_end 7 in tool-5",
         "info 8 in phase-2",
         "span_end 8 in phase-2",
-        "info 9 in none",
+        "info 9 in solvers",
+        "span_end in solvers",
         "span_begin in scorers",
         "score in scorers",
         "score in scorers",
@@ -100,7 +102,7 @@ fn events_are_what_inspect_calls_them() {
         "span_end in record",
     ];
     assert_eq!(tags, expected);
-    let model = &sample["events"][3];
+    let model = &sample["events"][4];
     let uuid = sample["uuid"].as_str().unwrap();
     let turn = json!({
         "role": "assistant", "content": "I pour.", "source": "generate", "model": MODEL, "id": format!("{uuid}-4"),
@@ -125,7 +127,7 @@ fn events_are_what_inspect_calls_them() {
     );
     assert_eq!(model["tools"][0]["name"], "bash");
     assert_eq!(sample["events_data"]["calls"], json!([{ "role": "user" }]));
-    let tool = &sample["events"][6];
+    let tool = &sample["events"][7];
     assert_eq!(
         (&tool["result"], &tool["arguments"]),
         (&json!("poured"), &json!({ "command": "pour" }))
