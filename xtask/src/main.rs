@@ -49,6 +49,8 @@ enum Bench {
     Sandbox,
     /// Expanding a design and grading a sample.
     Scenario,
+    /// Time and memory of a long sample on its way to an Inspect log and back.
+    Inspect,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Interop(Interop::Inspect) => interop::inspect(root),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
         Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
+        Command::Bench { what: Bench::Inspect } => bench(root, "lapwing-inspect", "memory"),
     }
 }
 

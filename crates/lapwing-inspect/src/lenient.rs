@@ -7,14 +7,35 @@
 //! | half of a surrogate pair | U+FFFD |
 //! | what is nested deeper than [`MAX_DEPTH`] | a text of its JSON |
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 
 /// Levels of nesting that are kept as JSON. Inspect itself refuses what is deeper than about 250.
 const MAX_DEPTH: u32 = 256;
 /// The longest number or word.
 const MAX_WORD: usize = 1 << 16;
-/// Bytes of one event, message or field, which is the most that is in memory at once.
-pub(crate) const MAX_VALUE: u64 = 256 << 20;
+/// Bytes of one value, which is the most that is in memory at once.
+const MAX_VALUE: u64 = 256 << 20;
+
+/// Counts the bytes of the value that is being read. Who reads says where one ends and the next begins.
+#[derive(Clone, Default)]
+pub(crate) struct Meter(Rc<Cell<u64>>);
+
+impl Meter {
+    /// The next value begins.
+    pub(crate) fn reset(&self) {
+        self.0.set(0);
+    }
+
+    fn count(&self, bytes: usize) -> io::Result<()> {
+        self.0.set(self.0.get() + bytes as u64);
+        if self.0.get() > MAX_VALUE {
+            return Err(invalid(&format!("a value has more than {} MiB", MAX_VALUE >> 20)));
+        }
+        Ok(())
+    }
+}
 
 /// A reader of standard JSON over one of JSON as Python writes it.
 pub(crate) struct Lenient<R> {
@@ -26,8 +47,7 @@ pub(crate) struct Lenient<R> {
     /// The first half of a surrogate pair, if it was just read.
     high: Option<u16>,
     depth: u32,
-    /// Bytes since the last value of the upper levels ended.
-    value: u64,
+    meter: Meter,
 }
 
 enum State {
@@ -39,7 +59,7 @@ enum State {
 }
 
 impl<R: BufRead> Lenient<R> {
-    pub(crate) fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R, meter: Meter) -> Self {
         Self {
             inner,
             out: Vec::new(),
@@ -48,7 +68,7 @@ impl<R: BufRead> Lenient<R> {
             word: Vec::new(),
             high: None,
             depth: 0,
-            value: 0,
+            meter,
         }
     }
 
@@ -152,9 +172,6 @@ impl<R: BufRead> Lenient<R> {
             }
             _ => self.put(byte),
         }
-        if self.depth <= 2 && b",{[}]".contains(&byte) {
-            self.value = 0;
-        }
         Ok(())
     }
 
@@ -218,10 +235,7 @@ impl<R: BufRead> Lenient<R> {
             }
             let chunk = chunk.to_vec();
             self.inner.consume(chunk.len());
-            self.value += chunk.len() as u64;
-            if self.value > MAX_VALUE {
-                return Err(invalid(&format!("a value has more than {} MiB", MAX_VALUE >> 20)));
-            }
+            self.meter.count(chunk.len())?;
             let mut rest = chunk.as_slice();
             while let Some((first, after)) = rest.split_first() {
                 let plain = self.plain(rest);
@@ -280,7 +294,7 @@ mod tests {
     fn standard(text: &str) -> String {
         // A buffer of one byte splits every word and escape.
         let mut read = String::new();
-        Lenient::new(io::BufReader::with_capacity(1, text.as_bytes()))
+        Lenient::new(io::BufReader::with_capacity(1, text.as_bytes()), Meter::default())
             .read_to_string(&mut read)
             .unwrap();
         read
@@ -342,7 +356,7 @@ mod tests {
             }
         }
         let open = io::BufReader::with_capacity(1 << 16, b"{\"a\": {\"b\": {\"".chain(Endless));
-        let read = io::copy(&mut Lenient::new(open), &mut io::sink());
+        let read = io::copy(&mut Lenient::new(open, Meter::default()), &mut io::sink());
         assert!(read.unwrap_err().to_string().contains("256 MiB"));
     }
 
@@ -357,7 +371,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut read = Vec::new();
-            let _ = Lenient::new(bytes.as_slice()).read_to_end(&mut read);
+            let _ = Lenient::new(bytes.as_slice(), Meter::default()).read_to_end(&mut read);
         }
     }
 }

@@ -135,7 +135,7 @@ fn slug(task: &str) -> String {
 fn head(log: &mut LogFile, sample: &Sample) -> Result<Map<String, Value>, InspectError> {
     let Some(member) = &sample.member else { return Ok(Map::new()) };
     let path = log.path().to_owned();
-    let read = log.read(member, |reader| reading::read(reader, &mut Nothing))?;
+    let read = log.read(member, |reader, meter| reading::read(reader, meter, &mut Nothing))?;
     read.map_err(|unread| unread.in_member(&path, member))
 }
 
@@ -156,7 +156,8 @@ pub(crate) fn fill(
 ) -> Result<Map<String, Value>, InspectError> {
     let path = log.path().to_owned();
     pools.clear().map_err(|error| InspectError::temporary(&error))?;
-    let read = log.read(member, |reader| reading::read(reader, &mut Fill { pools }))?;
+    let read =
+        log.read(member, |reader, meter| reading::read(reader, meter, &mut Fill { pools }))?;
     read.map_err(|unread| unread.in_member(&path, member))
 }
 
@@ -237,11 +238,13 @@ impl Translating<'_> {
         };
         writer.fold.begin(self.scenario.digest(), self.key.seed, self.key.epoch, &head);
         if let Some(member) = &sample.member {
-            let read = log.read(member, |reader| reading::read(reader, &mut writer))?;
+            let read =
+                log.read(member, |reader, meter| reading::read(reader, meter, &mut writer))?;
             read.map_err(|unread| unread.in_member(&path, member))?;
             if writer.fold.is_empty() {
                 writer.piece = Piece::Message;
-                let read = log.read(member, |reader| reading::read(reader, &mut writer))?;
+                let read =
+                    log.read(member, |reader, meter| reading::read(reader, meter, &mut writer))?;
                 read.map_err(|unread| unread.in_member(&path, member))?;
             }
         }

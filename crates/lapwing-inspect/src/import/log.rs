@@ -10,12 +10,13 @@ use serde_json::Value;
 use zip::ZipArchive;
 
 use crate::InspectError;
-use crate::lenient::Lenient;
+use crate::lenient::{Lenient, Meter};
 
 /// Bytes that an archive may unpack to, whatever its own size.
 const ALWAYS_ALLOWED: u64 = 4 << 30;
 /// And how many times its own size.
 const MOST_TIMES: u64 = 200;
+const BUFFER: usize = 1 << 16;
 
 /// An open log.
 pub(crate) struct LogFile {
@@ -159,7 +160,7 @@ impl LogFile {
         if self.archive.index_for_name(member).is_none() {
             return Ok(None);
         }
-        let value = self.read(member, |reader| {
+        let value = self.read(member, |reader, _| {
             let mut parser = serde_json::Deserializer::from_reader(reader);
             parser.disable_recursion_limit();
             let value = Value::deserialize(&mut parser)?;
@@ -173,17 +174,16 @@ impl LogFile {
     pub(crate) fn read<T>(
         &mut self,
         member: &str,
-        read: impl FnOnce(MemberReader<'_>) -> T,
+        read: impl FnOnce(MemberReader<'_>, &Meter) -> T,
     ) -> Result<T, InspectError> {
         let damaged =
             |error: zip::result::ZipError| InspectError::damaged(&self.path, member, error);
         let mut file = self.archive.by_name(member).map_err(damaged)?;
         let left = file.size();
         let whole = Whole { inner: &mut file as &mut dyn Read, left };
-        Ok(read(BufReader::with_capacity(
-            1 << 16,
-            Lenient::new(BufReader::with_capacity(1 << 16, whole)),
-        )))
+        let meter = Meter::default();
+        let lenient = Lenient::new(BufReader::with_capacity(BUFFER, whole), meter.clone());
+        Ok(read(BufReader::with_capacity(BUFFER, lenient), &meter))
     }
 }
 

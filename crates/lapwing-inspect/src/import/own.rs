@@ -130,7 +130,7 @@ pub(crate) fn import(
         super::foreign::fill(log, &member, &mut pools)?;
         let mut sink =
             Replay { making: &making, pools: &mut pools, begun: None, member: &member, log: &path };
-        let done = log.read(&member, |reader| reading::read(reader, &mut sink))?;
+        let done = log.read(&member, |reader, meter| reading::read(reader, meter, &mut sink))?;
         let begun = sink.begun.take();
         done.map_err(|unread| unread.in_member(&path, &member))?;
         let Some(begun) = begun else {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::pools::Pool;
 use crate::InspectError;
+use crate::lenient::Meter;
 
 /// Takes the pieces of a sample.
 pub(crate) trait Sink {
@@ -36,8 +37,12 @@ pub(crate) enum Unread {
 }
 
 /// Reads a sample, its pieces into `sink`, and returns its other fields.
-pub(crate) fn read(reader: impl Read, sink: &mut dyn Sink) -> Result<Map<String, Value>, Unread> {
-    let mut context = Context { sink, head: Map::new(), failed: None };
+pub(crate) fn read(
+    reader: impl Read,
+    meter: &Meter,
+    sink: &mut dyn Sink,
+) -> Result<Map<String, Value>, Unread> {
+    let mut context = Context { sink, meter, head: Map::new(), failed: None };
     let mut parser = serde_json::Deserializer::from_reader(reader);
     parser.disable_recursion_limit();
     let done = Fields { context: &mut context, level: Level::Sample }.deserialize(&mut parser);
@@ -51,6 +56,7 @@ pub(crate) fn read(reader: impl Read, sink: &mut dyn Sink) -> Result<Map<String,
 
 struct Context<'s> {
     sink: &'s mut dyn Sink,
+    meter: &'s Meter,
     head: Map<String, Value>,
     failed: Option<InspectError>,
 }
@@ -127,6 +133,7 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { context, level } = self;
         while let Some(key) = map.next_key::<String>()? {
+            context.meter.reset();
             if level == Level::Texts {
                 if context.sink.wants(Piece::Text) {
                     let text: String = map.next_value()?;
@@ -183,6 +190,7 @@ impl<'de> Visitor<'de> for Each<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(value) = seq.next_element()? {
+            self.context.meter.reset();
             let taken = self.context.sink.value(self.piece, value);
             self.context.keep(taken)?;
         }
