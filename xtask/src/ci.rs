@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use cargo_metadata::Message;
 
 use crate::ordinary::Ordinary;
-use crate::tidy;
+use crate::{interop, tidy};
 
 /// The policies of every scenario check the whole instrument.
 const INSTRUMENT_CHECK: [&str; 3] = ["scenario", "check", "--all"];
@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     step("instrument check", || {
         finish(Command::new(&lapwing).args(INSTRUMENT_CHECK).current_dir(root))
     })?;
+    step("logs to and from Inspect", || interop::inspect::run(root))?;
     if !Ordinary::is_needed()? {
         return say("all of this ran as an ordinary user, so nothing is repeated as one");
     }
@@ -49,7 +50,7 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
     say(&format!("── {name}: ok, {:.1} s", started.elapsed().as_secs_f64()))
 }
 
-fn say(line: &str) -> anyhow::Result<()> {
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 /// The executable of the target `name` that a build command yields.
-fn built(root: &Path, arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn built(root: &Path, arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
     let mut command = cargo_command(root, arguments);
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;

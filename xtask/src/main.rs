@@ -32,8 +32,17 @@ enum Command {
         #[arg(value_enum)]
         what: Bench,
     },
-    /// Hold the laboratory's files and training steps against transformers and PEFT; needs Python with both.
-    Interop,
+    /// Check what goes between Lapwing and the tools of others.
+    #[command(subcommand)]
+    Interop(Interop),
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Interop {
+    /// Logs to and from Inspect; makes a Python environment below target/.
+    Inspect,
+    /// The laboratory's files and training steps, held against transformers and PEFT; needs Python with both.
+    Lab,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -46,6 +55,8 @@ enum Bench {
     Scenario,
     /// Training and generation, beside PyTorch where Python has it.
     Lab,
+    /// Time and memory of a long sample on its way to an Inspect log and back.
+    Inspect,
 }
 
 fn main() -> ExitCode {
@@ -60,11 +71,13 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
+        Command::Interop(Interop::Inspect) => interop::inspect::run(root),
+        Command::Interop(Interop::Lab) => interop::lab::run(root),
         Command::Bench { what: Bench::Engine } => bench(root, "lapwing", "engine"),
+        Command::Bench { what: Bench::Inspect } => bench(root, "lapwing-inspect", "memory"),
+        Command::Bench { what: Bench::Lab } => bench(root, "lapwing-lab", "lab"),
         Command::Bench { what: Bench::Sandbox } => bench(root, "lapwing-sandbox", "sandbox"),
         Command::Bench { what: Bench::Scenario } => bench(root, "lapwing-scenario", "scenario"),
-        Command::Bench { what: Bench::Lab } => bench(root, "lapwing-lab", "lab"),
-        Command::Interop => interop::run(root),
     }
 }
 

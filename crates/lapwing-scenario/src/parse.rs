@@ -58,6 +58,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
 
     let title = root.need("title", "\"What is asked\"").and_then(|item| item.text());
     let description = root.need("description", "\"One sentence\"").and_then(|item| item.text());
+    let imported = root.optional("imported", Item::text);
     let mut context = Context {
         folder,
         problems,
@@ -96,8 +97,9 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     let mut queries = evidence::queries(&root, &context);
     let example = format!("\"{}\"", context.queries.first().map_or("notice", String::as_str));
     let exposed = root.need("exposed", &example).and_then(|item| context.rule(&item));
+    let may_have_none = !matches!(imported, Ok(None));
     let (behaviours, rules): (Vec<_>, Vec<_>) =
-        behaviour::behaviours(&root, &context).into_iter().unzip();
+        behaviour::behaviours(&root, &context, may_have_none).into_iter().unzip();
     context.note_unsound(&root, "behaviour", |_, name| {
         behaviours.iter().any(|behaviour: &Behaviour| behaviour.name == name)
     });
@@ -114,6 +116,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     Some(Definition {
         title: title?.value,
         description: description?.value,
+        imported: imported.ok()?.map(|text| text.value),
         factors: context.factors,
         design,
         vary,

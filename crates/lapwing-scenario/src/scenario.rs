@@ -38,7 +38,7 @@ impl Scenario {
         let definition = parse::definition(&folder, &problems);
         // Behind an unsound scenario every policy would seem to name what does not exist.
         let policies = match &definition {
-            Some(definition) if problems.is_empty() => {
+            Some(definition) if problems.is_empty() && definition.imported.is_none() => {
                 policy::policies(definition, &folder, &problems)
             }
             Some(_) | None => Vec::new(),
@@ -67,6 +67,11 @@ impl Scenario {
     /// What it does, in a sentence.
     pub fn description(&self) -> &str {
         &self.0.definition.description
+    }
+
+    /// Where its samples were recorded, if elsewhere. Such a scenario scores them; it has no policies, and nothing of it is run.
+    pub fn imported(&self) -> Option<&str> {
+        self.0.definition.imported.as_deref()
     }
 
     /// The folder that it was loaded from.

@@ -118,6 +118,8 @@ impl JudgeQuery {
 pub(crate) struct Definition {
     pub(crate) title: String,
     pub(crate) description: String,
+    /// Where its samples were recorded, if elsewhere: then nothing of it is ever run.
+    pub(crate) imported: Option<String>,
     pub(crate) factors: Vec<Factor>,
     pub(crate) design: Design,
     pub(crate) vary: Vec<Vary>,

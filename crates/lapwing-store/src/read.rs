@@ -22,6 +22,9 @@ impl Blobs for Run {
     }
 }
 
+/// Number, phase, time and act of an event, as the file holds them.
+type EventRow = (i64, String, i64, String);
+
 /// A planned, begun or finished sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleRow {
@@ -189,6 +192,28 @@ impl Run {
         Ok(found.first().map_or(0, |seq| *seq as u64))
     }
 
+    /// Shows the events of one sample in order, one at a time: a long sample is never in memory as a whole.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what `see` makes of an event.
+    pub fn each_event<E: From<StoreError>>(
+        &self,
+        sample: u64,
+        mut see: impl FnMut(Event) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |error: rusqlite::Error| StoreError::sqlite(&self.path, &error);
+        let of_sample = "SELECT seq, phase, at_ms, act FROM event WHERE sample = ?1 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(of_sample).map_err(failed)?;
+        let mut rows = statement.query(params![sample as i64]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let read = || -> rusqlite::Result<EventRow> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            };
+            see(self.event(sample, read().map_err(failed)?)?)?;
+        }
+        Ok(())
+    }
+
     /// What a judge said of one sample when the run was scored again, in order; it stands behind [`Self::events`].
     pub fn judged(&self, scoring: i64, sample: u64) -> Result<Vec<Event>, StoreError> {
         if !self.has_table("judged")? {
@@ -230,14 +255,14 @@ impl Run {
         sample: u64,
         params: impl rusqlite::Params,
     ) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<(i64, String, i64, String)> =
+        let rows: Vec<EventRow> =
             self.rows(sql, params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        rows.into_iter()
-            .map(|(seq, phase, at_ms, act)| {
-                let act = self.parse(&format!("event {seq} of sample {sample}"), &act)?;
-                Ok(Event { seq: seq as u64, phase, at_ms: at_ms as u64, act })
-            })
-            .collect()
+        rows.into_iter().map(|row| self.event(sample, row)).collect()
+    }
+
+    fn event(&self, sample: u64, (seq, phase, at_ms, act): EventRow) -> Result<Event, StoreError> {
+        let act = self.parse(&format!("event {seq} of sample {sample}"), &act)?;
+        Ok(Event { seq: seq as u64, phase, at_ms: at_ms as u64, act })
     }
 
     /// The bytes kept under `digest`.

@@ -40,6 +40,7 @@ struct Job {
 
 enum Write {
     Blob { digest: Digest, bytes: Vec<u8> },
+    Add { number: u64, key: SampleKey, planted: Option<Vec<Planted>> },
     Events { sample: u64, events: Vec<Event> },
     Finish { sample: u64, findings: Vec<Finding> },
     End { ending: Ending, at_ms: u64 },
@@ -86,6 +87,17 @@ impl RunWriter {
     /// The run's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Adds a sample to those that were planned when the run was created; nobody else may have its number.
+    pub async fn add(
+        &self,
+        number: u64,
+        key: &SampleKey,
+        planted: Option<&[Planted]>,
+    ) -> Result<(), RecordError> {
+        let (key, planted) = (key.clone(), planted.map(<[Planted]>::to_vec));
+        self.ask(Write::Add { number, key, planted }).await
     }
 
     /// Marks a sample as done, with its findings under the first scoring.
@@ -206,6 +218,9 @@ impl Write {
     fn apply(self, transaction: &Connection) -> rusqlite::Result<()> {
         match self {
             Self::Blob { digest, bytes } => insert_blob(transaction, digest, &bytes),
+            Self::Add { number, key, planted } => {
+                insert_sample(transaction, number as i64, &key, planted.as_deref())
+            }
             Self::Events { sample, events } => {
                 let mut insert = transaction.prepare_cached(
                     "INSERT INTO event (sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -8,6 +8,8 @@ mod endpoint;
 mod estimate;
 mod eval;
 mod experiments;
+mod export;
+mod import;
 mod judge;
 mod models;
 mod new;
@@ -29,7 +31,7 @@ pub(crate) use estimate::short;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Config, Judge, Models, Scenario};
+use crate::args::{Args, Command, Config, Export, Judge, Models, Scenario};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -47,6 +49,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Compare(args) => compare::run(&args, &global),
         Command::Score(args) => score::run(&args, &global),
         Command::Replay(args) => replay::run(&args, &global),
+        Command::Export(Export::Eval(args)) => export::eval(&args, &global),
+        Command::Export(Export::Scenario(args)) => export::scenario(&args, &global),
+        Command::Import(args) => import::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Models(Models::Check(args)) => models::check(&args, &global),
         Command::Config(Config::Show) => config::show(&global),

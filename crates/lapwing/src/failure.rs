@@ -4,6 +4,7 @@ use std::fmt;
 
 use lapwing_core::{ModelError, RecordError, SandboxError};
 use lapwing_eval::JudgeError;
+use lapwing_inspect::InspectError;
 use lapwing_scenario::Diagnostic;
 use lapwing_store::StoreError;
 
@@ -80,6 +81,28 @@ impl From<StoreError> for Failure {
             | StoreError::Corrupt { .. }
             | StoreError::Io { .. }
             | StoreError::Full { .. } => Self::ENVIRONMENT,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        let code = match error {
+            InspectError::Store(error) => return error.into(),
+            InspectError::Record(error) => return error.into(),
+            InspectError::Scenario(faults) => return Self::diagnostics(&faults),
+            InspectError::Exists(_)
+            | InspectError::Name(_)
+            | InspectError::Running(_)
+            | InspectError::Scoring(_)
+            | InspectError::Nothing { .. } => Self::USAGE,
+            InspectError::Io { .. }
+            | InspectError::Temporary(_)
+            | InspectError::NotALog { .. }
+            | InspectError::Newer { .. }
+            | InspectError::Chunked { .. }
+            | InspectError::Damaged { .. } => Self::ENVIRONMENT,
         };
         Self::new(code, error.to_string())
     }

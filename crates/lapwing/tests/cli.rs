@@ -3,6 +3,7 @@
 
 mod compared;
 mod judges;
+mod logs;
 mod printed;
 mod resumed;
 mod scenarios;

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-scenario", &["lapwing-core"]),
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
     ("lapwing-lab", &["lapwing-core"]),
+    ("lapwing-inspect", &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"]),
     (
         "lapwing",
         &[
@@ -20,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lapwing-store",
             "lapwing-scenario",
             "lapwing-eval",
+            "lapwing-inspect",
         ],
     ),
     ("xtask", &[]),

@@ -11,9 +11,13 @@ use crate::schema::{Behaviour, Figure, Impossible, Published};
 
 const STAGES: [Stage; 3] = [Stage::Attempt, Stage::Success, Stage::Effect];
 
-pub(super) fn behaviours(root: &Table<'_>, context: &Context<'_>) -> Vec<(Behaviour, Vec<Expr>)> {
+pub(super) fn behaviours(
+    root: &Table<'_>,
+    context: &Context<'_>,
+    may_have_none: bool,
+) -> Vec<(Behaviour, Vec<Expr>)> {
     let named = root.named("behaviour");
-    if named.is_empty() {
+    if named.is_empty() && !may_have_none {
         let problem = root.place().diagnostic("`behaviour` is missing");
         context.report(problem.help("add `behaviour.NAME = { success = \"RULE\" }`"));
     }

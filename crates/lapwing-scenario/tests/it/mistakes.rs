@@ -95,7 +95,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "title =",
             "tittle = \"x\"\ntitle =",
             r"scenario.toml:2:1: `tittle`: unknown key
-  help: did you mean `title`? known: `format`, `title`, `description`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `measure`, `contrast`, `ladder` and 1 more",
+  help: did you mean `title`? known: `format`, `title`, `description`, `imported`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `measure`, `contrast` and 2 more",
         ),
         (
             "memory = \"64MiB\"",
@@ -459,6 +459,25 @@ fn one_reading_reports_every_mistake() {
     let problems = Scenario::load("lamp", Folder::from_files(files)).unwrap_err();
     let keys: Vec<Option<&str>> = problems.iter().map(|problem| problem.key.as_deref()).collect();
     assert_eq!(keys, [None, Some("phase[0].tools"), Some("tittle")]);
+}
+
+#[test]
+fn only_samples_from_elsewhere_may_lack_policies_and_behaviours() {
+    let bare = |head: &str| {
+        let text = format!(
+            "format = 1\ntitle = \"t\"\ndescription = \"d\"\n{head}\nphase = [{{ id = \"told\", ask = \"ask.md\" }}]\n\
+             exposed = \"seen\"\nevidence.event.seen = {{ name = \"seen\" }}\n"
+        );
+        let files = [("scenario.toml", text), ("ask.md", String::new())];
+        let files = files.map(|(path, text)| (path.to_owned(), text.into_bytes()));
+        Scenario::load("bare", Folder::from_files(files.into()))
+    };
+    let scenario = bare("imported = \"a log\"").unwrap();
+    assert_eq!((scenario.imported(), scenario.policies().len()), (Some("a log"), 0));
+    let problems = bare("").unwrap_err();
+    assert_eq!(problems[0].message, "`behaviour` is missing");
+    let behaviour = bare("behaviour.did = { success = \"seen\" }").unwrap_err();
+    assert_eq!(behaviour[0].file, "policies.toml");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &args::Check, global: &Global) -> Result<ExitCode, Failu
     let native = start::isolation()?;
     let wanted = if args.all { library::names() } else { args.scenarios.clone() };
     if let ([only], false) = (wanted.as_slice(), args.all) {
-        let scenario = library::load(only)?;
+        let scenario = start::scenario(only)?;
         let Some(proof) = prove(&scenario, &args.design, native, global)? else {
             return Ok(ExitCode::from(Failure::CHECK));
         };
@@ -61,7 +61,7 @@ fn several(
     let mut reports: Vec<Value> = Vec::new();
     let mut failed: Vec<&str> = Vec::new();
     for name in wanted {
-        let scenario = match library::load(name) {
+        let scenario = match start::scenario(name) {
             Ok(scenario) => scenario,
             Err(fault) => {
                 eprintln!("{fault}");

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anstream::eprintln;
 use jiff::{Timestamp, tz::TimeZone};
+use lapwing_inspect::IMPORTED;
 use lapwing_store::{Ending, RunState};
 use serde_json::json;
 
@@ -28,11 +29,14 @@ pub(crate) fn run(global: &Global) -> Result<ExitCode, Failure> {
     let mut grid = Grid::new(&["run", "started", "state", "samples", "models"]);
     for listed in &listed {
         let (spec, state, done, planned) = &listed.summary;
-        let models = if spec.instrument_check {
+        let mut models = if spec.instrument_check {
             "instrument check".to_owned()
         } else {
             spec.models.join(", ")
         };
+        if let Some(from) = spec.settings.get(IMPORTED) {
+            models = format!("{models} (imported: {from})");
+        }
         grid.row([
             listed.id.clone(),
             local_time(spec.started_ms),

@@ -196,9 +196,12 @@ fn samples_grid(
             scenario.describe(&key.condition),
             key.seed.to_string(),
             key.epoch.to_string(),
-            findings
-                .get(&sample.number)
-                .map_or_else(|| "not finished".to_owned(), |findings| in_short(findings)),
+            match (findings.get(&sample.number), sample.state) {
+                (Some(findings), _) => in_short(findings),
+                // Of an imported log nobody may have said what to look for.
+                (None, SampleState::Done) => "none".to_owned(),
+                (None, SampleState::Begun | SampleState::Planned) => "not finished".to_owned(),
+            },
         ];
         grid.row(cells);
     }

@@ -405,7 +405,7 @@ impl Signals {
 }
 
 /// Six characters that make a run's id unique and easy to type.
-fn tag() -> Result<String, Failure> {
+pub(crate) fn tag() -> Result<String, Failure> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 6];
     getrandom::fill(&mut bytes)
@@ -424,7 +424,15 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// A scenario's name or path, loaded.
+/// A scenario's name or path, loaded to be run.
 pub(crate) fn scenario(wanted: &str) -> Result<Scenario, Failure> {
-    library::load(wanted)
+    let scenario = library::load(wanted)?;
+    match scenario.imported() {
+        None => Ok(scenario),
+        Some(from) => Err(Failure::new(
+            Failure::USAGE,
+            format!("{wanted} cannot be run: its samples were imported from {from}"),
+        )
+        .help(format!("`lapwing score RUN --with {wanted}` scores them"))),
+    }
 }
