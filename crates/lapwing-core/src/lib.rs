@@ -33,8 +33,8 @@ pub use monitor::{Monitor, Suspicion};
 pub use recorder::{Blobs, Discard, RecordError, Recorder};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{
-    Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, NewFile,
-    Process, Provider, Sandbox, SandboxError, SandboxSpec, Service, Session,
+    Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, Loss,
+    NewFile, Process, Provider, Sandbox, SandboxError, SandboxSpec, Service, Session,
 };
 pub use usage::Usage;
 

@@ -115,11 +115,19 @@ pub struct Limits {
     pub files: u64,
     /// Processes and threads.
     pub processes: u64,
+    /// Share of the processors, in thousandths of one.
+    pub millicores: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30, disk_bytes: 512 << 20, files: 100_000, processes: 256 }
+        Self {
+            memory_bytes: 1 << 30,
+            disk_bytes: 512 << 20,
+            files: 100_000,
+            processes: 256,
+            millicores: 1000,
+        }
     }
 }
 
@@ -209,6 +217,13 @@ pub enum ExitStatus {
     },
     /// It ran past its time limit and was killed.
     TimeLimit,
+    /// The kernel ended it, or a process that it waited for, because its sandbox was at its limit on memory.
+    OutOfMemory,
+    /// It failed while the disk of its sandbox was full, in bytes or in files.
+    DiskFull {
+        /// Its exit code; 128 and the number of the signal, if one ended it.
+        code: i32,
+    },
 }
 
 impl ExitStatus {
@@ -233,6 +248,20 @@ pub struct Captured {
     pub stderr_bytes: u64,
     /// Wall time in milliseconds.
     pub millis: u64,
+}
+
+impl Captured {
+    /// Of a command whose whole sandbox was ended because of the memory that it took: what it wrote is lost.
+    pub fn out_of_memory() -> Self {
+        Self {
+            status: ExitStatus::OutOfMemory,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            millis: 0,
+        }
+    }
 }
 
 /// A live process.
@@ -299,6 +328,30 @@ pub enum SandboxError {
         cause: String,
     },
     /// The sandbox is gone.
-    #[error("the sandbox is gone: {0}")]
-    Lost(String),
+    #[error("the sandbox is gone: {cause}")]
+    Lost {
+        /// Why, for programs.
+        loss: Loss,
+        /// Why, in words.
+        cause: String,
+    },
+}
+
+/// Why a sandbox is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Its processes and files took more memory than its limit: what runs inside did it.
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The memory of the host ran short, and its share was more than what was left for it.
+    HostMemory,
+    /// Something outside ended it: the launcher is gone, or its pid 1 was killed.
+    Killed,
+    /// The harness ended it.
+    Destroyed,
+    /// What it said cannot be understood.
+    Protocol,
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, ErrorKind, GenerateConfig, LimitKind, Message, Model, NewFile, PhaseEnd,
-    Provider, RecordError, Sandbox, SandboxError, Source,
+    Act, Blobs, BoxFuture, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message, Model,
+    NewFile, PhaseEnd, Provider, RecordError, Sandbox, SandboxError, Source,
 };
 use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, Scenario};
 use tokio::time::{Instant, timeout_at};
@@ -64,9 +64,28 @@ impl Halt {
     }
 }
 
+impl Halt {
+    /// What a fault of a sandbox that the model has no part in comes to.
+    pub(crate) fn backstage(error: SandboxError) -> Self {
+        let whose = "the sandbox in which programs of the scenario run";
+        match error {
+            SandboxError::Lost { loss: Loss::Memory { .. }, cause } => {
+                Self::scenario(format!("{whose} is gone: {cause}"))
+            }
+            error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
+        }
+    }
+}
+
 impl From<SandboxError> for Halt {
+    /// What a fault of a sandbox in which the model acts comes to: memory is a limit that it ran into.
     fn from(error: SandboxError) -> Self {
-        Self::Failed(ErrorKind::Sandbox, error.to_string())
+        match error {
+            SandboxError::Lost { loss: Loss::Memory { limit_bytes }, .. } => {
+                Self::Limit(LimitKind::Memory, limit_bytes)
+            }
+            error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
+        }
     }
 }
 
@@ -176,7 +195,11 @@ impl<'a, 'r> Runner<'a, 'r> {
     fn log_halt(&mut self, halt: Halt) -> Result<PhaseEnd, RecordError> {
         match halt {
             Halt::Limit(limit, value) => {
-                self.log.push(Act::LimitReached { limit, value });
+                // A sandbox that is gone for want of memory is met again by whoever looks for it.
+                let known = |event: &Event| event.act == Act::LimitReached { limit, value };
+                if limit != LimitKind::Memory || !self.log.events().iter().any(known) {
+                    self.log.push(Act::LimitReached { limit, value });
+                }
                 Ok(PhaseEnd::Limit)
             }
             Halt::Refused => Ok(PhaseEnd::Refused),
@@ -188,15 +211,20 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
     }
 
-    /// Takes the state in which a phase leaves its sandboxes, also when something broke in it.
+    /// Takes the state in which a phase leaves its sandboxes, also when something broke in it or one of them is gone.
     async fn take_state(&mut self) -> Result<(), Halt> {
         let names: Vec<String> = self.machines.keys().cloned().collect();
+        let mut taken = Ok(());
         for name in names {
-            let (log, machine) = self.machine(&name).await?;
-            machine.list(log).await?;
-            self.checkpoint(&name).await?;
+            taken = taken.and(self.take_state_of(&name).await);
         }
-        Ok(())
+        taken
+    }
+
+    async fn take_state_of(&mut self, name: &str) -> Result<(), Halt> {
+        let (log, machine) = self.machine(name).await?;
+        machine.list(log).await?;
+        self.checkpoint(name).await
     }
 
     async fn body(&mut self, phase: &PhasePlan) -> Result<PhaseEnd, Halt> {

@@ -74,6 +74,8 @@ impl Report {
             Self::Ended(ExitStatus::Exit { code }) => (1, code),
             Self::Ended(ExitStatus::Signal { signal }) => (2, signal),
             Self::Ended(ExitStatus::TimeLimit) => (3, 0),
+            Self::Ended(ExitStatus::OutOfMemory) => (5, 0),
+            Self::Ended(ExitStatus::DiskFull { code }) => (6, code),
             Self::Unconfined(errno) => (4, errno),
         };
         let mut bytes = [0; Self::BYTES];
@@ -92,6 +94,8 @@ impl Report {
             2 => Some(Self::Ended(ExitStatus::Signal { signal: value })),
             3 => Some(Self::Ended(ExitStatus::TimeLimit)),
             4 => Some(Self::Unconfined(value)),
+            5 => Some(Self::Ended(ExitStatus::OutOfMemory)),
+            6 => Some(Self::Ended(ExitStatus::DiskFull { code: value })),
             _ => None,
         }
     }

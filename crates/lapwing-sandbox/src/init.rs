@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::{ExitStatus, Service};
 
+use crate::cause::{Causes, Kills};
 use crate::channel;
 use crate::command::{self, Confinement, Stdio};
 use crate::helper::Helpers;
@@ -38,7 +39,7 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 ];
 
 /// Serves until the sandbox ends.
-pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
+pub(crate) fn run(creation: &Creation, socket: OwnedFd, kills: Option<File>) {
     match set_up(creation) {
         Ok(Prepared { children, null, programs }) => {
             let confinement =
@@ -52,7 +53,8 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd) {
                 helpers: Helpers::new(creation.limits.disk_bytes),
                 services: Vec::new(),
                 waits: Vec::new(),
-                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped),
+                causes: Causes::new(kills.map(Kills::new)),
+                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped.memory),
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -119,6 +121,7 @@ struct Supervisor {
     helpers: Helpers,
     services: Vec<Service>,
     waits: Vec<ServiceWait>,
+    causes: Causes,
     watchdog: Watchdog,
     confinement: Confinement,
 }
@@ -151,7 +154,7 @@ impl Supervisor {
             self.settle_time()?;
             if let Some(excess) = self.watchdog.look(Instant::now()) {
                 // Every other process of the namespace ends with this one.
-                let event = Event::Over { cause: excess.cause() };
+                let event = Event::Over { loss: excess.loss(), cause: excess.cause() };
                 return channel::send(self.socket.as_fd(), &event, &[], Wait::Block);
             }
             if ready[0] {
@@ -184,7 +187,9 @@ impl Supervisor {
         let mut drain = [0; 1024];
         let _ = self.children.read(&mut drain);
         let ended: Vec<(i32, ExitStatus)> = std::iter::from_fn(process::reap).collect();
-        for (id, reply) in self.jobs.settle(&ended) {
+        let now = Instant::now();
+        self.causes.look(now);
+        for (id, reply) in self.jobs.settle(&ended, &self.causes) {
             self.reply(id, reply, &[])?;
         }
         for (id, reply, output) in self.helpers.settle(&ended) {
@@ -194,7 +199,8 @@ impl Supervisor {
         for service in &mut self.services {
             let own = ended.iter().find(|(pid, _)| pid.unsigned_abs() == service.pid);
             // A process id may be used again after the service that had it has ended.
-            service.status = service.status.or(own.map(|(_, status)| *status));
+            let status = own.map(|(_, status)| self.causes.of_service(*status, now));
+            service.status = service.status.or(status);
         }
         Ok(())
     }

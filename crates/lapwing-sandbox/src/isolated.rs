@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::{
     Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
-    Sandbox, SandboxError, Service, Session,
+    Sandbox, SandboxError, SandboxSpec, Service, Session,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -18,7 +18,7 @@ use tokio::time;
 use crate::capture::Capture;
 use crate::cgroup::Group;
 use crate::channel::{self, Channel};
-use crate::connection::{Connection, Conversation};
+use crate::connection::{Connection, Conversation, Memory};
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
 use crate::session::Talk;
 use crate::sys::process;
@@ -47,9 +47,16 @@ impl Isolated {
         channel: Channel,
         pidfd: OwnedFd,
         group: Option<Group>,
+        spec: &SandboxSpec,
     ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
-        Ok(Self { connection: Connection::open(channel), pidfd, _group: group })
+        let kills = group.as_ref().map(Group::watch).transpose()?.flatten();
+        let memory = kills.map(|kills| Memory {
+            before: kills.count(),
+            kills,
+            limit_bytes: spec.limits.memory_bytes,
+        });
+        Ok(Self { connection: Connection::open(channel, memory), pidfd, _group: group })
     }
 
     /// Sends a request that has one reply.
@@ -312,6 +319,7 @@ impl Sandbox for Isolated {
 
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         Box::pin(async move {
+            self.connection.destroyed();
             process::kill_pidfd(self.pidfd.get_ref().as_fd());
             // Pid 1 ends after every other process of its namespace.
             let ended = self.pidfd.readable().await;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::ExitStatus;
 
+use crate::cause::Causes;
 use crate::command::{self, Confinement, Report, Stdio};
 use crate::processes;
 use crate::protocol::{Reply, Run};
@@ -29,6 +30,7 @@ struct Job {
     command: Option<i32>,
     /// How the command ended, or why it never ran.
     end: Option<Reply>,
+    begun: Instant,
     deadline: Instant,
     state: State,
 }
@@ -88,6 +90,7 @@ impl Jobs {
                 reports: reports.into(),
                 command: None,
                 end: None,
+                begun: Instant::now(),
                 deadline: Instant::now() + Duration::from_millis(run.limit_ms),
                 state: State::Running,
             }),
@@ -120,12 +123,16 @@ impl Jobs {
     }
 
     /// Takes note of what shims report and of children of pid 1 that ended. Returns the replies to jobs that are over.
-    pub(crate) fn settle(&mut self, ended: &[(i32, ExitStatus)]) -> Vec<(u64, Reply)> {
+    pub(crate) fn settle(
+        &mut self,
+        ended: &[(i32, ExitStatus)],
+        causes: &Causes,
+    ) -> Vec<(u64, Reply)> {
         for job in &mut self.0 {
             job.read_reports();
             job.note(ended);
         }
-        let replies = self.0.iter_mut().filter_map(Job::over).collect();
+        let replies = self.0.iter_mut().filter_map(|job| job.over(causes)).collect();
         self.0.retain(|job| job.state != State::Over || !job.shim_gone);
         replies
     }
@@ -183,11 +190,16 @@ impl Job {
     }
 
     /// The reply, once the command has ended by itself.
-    fn over(&mut self) -> Option<(u64, Reply)> {
+    fn over(&mut self, causes: &Causes) -> Option<(u64, Reply)> {
         if self.state != State::Running {
             return None;
         }
-        let reply = self.end.clone()?;
+        let reply = match self.end.clone()? {
+            Reply::Ended { status } => {
+                Reply::Ended { status: causes.of_command(status, self.begun) }
+            }
+            reply => reply,
+        };
         self.finish();
         Some((self.id, reply))
     }

@@ -53,15 +53,16 @@ fn run() -> io::Result<()> {
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     process::replace_stdin(File::open("/dev/null")?.as_fd())?;
 
-    let (creation, socket, go) = loop {
+    let (creation, socket, kills, go) = loop {
         let Some((creation, fds)) = channel::receive::<Creation>(control.as_fd(), Wait::Block)?
         else {
             return Ok(());
         };
         let mut fds = fds.into_iter();
         let Some(socket) = fds.next() else { continue };
-        match create(socket.as_fd(), fds.next().map(File::from)) {
-            Ok(Some(go)) => break (creation, socket, go),
+        let kills = if creation.grouped.memory { fds.next().map(File::from) } else { None };
+        match create(socket.as_fd(), fds.map(File::from)) {
+            Ok(Some(go)) => break (creation, socket, kills, go),
             Ok(None) => (),
             Err((step, error)) => report(socket.as_fd(), step, &error),
         }
@@ -70,7 +71,7 @@ fn run() -> io::Result<()> {
     drop(control);
     let mut answer = [0];
     if File::from(go).read(&mut answer)? == 1 {
-        init::run(&creation, socket);
+        init::run(&creation, socket, kills);
     }
     Ok(())
 }
@@ -82,11 +83,11 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let _ = channel::send(socket, &event, &[], Wait::Block);
 }
 
-/// Clones pid 1, into the control group behind `entry` if there is one. In the child: the pipe that says when all that
+/// Clones pid 1, into the control groups behind `entries`. In the child: the pipe that says when all that
 /// concerns it from outside is done. In the launcher: nothing.
 fn create(
     socket: BorrowedFd<'_>,
-    entry: Option<File>,
+    entries: impl IntoIterator<Item = File>,
 ) -> Result<Option<OwnedFd>, (Step, io::Error)> {
     let supervisor = |error| (Step::Supervisor, error);
     let (mapped, go) = socket::pipe().map_err(supervisor)?;
@@ -94,7 +95,7 @@ fn create(
     match process::clone_into(all).map_err(|error| (missing_namespace(), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
-            let entered = entry.map_or(Ok(()), |mut entry| write!(entry, "{pid}"));
+            let entered = entries.into_iter().try_for_each(|mut entry| write!(entry, "{pid}"));
             let mapped = entered
                 .map_err(|error| (Step::ControlGroup, error))
                 .and_then(|()| map_identity(pid).map_err(|error| (Step::IdMap, error)));

@@ -28,6 +28,7 @@
 //! delayed so, and not denied; putting files can.
 
 mod capture;
+mod cause;
 mod cgroup;
 mod channel;
 mod command;
@@ -42,6 +43,7 @@ mod jobs;
 mod launcher;
 mod manifest;
 mod native;
+mod owner;
 mod processes;
 mod programs;
 mod protect;
@@ -52,6 +54,7 @@ mod session;
 mod sys;
 mod watchdog;
 
+pub use cgroup::ControlGroups;
 pub use doctor::Probe;
 pub use native::Native;
 

@@ -12,12 +12,12 @@ use lapwing_core::{
 };
 use tokio::io::Interest;
 
-use crate::cgroup::{Group, Groups};
+use crate::cgroup::{self, ControlGroups, Group, Groups};
 use crate::channel::{self, Channel};
 use crate::doctor;
 use crate::isolated::Isolated;
 use crate::launcher;
-use crate::protocol::{Creation, Event, Reply, SET_UP};
+use crate::protocol::{Creation, Event, Grouped, Reply, SET_UP};
 use crate::sys::process;
 use crate::sys::socket::{self, Wait};
 
@@ -26,35 +26,64 @@ use crate::sys::socket::{self, Wait};
 pub struct Native {
     launcher: Arc<OwnedFd>,
     groups: Option<Arc<Groups>>,
+    unused_groups: Vec<String>,
 }
 
-/// Names the folder of control groups, where there is one for sandboxes.
+/// Names the folder of control groups for sandboxes, or says `none`.
 const CGROUP: &str = "LAPWING_CGROUP";
 
 impl Native {
+    /// Starts the launcher, with the control groups that the environment variable `LAPWING_CGROUP` asks for: those below the
+    /// folder that it names, with `none` none, else those that can be had. See [`Native::start_with`].
+    ///
+    /// # Errors
+    /// As [`Native::start_with`].
+    pub fn start() -> Result<Self, SandboxError> {
+        Self::start_with(match std::env::var_os(CGROUP) {
+            None => ControlGroups::Detected,
+            Some(word) if word == "none" => ControlGroups::None,
+            Some(folder) => ControlGroups::In(folder.into()),
+        })
+    }
+
     /// Starts the launcher. Call it in the main thread, before an async runtime or other threads exist and before
     /// keys are read: the launcher ends with the thread that started it. The program's `main` must begin with
     /// [`crate::entry`]. Also raises this process's limit on open files as far as it goes.
     ///
-    /// The environment variable `LAPWING_CGROUP` names a control group, without processes and writable, below which the
-    /// kernel shall hold the memory of every sandbox.
-    ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] if the control group cannot be used, [`SandboxError::Failed`] if the launcher cannot be
-    /// started.
-    pub fn start() -> Result<Self, SandboxError> {
-        let groups = std::env::var_os(CGROUP).map(|folder| {
-            Groups::open(Path::new(&folder)).map_err(|error| SandboxError::Unavailable {
-                reason: format!("{CGROUP} names no control group that can be used ({error})"),
-                mend: format!("name one with the memory controller that is writable and has no processes, or unset {CGROUP}"),
-            })
-        });
-        let groups = groups.transpose()?;
+    /// [`SandboxError::Unavailable`] if the control group that is named cannot be used, [`SandboxError::Failed`] if the
+    /// launcher cannot be started.
+    pub fn start_with(groups: ControlGroups) -> Result<Self, SandboxError> {
+        let (groups, unused_groups) = match groups {
+            ControlGroups::Detected => cgroup::detect(),
+            ControlGroups::None => (None, Vec::new()),
+            ControlGroups::In(folder) => {
+                let groups = Groups::open(&folder).map_err(|error| SandboxError::Unavailable {
+                    reason: format!("{CGROUP} names no control group that can be used ({error})"),
+                    mend: format!("name one with the memory controller that is writable and has no processes, or unset {CGROUP}"),
+                })?;
+                (Some(groups), Vec::new())
+            }
+        };
         let launcher = Self::launch().map_err(|error| SandboxError::Failed {
             step: "start the sandbox launcher".to_owned(),
             cause: error.to_string(),
         })?;
-        Ok(Self { launcher: Arc::new(launcher), groups })
+        Ok(Self { launcher: Arc::new(launcher), groups, unused_groups })
+    }
+
+    /// Control groups that were found and cannot be used, in words.
+    pub(crate) fn unused_groups(&self) -> &[String] {
+        &self.unused_groups
+    }
+
+    /// Folders of the control groups in use.
+    pub(crate) fn group_folders(&self) -> Vec<&Path> {
+        self.groups.iter().flat_map(|groups| groups.folders()).collect()
+    }
+
+    fn holds(&self) -> Grouped {
+        self.groups.as_ref().map_or(Grouped::default(), |groups| groups.holds())
     }
 
     fn launch() -> io::Result<OwnedFd> {
@@ -93,14 +122,14 @@ impl Native {
             hostname: spec.hostname.clone(),
             programs: spec.programs.clone(),
             limits: spec.limits.clone(),
-            grouped: self.groups.is_some(),
+            grouped: self.holds(),
         };
         let (near, far) = socket::pair()?;
-        let group = self.groups.as_ref().map(|groups| groups.take(spec.limits.memory_bytes));
-        let group = group.transpose()?;
-        let entry = group.as_ref().map(Group::entry).transpose()?;
-        let fds: Vec<BorrowedFd<'_>> =
-            [far.as_fd()].into_iter().chain(entry.iter().map(AsFd::as_fd)).collect();
+        let group = self.groups.as_ref().map(|groups| groups.take(&spec.limits)).transpose()?;
+        let kills = group.as_ref().map(Group::kills).transpose()?.flatten();
+        let entries = group.as_ref().map(Group::entries).transpose()?.unwrap_or_default();
+        let beside = kills.iter().map(AsFd::as_fd).chain(entries.iter().map(AsFd::as_fd));
+        let fds: Vec<BorrowedFd<'_>> = [far.as_fd()].into_iter().chain(beside).collect();
         self.send(&creation, &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
@@ -111,7 +140,7 @@ impl Native {
         };
         match channel.receive::<Event>().await? {
             Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => {
-                Ok(Isolated::new(channel, pidfd, group)?)
+                Ok(Isolated::new(channel, pidfd, group, spec)?)
             }
             Some((event, _)) => Err(doctor::Failure::from_event(event)),
             None => Err(doctor::Failure::Vanished),
@@ -125,12 +154,14 @@ impl Provider for Native {
     }
 
     fn enforced(&self) -> Enforced {
+        let Grouped { memory, processes: _, processors } = self.holds();
         Enforced {
-            memory: self.groups.as_ref().map_or(Enforcement::Watchdog, |_| Enforcement::Kernel),
+            memory: if memory { Enforcement::Kernel } else { Enforcement::Watchdog },
             disk: Enforcement::Kernel,
             files: Enforcement::Kernel,
+            // Also without a group, by RLIMIT_NPROC.
             processes: Enforcement::Kernel,
-            processors: Enforcement::None,
+            processors: if processors { Enforcement::Kernel } else { Enforcement::None },
         }
     }
 

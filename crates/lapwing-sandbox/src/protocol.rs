@@ -2,21 +2,29 @@
 
 use std::fmt;
 
-use lapwing_core::{Command, ExitStatus, Limits, Service};
+use lapwing_core::{Command, ExitStatus, Limits, Loss, Service};
 use serde::{Deserialize, Serialize};
 
 /// The id under which pid 1 reports that the sandbox is set up.
 pub(crate) const SET_UP: u64 = 0;
 
-/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket and, if it gets a control group, the
-/// file by which processes enter it.
+/// What a sandbox is made of. To the launcher, with the sandbox's end of its socket and, if it gets control groups, the
+/// files by which processes enter them and the one that counts what the kernel ended in them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Creation {
     pub(crate) hostname: String,
     pub(crate) programs: Vec<String>,
     pub(crate) limits: Limits,
-    /// Whether it gets a control group, which holds its memory.
-    pub(crate) grouped: bool,
+    /// What control groups hold of it.
+    pub(crate) grouped: Grouped,
+}
+
+/// What control groups hold of a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grouped {
+    pub(crate) memory: bool,
+    pub(crate) processes: bool,
+    pub(crate) processors: bool,
 }
 
 /// A command without what concerns the harness only.
@@ -105,7 +113,7 @@ pub(crate) enum Event {
     /// The caller is gone.
     CallGone { id: u64 },
     /// Pid 1 ends the sandbox.
-    Over { cause: String },
+    Over { loss: Loss, cause: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

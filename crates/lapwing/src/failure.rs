@@ -103,7 +103,7 @@ impl From<SandboxError> for Failure {
             SandboxError::Unavailable { mend, .. } => {
                 failure.help(format!("{mend}; `lapwing doctor` shows every check"))
             }
-            SandboxError::Failed { .. } | SandboxError::Lost(_) => {
+            SandboxError::Failed { .. } | SandboxError::Lost { .. } => {
                 failure.help("`lapwing doctor` shows what this machine can isolate")
             }
         }

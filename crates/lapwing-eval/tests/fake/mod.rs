@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use lapwing_core::{
     Act, Answer, Attempt, BoxFuture, Captured, Checkpoint, Command, Event, ExitStatus,
-    GenerateConfig, Manifest, Message, Model, ModelError, ModelErrorKind, NewFile, Outcome, Output,
-    Part, Process, Provider, Recorder as _, Reply, Request, Sandbox, SandboxError, SandboxSpec,
-    Service, Session, StopReason, ToolCall, Usage,
+    GenerateConfig, Loss, Manifest, Message, Model, ModelError, ModelErrorKind, NewFile, Outcome,
+    Output, Part, Process, Provider, Recorder as _, Reply, Request, Sandbox, SandboxError,
+    SandboxSpec, Service, Session, StopReason, ToolCall, Usage,
 };
 use lapwing_eval::{Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
 use lapwing_scenario::{DesignChoice, Folder, Scenario};
@@ -326,6 +326,8 @@ pub(crate) enum Behaviour {
     Silent,
     /// What runs backstage prints one endless line.
     Flood,
+    /// The first command costs them their life, for this reason.
+    Die(Loss),
     /// Do something when a command is run.
     Then(Arc<dyn Fn() + Send + Sync>),
 }
@@ -346,6 +348,7 @@ impl Provider for Machines {
             behaviour => Ok(Box::new(Machine {
                 behaviour: behaviour.clone(),
                 called: AtomicBool::new(false),
+                dead: AtomicBool::new(false),
                 call: Notify::new(),
                 waiting: Mutex::default(),
             })),
@@ -357,6 +360,7 @@ impl Provider for Machines {
 struct Machine {
     behaviour: Behaviour,
     called: AtomicBool,
+    dead: AtomicBool,
     call: Notify,
     waiting: Mutex<Option<oneshot::Sender<Answer>>>,
 }
@@ -378,10 +382,15 @@ impl Machine {
             | Behaviour::Silent
             | Behaviour::Flood
             | Behaviour::Echo
+            | Behaviour::Die(_)
             | Behaviour::Refuse => {}
         }
         format!("ran: {}", command.argv.join(" "))
     }
+}
+
+fn lost(loss: Loss) -> SandboxError {
+    SandboxError::Lost { loss, cause: "it died".to_owned() }
 }
 
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, SandboxError>> {
@@ -391,6 +400,10 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, SandboxError>> {
 impl Sandbox for Machine {
     fn exec(&self, command: Command) -> BoxFuture<'_, Result<Captured, SandboxError>> {
         Box::pin(async move {
+            if let Behaviour::Die(loss) = self.behaviour {
+                self.dead.store(true, Ordering::SeqCst);
+                return Err(lost(loss));
+            }
             let stdout = self.play(command).await.into_bytes();
             Ok(Captured {
                 status: ExitStatus::Exit { code: 0 },
@@ -408,7 +421,9 @@ impl Sandbox for Machine {
             Behaviour::Program(lines) => Speech::Lines(lines.join("\n").into_bytes()),
             Behaviour::Silent => Speech::Silent,
             Behaviour::Flood => Speech::Flood,
-            Behaviour::Echo | Behaviour::Refuse | Behaviour::Then(_) => Speech::Lines(Vec::new()),
+            Behaviour::Echo | Behaviour::Refuse | Behaviour::Die(_) | Behaviour::Then(_) => {
+                Speech::Lines(Vec::new())
+            }
         };
         let session: Box<dyn Session> = Box::new(speech);
         ready(session)
@@ -443,7 +458,12 @@ impl Sandbox for Machine {
     }
 
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
-        ready(Manifest::default())
+        match self.behaviour {
+            Behaviour::Die(loss) if self.dead.load(Ordering::SeqCst) => {
+                Box::pin(std::future::ready(Err(lost(loss))))
+            }
+            _ => ready(Manifest::default()),
+        }
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<Process>, SandboxError>> {

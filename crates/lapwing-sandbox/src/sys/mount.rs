@@ -125,14 +125,24 @@ pub(crate) fn pivot_here() -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes in use on the file system at `path`.
-pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+fn usage(path: &Path) -> io::Result<libc::statvfs> {
     let path = c_path(path)?;
     // SAFETY: `statvfs` is plain integers, for which zero is a value.
     let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` is NUL-terminated and `found` is live.
     check(i64::from(unsafe { libc::statvfs(path.as_ptr(), &raw mut found) }))?;
+    Ok(found)
+}
+
+/// Bytes in use on the file system at `path`.
+pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+    let found = usage(path)?;
     Ok((found.f_blocks - found.f_bfree) * found.f_frsize)
+}
+
+/// Whether no byte or no file more has room on the file system at `path`.
+pub(crate) fn is_full(path: &Path) -> bool {
+    usage(path).is_ok_and(|found| found.f_bfree == 0 || found.f_ffree == 0)
 }
 
 /// Bytes of a page of memory.

@@ -14,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use super::check;
 
 /// Most descriptors in one packet.
-pub(crate) const FDS_MAX: usize = 4;
+pub(crate) const FDS_MAX: usize = 8;
 const CONTROL_BYTES: usize = 64;
 
 /// Whether a call may wait.
