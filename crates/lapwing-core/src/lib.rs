@@ -34,7 +34,8 @@ pub use recorder::{Blobs, Discard, RecordError, Recorder};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{
     Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, Loss,
-    NewFile, Process, Provider, Sandbox, SandboxError, SandboxSpec, Service, Session,
+    NewFile, Process, Provider, RootFiles, Sandbox, SandboxError, SandboxSpec, Service, Session,
+    Snapshot,
 };
 pub use usage::Usage;
 

@@ -7,10 +7,11 @@
 //! A command that fails is a result; `Err` means that the sandbox itself failed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Manifest};
+use crate::{BoxFuture, Digest, Manifest};
 
 /// Creates sandboxes of one kind.
 pub trait Provider: Send + Sync {
@@ -20,6 +21,16 @@ pub trait Provider: Send + Sync {
     /// What holds the limits of its sandboxes on this machine.
     fn enforced(&self) -> Enforced {
         Enforced::default()
+    }
+
+    /// Makes the root file system at `path`, a folder or an archive, ready for [`SandboxSpec::root`].
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where it is none, or this back end has only one of its own.
+    fn prepare(&self, path: &Path) -> BoxFuture<'_, Result<RootFiles, SandboxError>> {
+        let reason = format!("{} cannot be the root of a sandbox of this kind", path.display());
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
     }
 
     /// Creates a sandbox.
@@ -77,8 +88,26 @@ pub trait Sandbox: Send + Sync {
     /// Answers the call `id` and lets its caller go on.
     fn answer(&self, id: u64, answer: Answer) -> BoxFuture<'_, Result<(), SandboxError>>;
 
+    /// Keeps the files as they are now, for new sandboxes that begin with them.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where the back end cannot do this.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, SandboxError>> {
+        let reason = "sandboxes of this kind cannot be forked".to_owned();
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
+
     /// Ends every process and waits until all are gone. Destroying twice is no error.
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
+}
+
+/// The files of a sandbox as they were at one time.
+pub trait Snapshot: Send + Sync {
+    /// A new sandbox of the same make with these files. Whatever is written in it, or in the one that they came from, the
+    /// others do not see. Processes, and what lives in them only, stay behind, as do fifos, sockets and shared memory.
+    /// What it costs does not depend on how much there is in the files, nor on how many branches there are.
+    fn branch(&self) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>>;
 }
 
 /// A running command with its input and output open.
@@ -102,6 +131,17 @@ pub struct SandboxSpec {
     pub programs: Vec<String>,
     /// Resource limits.
     pub limits: Limits,
+    /// Its root file system, which [`Provider::prepare`] made ready; `None` for the back end's own.
+    pub root: Option<Digest>,
+}
+
+/// A root file system that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFiles {
+    /// By what it is known.
+    pub digest: Digest,
+    /// What it is, in words.
+    pub kind: String,
 }
 
 /// Resource limits of a sandbox.

@@ -21,10 +21,17 @@ const PENDING_SIGNALS: u64 = 1024;
 /// handler and gives up. No file of that size is written either.
 const CORE_BYTES: u64 = 1;
 
+/// How far commands stand behind the harness where nothing limits their share of the processors.
+const NICENESS: i32 = 10;
+
 /// What holds for every command of a sandbox.
 pub(crate) struct Confinement {
     pub(crate) limits: Limits,
     pub(crate) filter: Vec<libc::sock_filter>,
+    /// Whether commands run only while nothing more urgent does: where nothing limits their share of the processors.
+    pub(crate) gives_way: bool,
+    /// Variables of every command, beside the usual ones.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Confinement {
@@ -32,6 +39,9 @@ impl Confinement {
     fn apply(&self) -> io::Result<()> {
         process::new_session()?;
         process::set_umask(0o022);
+        if self.gives_way {
+            process::give_way(NICENESS)?;
+        }
         for (resource, value) in [
             (Resource::Processes, self.limits.processes),
             (Resource::FileSize, self.limits.disk_bytes),
@@ -129,7 +139,7 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
             }
             // Told here, as the command itself may kill the shim before that could.
             report(Report::Pid(std::process::id().cast_signed()));
-            execute(run, stdio)
+            execute(run, stdio, &confinement.env)
         }
         Ok(Fork::Parent(pid)) => pid,
         Err(error) => {
@@ -158,15 +168,15 @@ pub(crate) fn serve(run: &Run, stdio: &Stdio, confinement: &Confinement) -> ! {
     if confinement.apply().is_err() {
         process::exit(125);
     }
-    execute(run, stdio)
+    execute(run, stdio, &confinement.env)
 }
 
-fn execute(run: &Run, stdio: &Stdio) -> ! {
+fn execute(run: &Run, stdio: &Stdio, more: &[(String, String)]) -> ! {
     let fds: [BorrowedFd<'_>; 3] = [stdio.input.as_fd(), stdio.output.as_fd(), stdio.error.as_fd()];
     if process::keep_only(fds).is_err() {
         process::exit(125);
     }
-    let (message, code) = match run_program(run) {
+    let (message, code) = match run_program(run, more) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -176,7 +186,10 @@ fn execute(run: &Run, stdio: &Stdio) -> ! {
 }
 
 /// Returns only if the program cannot be run: a message and an exit code.
-fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
+fn run_program(
+    run: &Run,
+    more: &[(String, String)],
+) -> Result<std::convert::Infallible, (String, i32)> {
     std::env::set_current_dir(&run.cwd).map_err(|error| (says(&run.cwd, &error), 126))?;
     let Some(name) = run.argv.first() else { return Err(("no command given".to_owned(), 127)) };
     let mut env = BTreeMap::from([
@@ -185,6 +198,8 @@ fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
         ("PATH", PATH),
         ("USER", "agent"),
     ]);
+    env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let path = env.get("PATH").copied().unwrap_or(PATH).to_owned();
     env.extend(run.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let env = env.into_iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let argv = run.argv.iter().map(|argument| CString::new(argument.as_str()));
@@ -195,7 +210,7 @@ fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
     let paths: Vec<String> = if name.contains('/') {
         vec![name.clone()]
     } else {
-        PATH.split(':').map(|directory| format!("{directory}/{name}")).collect()
+        path.split(':').map(|directory| format!("{directory}/{name}")).collect()
     };
     let mut failure = (format!("{name}: command not found"), 127);
     for path in paths {

@@ -159,6 +159,9 @@ fn mend(step: Step, errno: i32, settings: Settings) -> Option<String> {
         Step::Proc => {
             "/proc is masked, as in a container: start it with `--security-opt systempaths=unconfined`"
         }
+        Step::Layers => {
+            "use a kernel of version 6.6 or later, which lays one file system over another for everybody, or `root = \"host\"`"
+        }
         Step::ControlGroup
         | Step::WritableTree
         | Step::HostPrograms
@@ -270,6 +273,7 @@ fn advice(step: Step, errno: i32) -> &'static str {
         | Step::IdMap
         | Step::Identity
         | Step::PrivateMounts
+        | Step::Layers
         | Step::Proc
         | Step::Loopback
         | Step::NestedNamespaces

@@ -13,6 +13,7 @@ use crate::command::{self, Confinement, Stdio};
 use crate::helper::Helpers;
 use crate::jobs::Jobs;
 use crate::launcher::{self, INSIDE_ID};
+use crate::layers;
 use crate::programs::Programs;
 use crate::protect;
 use crate::protocol::{Body, Creation, Event, Reply, Request, Run, SET_UP, Step};
@@ -41,16 +42,20 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 /// Serves until the sandbox ends.
 pub(crate) fn run(creation: &Creation, socket: OwnedFd, kills: Option<File>) {
     match set_up(creation) {
-        Ok(Prepared { children, null, programs }) => {
-            let confinement =
-                Confinement { limits: creation.limits.clone(), filter: seccomp::filter() };
+        Ok(Prepared { children, null, programs, upper }) => {
+            let confinement = Confinement {
+                limits: creation.limits.clone(),
+                filter: seccomp::filter(),
+                gives_way: !creation.grouped.processors,
+                env: creation.layers.as_ref().map_or(Vec::new(), |layers| layers.env.clone()),
+            };
             let supervisor = Supervisor {
                 socket,
                 children,
                 null,
                 programs,
                 jobs: Jobs::default(),
-                helpers: Helpers::new(creation.limits.disk_bytes),
+                helpers: Helpers::new(creation.limits.disk_bytes, upper),
                 services: Vec::new(),
                 waits: Vec::new(),
                 causes: Causes::new(kills.map(Kills::new)),
@@ -69,6 +74,8 @@ struct Prepared {
     children: File,
     null: File,
     programs: Programs,
+    /// Where what is written lies, if that is not below the root.
+    upper: Option<OwnedFd>,
 }
 
 fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
@@ -76,12 +83,21 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     process::set_umask(0o022);
     // Not when it was cloned: the launcher has put this process into its control group since.
     process::own_cgroup_root().map_err(at(Step::CgroupNamespace))?;
+    // As the user of the harness, whom they belong to or whose folders lead to them.
+    let layers =
+        creation.layers.as_ref().map(layers::open).transpose().map_err(at(Step::Layers))?;
     process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
     process::die_with_parent()
         .and_then(|()| process::hide_memory())
         .and_then(|()| process::no_new_privileges())
         .map_err(at(Step::Supervisor))?;
-    root::build(creation)?;
+    let upper = match layers {
+        Some(layers) => Some(layers::build(creation, layers)?),
+        None => {
+            root::build(creation)?;
+            None
+        }
+    };
     socket::loopback_up()
         .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))
         .map_err(at(Step::Loopback))?;
@@ -90,11 +106,13 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
     let pids = creation.limits.processes.saturating_mul(4).clamp(PIDS_MIN, 4 << 20);
     let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
-    root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
+    if !creation.layers.as_ref().is_some_and(|layers| layers.furnished) {
+        root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
+    }
     let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs })
+    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs, upper })
 }
 
 /// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.

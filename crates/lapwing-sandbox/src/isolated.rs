@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
     Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
-    Sandbox, SandboxError, SandboxSpec, Service, Session,
+    Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -15,10 +15,13 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::time;
 
+use crate::base::Base;
 use crate::capture::Capture;
 use crate::cgroup::Group;
 use crate::channel::{self, Channel};
 use crate::connection::{Connection, Conversation, Memory};
+use crate::fork;
+use crate::native::Native;
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
 use crate::session::Talk;
 use crate::sys::process;
@@ -28,10 +31,20 @@ use crate::sys::socket;
 const GRACE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 64 * 1024;
 
+/// What a sandbox is made of, and by whom.
+pub(crate) struct Make {
+    pub(crate) native: Native,
+    pub(crate) spec: SandboxSpec,
+    pub(crate) base: Base,
+}
+
 /// One sandbox. Ends with this value.
 pub(crate) struct Isolated {
     connection: Arc<Connection>,
     pidfd: AsyncFd<OwnedFd>,
+    pub(crate) make: Make,
+    /// Paths that were made read-only.
+    pub(crate) protected: Mutex<Vec<String>>,
     /// Dropped after the processes in it were killed.
     _group: Option<Group>,
 }
@@ -47,16 +60,18 @@ impl Isolated {
         channel: Channel,
         pidfd: OwnedFd,
         group: Option<Group>,
-        spec: &SandboxSpec,
+        make: Make,
     ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
         let kills = group.as_ref().map(Group::watch).transpose()?.flatten();
         let memory = kills.map(|kills| Memory {
             before: kills.count(),
             kills,
-            limit_bytes: spec.limits.memory_bytes,
+            limit_bytes: make.spec.limits.memory_bytes,
         });
-        Ok(Self { connection: Connection::open(channel, memory), pidfd, _group: group })
+        let connection = Connection::open(channel, memory);
+        let protected = Mutex::default();
+        Ok(Self { connection, pidfd, make, protected, _group: group })
     }
 
     /// Sends a request that has one reply.
@@ -76,7 +91,7 @@ impl Isolated {
     }
 
     /// Has a helper do `task`. Its output; `None` if what was asked for is not there.
-    async fn help(
+    pub(crate) async fn help(
         &self,
         step: &str,
         task: Task,
@@ -287,11 +302,19 @@ impl Sandbox for Isolated {
 
     fn protect(&self, paths: &[String]) -> BoxFuture<'_, Result<(), SandboxError>> {
         let body = Body::Protect { paths: paths.to_vec() };
-        Box::pin(async move { self.ask("protect files", body, &[]).await.map(|_| ()) })
+        let paths = paths.to_vec();
+        Box::pin(async move {
+            self.ask("protect files", body, &[]).await?;
+            self.protected.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+            Ok(())
+        })
     }
 
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
-        Box::pin(self.help_json("take a manifest", Task::Manifest))
+        Box::pin(async move {
+            let written = self.help_json("take a manifest", Task::Manifest).await?;
+            Ok(self.make.base.manifest(written))
+        })
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<Process>, SandboxError>> {
@@ -315,6 +338,10 @@ impl Sandbox for Isolated {
     fn answer(&self, id: u64, answer: Answer) -> BoxFuture<'_, Result<(), SandboxError>> {
         let body = Body::Answer { call: id, stdout: answer.stdout, code: answer.code };
         Box::pin(async move { self.connection.tell(body).await })
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, SandboxError>> {
+        Box::pin(fork::freeze(self))
     }
 
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>> {

@@ -123,11 +123,17 @@ fn missing_namespace() -> Step {
     refused.map_or(Step::Supervisor, |(step, _)| *step)
 }
 
-/// Maps one user and one group into the namespace of `pid`.
-fn map_identity(pid: i32) -> io::Result<()> {
+/// User and group outside of what runs in sandboxes.
+pub(crate) fn outside_ids() -> io::Result<(u32, u32)> {
     let (uid, gid) = process::effective_ids();
     let user = outside_id(uid, &fs::read_to_string("/proc/self/uid_map")?)?;
     let group = outside_id(gid, &fs::read_to_string("/proc/self/gid_map")?)?;
+    Ok((user, group))
+}
+
+/// Maps one user and one group into the namespace of `pid`.
+fn map_identity(pid: i32) -> io::Result<()> {
+    let (user, group) = outside_ids()?;
     let write = |file: &str, text: String| fs::write(format!("/proc/{pid}/{file}"), text);
     write("setgroups", "deny".to_owned())?;
     write("gid_map", format!("{INSIDE_ID} {group} 1"))?;

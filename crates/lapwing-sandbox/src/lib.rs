@@ -27,6 +27,7 @@
 //! whose shim was stopped at its time limit, as if it had run past it. What is asked about files and processes can be
 //! delayed so, and not denied; putting files can.
 
+mod base;
 mod capture;
 mod cause;
 mod cgroup;
@@ -35,12 +36,16 @@ mod command;
 mod connection;
 mod doctor;
 mod escape;
+mod export;
 mod files;
+mod fork;
 mod helper;
+mod image;
 mod init;
 mod isolated;
 mod jobs;
 mod launcher;
+mod layers;
 mod manifest;
 mod native;
 mod owner;
@@ -56,6 +61,7 @@ mod watchdog;
 
 pub use cgroup::ControlGroups;
 pub use doctor::Probe;
+pub use image::{Cached, Facts, Images};
 pub use native::Native;
 
 /// The first call in `main`: if this process was started as the launcher, becomes it and never returns; else returns

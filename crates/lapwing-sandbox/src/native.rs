@@ -1,21 +1,25 @@
 //! The provider: starts the launcher and asks it for sandboxes.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as HostCommand, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use lapwing_core::{
-    BoxFuture, Enforced, Enforcement, Provider, Sandbox, SandboxError, SandboxSpec,
+    BoxFuture, Digest, Enforced, Enforcement, Provider, RootFiles, Sandbox, SandboxError,
+    SandboxSpec,
 };
 use tokio::io::Interest;
 
+use crate::base::Base;
 use crate::cgroup::{self, ControlGroups, Group, Groups};
 use crate::channel::{self, Channel};
 use crate::doctor;
-use crate::isolated::Isolated;
+use crate::image::{Images, Root};
+use crate::isolated::{Isolated, Make};
 use crate::launcher;
 use crate::protocol::{Creation, Event, Grouped, Reply, SET_UP};
 use crate::sys::process;
@@ -27,6 +31,10 @@ pub struct Native {
     launcher: Arc<OwnedFd>,
     groups: Option<Arc<Groups>>,
     unused_groups: Vec<String>,
+    /// The cache of root file systems, where it is not the user's.
+    images: Option<Images>,
+    /// Root file systems that are ready.
+    roots: Arc<Mutex<HashMap<Digest, Root>>>,
 }
 
 /// Names the folder of control groups for sandboxes, or says `none`.
@@ -69,7 +77,23 @@ impl Native {
             step: "start the sandbox launcher".to_owned(),
             cause: error.to_string(),
         })?;
-        Ok(Self { launcher: Arc::new(launcher), groups, unused_groups })
+        Ok(Self {
+            launcher: Arc::new(launcher),
+            groups,
+            unused_groups,
+            images: None,
+            roots: Arc::default(),
+        })
+    }
+
+    /// The same with another cache of root file systems than the user's.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Self {
+        Self { images: Some(images), roots: Arc::default(), ..self }
+    }
+
+    pub(crate) fn images(&self) -> Result<Images, SandboxError> {
+        self.images.clone().map_or_else(Images::open, Ok)
     }
 
     /// Control groups that were found and cannot be used, in words.
@@ -114,15 +138,32 @@ impl Native {
         }
     }
 
+    /// What a sandbox of this make is built on.
+    fn base(&self, spec: &SandboxSpec) -> Result<Base, doctor::Failure> {
+        let Some(digest) = spec.root else { return Ok(Base::default()) };
+        let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || io::Error::other(format!("the root file system {digest} is not ready"));
+        Ok(roots.get(&digest).cloned().map(Base::of).ok_or_else(unknown)?)
+    }
+
     pub(crate) async fn create_isolated(
         &self,
         spec: &SandboxSpec,
+    ) -> Result<Isolated, doctor::Failure> {
+        self.create_on(spec, self.base(spec)?).await
+    }
+
+    pub(crate) async fn create_on(
+        &self,
+        spec: &SandboxSpec,
+        base: Base,
     ) -> Result<Isolated, doctor::Failure> {
         let creation = Creation {
             hostname: spec.hostname.clone(),
             programs: spec.programs.clone(),
             limits: spec.limits.clone(),
             grouped: self.holds(),
+            layers: base.layers(),
         };
         let (near, far) = socket::pair()?;
         let group = self.groups.as_ref().map(|groups| groups.take(&spec.limits)).transpose()?;
@@ -140,7 +181,8 @@ impl Native {
         };
         match channel.receive::<Event>().await? {
             Some((Event::Reply { id: SET_UP, reply: Reply::Done }, _)) => {
-                Ok(Isolated::new(channel, pidfd, group, spec)?)
+                let make = Make { native: self.clone(), spec: spec.clone(), base };
+                Ok(Isolated::new(channel, pidfd, group, make)?)
             }
             Some((event, _)) => Err(doctor::Failure::from_event(event)),
             None => Err(doctor::Failure::Vanished),
@@ -163,6 +205,23 @@ impl Provider for Native {
             processes: Enforcement::Kernel,
             processors: if processors { Enforcement::Kernel } else { Enforcement::None },
         }
+    }
+
+    fn prepare(&self, path: &Path) -> BoxFuture<'_, Result<RootFiles, SandboxError>> {
+        let path = path.to_owned();
+        Box::pin(async move {
+            let step = "prepare a root file system";
+            let images = self.images()?;
+            let unpacked = tokio::task::spawn_blocking(move || images.root(&path)).await;
+            let root = unpacked.map_err(|lost| SandboxError::Failed {
+                step: step.to_owned(),
+                cause: lost.to_string(),
+            })??;
+            let files = RootFiles { digest: root.facts.digest, kind: root.facts.kind.clone() };
+            let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+            roots.insert(files.digest, root);
+            Ok(files)
+        })
     }
 
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>> {

@@ -1,6 +1,7 @@
 //! What harness, launcher and pid 1 say to each other. Descriptors that belong to a message travel beside it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use lapwing_core::{Command, ExitStatus, Limits, Loss, Service};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,29 @@ pub(crate) struct Creation {
     pub(crate) limits: Limits,
     /// What control groups hold of it.
     pub(crate) grouped: Grouped,
+    /// What lies below its writable files; `None` where nothing but the host's programs does.
+    pub(crate) layers: Option<Layers>,
+}
+
+/// Folders of the host that lie below the writable files of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Layers {
+    /// Each over those behind it.
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) programs: ProgramsFrom,
+    /// Variables of every command, beside the usual ones.
+    pub(crate) env: Vec<(String, String)>,
+    /// Whether they hold the files that every sandbox gets: those of a sandbox that it is a fork of.
+    pub(crate) furnished: bool,
+}
+
+/// Where the programs of a sandbox come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ProgramsFrom {
+    /// The host's `/usr`.
+    Host,
+    /// Its own layers.
+    Layers,
 }
 
 /// What control groups hold of a sandbox.
@@ -93,8 +117,10 @@ pub(crate) enum Task {
     Put { files: Vec<PutFile> },
     /// Output: the bytes.
     Get { path: String, max_bytes: u64 },
-    /// Output: a manifest as JSON.
+    /// Output: what is written, as JSON.
     Manifest,
+    /// Carries the file that gets what is written, as a layer of an image. Output: nothing.
+    Export,
     /// Output: a list of processes as JSON.
     Processes,
 }
@@ -150,6 +176,7 @@ pub(crate) enum Step {
     Identity,
     PrivateMounts,
     WritableTree,
+    Layers,
     HostPrograms,
     Devices,
     Proc,
@@ -164,7 +191,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::UserNamespace,
         Self::PidNamespace,
         Self::NetworkNamespace,
@@ -177,6 +204,7 @@ impl Step {
         Self::Identity,
         Self::PrivateMounts,
         Self::WritableTree,
+        Self::Layers,
         Self::HostPrograms,
         Self::Devices,
         Self::Proc,
@@ -205,6 +233,7 @@ impl fmt::Display for Step {
             Self::Identity => "change of uid",
             Self::PrivateMounts => "private mounts",
             Self::WritableTree => "tmpfs",
+            Self::Layers => "overlay of file systems",
             Self::HostPrograms => "read-only /usr",
             Self::Devices => "devices",
             Self::Proc => "own /proc",

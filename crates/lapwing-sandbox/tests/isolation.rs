@@ -13,6 +13,8 @@ mod endings;
 mod evidence;
 #[path = "isolation/files.rs"]
 mod files;
+#[path = "isolation/images.rs"]
+mod images;
 #[path = "isolation/memory.rs"]
 mod memory;
 #[path = "isolation/neighbours.rs"]
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     endings::add(&mut suite);
     evidence::add(&mut suite);
     files::add(&mut suite);
+    images::add(&mut suite);
     memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
