@@ -21,6 +21,8 @@ mod memory;
 mod neighbours;
 #[path = "isolation/programs.rs"]
 mod programs;
+#[path = "isolation/terminals.rs"]
+mod terminals;
 #[path = "isolation/walls.rs"]
 mod walls;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
+    terminals::add(&mut suite);
     walls::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
 }
