@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message, Model,
-    NewFile, PhaseEnd, Provider, RecordError, Sandbox, SandboxError, Source,
+    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message,
+    Model, NewFile, PhaseEnd, Provider, RecordError, Sandbox, SandboxError, Source,
 };
 use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, SandboxPlan, Scenario};
 use tokio::time::{Instant, timeout_at};

@@ -1,10 +1,12 @@
 //! What is written in a sandbox, as an archive from which forks are made. A device of characters stands for a file that was
-//! removed, one of blocks for a folder that hides what is below it: no name can be taken for such a mark.
+//! removed, one of blocks for a folder that hides what is below it: no name can be taken for such a mark. The content of a
+//! link is its target.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::{
     Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
-    Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot,
-    Terminal, TerminalSize,
+    Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal, TerminalSize,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;

@@ -20,6 +20,8 @@ use crate::protocol::Reply;
 use crate::sys::socket;
 
 const READ_BYTES: usize = 64 * 1024;
+/// How long output is awaited after a command's end: a background process may hold the terminal for ever.
+const LINGER: Duration = Duration::from_millis(20);
 /// How long a command has to end when its terminal is gone.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -29,7 +31,10 @@ pub(crate) fn open(terminals: &File, size: TerminalSize) -> io::Result<(OwnedFd,
     let near = rustix::fs::openat(terminals, "ptmx", flags, Mode::empty())?;
     pty::unlockpt(&near)?;
     // By descriptor: what lies at its path may have been laid out by a command.
-    let far = pty::ioctl_tiocgptpeer(&near, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let far = pty::ioctl_tiocgptpeer(
+        &near,
+        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+    )?;
     resize(&near, size)?;
     Ok((near, far))
 }
@@ -108,9 +113,11 @@ impl Session for Line {
                     end = self.conversation.next() => self.ended = Some(end?.0),
                 }
             }
-            match rustix::io::read(self.near.get_ref(), &mut buffer) {
-                Err(Errno::AGAIN) => Ok(Vec::new()),
-                count => heard(count.map_err(io::Error::from), buffer),
+            // The kernel may still be passing on what was written last.
+            let read = |near: &OwnedFd| Ok(rustix::io::read(near, &mut buffer)?);
+            match time::timeout(LINGER, self.near.async_io(Interest::READABLE, read)).await {
+                Ok(count) => heard(count, buffer),
+                Err(_) => Ok(Vec::new()),
             }
         })
     }

@@ -3,6 +3,8 @@
 
 #[path = "isolation/abuse.rs"]
 mod abuse;
+#[path = "isolation/branches.rs"]
+mod branches;
 #[path = "isolation/causes.rs"]
 mod causes;
 #[path = "isolation/commands.rs"]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let grouped = Native::start_with(ControlGroups::Detected).unwrap();
     let mut suite = Suite { native, grouped, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
+    branches::add(&mut suite);
     causes::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);

@@ -8,8 +8,8 @@ use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Limits, Stage};
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    Contrast, Demand, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
-    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
+    Contrast, Demand, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant,
+    Plan, Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.

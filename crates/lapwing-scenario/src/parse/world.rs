@@ -6,13 +6,13 @@ use lapwing_core::Limits;
 
 use super::Context;
 use super::evidence::globs;
-use crate::{CarryPlan, Demand};
 use crate::diagnostic::{Text, near};
 use crate::reader::{Item, Table};
 use crate::schema::{
     Content, FileDefinition, ProgramDefinition, SandboxDefinition, ServiceDefinition, Vary,
 };
 use crate::template::Template;
+use crate::{CarryPlan, Demand};
 
 pub(super) fn vary(
     root: &Table<'_>,

@@ -40,7 +40,9 @@ impl Machine {
         let files = provider.prepare(&path).await.map_err(|error| {
             let mend = match &error {
                 SandboxError::Unavailable { mend, .. } => mend,
-                SandboxError::Failed { .. } | SandboxError::Lost { .. } => "`lapwing doctor` may tell why",
+                SandboxError::Failed { .. } | SandboxError::Lost { .. } => {
+                    "`lapwing doctor` may tell why"
+                }
             };
             environment(demand.root_fault(error.to_string(), mend))
         })?;
@@ -52,7 +54,8 @@ impl Machine {
 
     /// What the record of a run says of root file systems and of limits.
     pub(crate) fn settings(&self, enforced: Enforced) -> Vec<(String, String)> {
-        let roots = self.kinds.iter().map(|(sandbox, kind)| (format!("root.{sandbox}"), kind.clone()));
+        let roots =
+            self.kinds.iter().map(|(sandbox, kind)| (format!("root.{sandbox}"), kind.clone()));
         let limits = limits(enforced).map(|(name, by)| (format!("limit.{name}"), by.to_owned()));
         roots.chain(limits).collect()
     }

@@ -48,15 +48,12 @@ pub(crate) fn run(args: &args::Shell) -> Result<ExitCode, Failure> {
     );
     start::runtime()?.block_on(async {
         let machine = Machine::prepare(&scenario, &native).await?;
-        let shell = Shell {
-            scenario: &scenario,
-            plan: &plan,
-            provider: &native,
-            roots: &machine.roots,
-        };
+        let shell =
+            Shell { scenario: &scenario, plan: &plan, provider: &native, roots: &machine.roots };
         let visit = async |sandbox: Arc<dyn Sandbox>| attend(sandbox.as_ref(), command).await;
         let status = shell.visit(&name, visit).await.map_err(|problem| {
-            Failure::new(Failure::ENVIRONMENT, problem).help("`lapwing scenario check` tells what is wrong with a scenario")
+            Failure::new(Failure::ENVIRONMENT, problem)
+                .help("`lapwing scenario check` tells what is wrong with a scenario")
         })??;
         if status == ExitStatus::TimeLimit {
             eprintln!("  a day is over, and so is the shell");
@@ -77,10 +74,12 @@ fn condition(scenario: &Scenario, args: &args::Shell) -> Result<Condition, Failu
         .into_iter()
         .filter_map(|condition| condition.control.map(|control| control.to_string()))
         .collect();
-    let found = conditions.find(|found| found.control.as_ref().is_some_and(|own| own.to_string() == *control));
+    let found = conditions
+        .find(|found| found.control.as_ref().is_some_and(|own| own.to_string() == *control));
     found.ok_or_else(|| {
-        Failure::new(Failure::USAGE, format!("the scenario has no control `{control}`"))
-            .help(format!("its controls are: {}; -f chooses levels of factors", controls.join(", ")))
+        Failure::new(Failure::USAGE, format!("the scenario has no control `{control}`")).help(
+            format!("its controls are: {}; -f chooses levels of factors", controls.join(", ")),
+        )
     })
 }
 
@@ -141,7 +140,8 @@ async fn attend(sandbox: &dyn Sandbox, command: Command) -> Result<ExitStatus, F
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
-    let deaf = |error| Failure::new(Failure::ENVIRONMENT, format!("no signals can be heard: {error}"));
+    let deaf =
+        |error| Failure::new(Failure::ENVIRONMENT, format!("no signals can be heard: {error}"));
     signal(kind).map_err(deaf)
 }
 
