@@ -15,7 +15,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(crate) enum Marks {
     /// By names of files, as images do: what is meant is removed.
     Names,
-    /// By device nodes, as [`crate::export`] does: the marks are kept, as overlays read them. The content of a link is its target.
+    /// By device nodes, as [`crate::export`] does: the marks are kept, as overlays read them. Contiguous files are links.
     Nodes,
 }
 
@@ -65,13 +65,13 @@ fn one<R: Read>(
     let target = target.ok_or_else(|| format!("{}: it links to nothing", path.display()));
     Ok(Written::Yes(match entry.header().entry_type() {
         tar::EntryType::Directory => tree.directory(path, mode),
-        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-            tree.file(path, mode, modified_s, entry).map(drop)
-        }
-        tar::EntryType::Symlink if marks == Marks::Nodes => {
+        tar::EntryType::Continuous if marks == Marks::Nodes => {
             let mut target = Vec::new();
             entry.take(PATH_BYTES as u64).read_to_end(&mut target).map_err(broken)?;
             tree.symlink(path, Path::new(&std::ffi::OsString::from_vec(target)))
+        }
+        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
+            tree.file(path, mode, modified_s, entry).map(drop)
         }
         tar::EntryType::Symlink => tree.symlink(path, &target?),
         tar::EntryType::Link => tree.hard_link(path, &inside(&target?)?),
