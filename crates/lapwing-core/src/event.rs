@@ -370,6 +370,8 @@ pub enum LimitKind {
     ToolTime,
     /// Milliseconds of wall time in a sample.
     WallTime,
+    /// Bytes of memory of a sandbox.
+    Memory,
 }
 
 /// What broke.

@@ -35,8 +35,9 @@ pub use observe::{Contact, Network, Observe, Observed, Protocol, Record, Spawn};
 pub use recorder::{Blobs, Discard, RecordError, Recorder};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{
-    Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, NewFile,
-    Process, Provider, Sandbox, SandboxError, SandboxSpec, Service, Session,
+    Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, Loss,
+    NewFile, Process, Provider, RootFiles, Sandbox, SandboxError, SandboxSpec, Service, Session,
+    Snapshot, Terminal, TerminalSize,
 };
 pub use usage::Usage;
 

@@ -6,11 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
-/// Every entry of the writable tree, by absolute path. Bytes of a path that are not UTF-8, and backslashes, are written `\xNN`.
+/// Every entry that was written, by absolute path. Bytes of a path that are not UTF-8, and backslashes, are written `\xNN`.
+///
+/// Where files of an image lie below the writable ones, only those of them are listed that something was written over, or that
+/// were removed: [`Manifest::covered`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Entries by path.
     pub entries: BTreeMap<String, Entry>,
+    /// What the image has at paths where it does not show any more: it was written over, or removed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub covered: BTreeMap<String, Entry>,
 }
 
 /// One file, directory or other entry. Times are left out: they differ between equal runs.
@@ -107,15 +113,22 @@ impl Change {
 impl Manifest {
     /// What has to happen to `self` to become `later`, by path.
     pub fn changes_to(&self, later: &Self) -> Vec<Change> {
-        let mut paths: Vec<&String> = self.entries.keys().chain(later.entries.keys()).collect();
+        let maps = [&self.entries, &self.covered, &later.entries, &later.covered];
+        let mut paths: Vec<&String> = maps.into_iter().flat_map(BTreeMap::keys).collect();
         paths.sort_unstable();
         paths.dedup();
-        paths
-            .into_iter()
-            .filter_map(|path| {
-                Change::between(path, self.entries.get(path), later.entries.get(path))
-            })
-            .collect()
+        let change =
+            |path: &String| Change::between(path, self.at(path, later), later.at(path, self));
+        paths.into_iter().filter_map(change).collect()
+    }
+
+    /// What is at `path`. Where nothing was written it is what the image has, which `other` tells if it was covered there.
+    fn at<'m>(&'m self, path: &str, other: &'m Self) -> Option<&'m Entry> {
+        let untouched = || {
+            let image = other.covered.get(path);
+            if self.covered.contains_key(path) { None } else { image }
+        };
+        self.entries.get(path).or_else(untouched)
     }
 }
 
@@ -135,7 +148,31 @@ mod tests {
 
     fn manifest(entries: &[(&str, Entry)]) -> Manifest {
         let entries = entries.iter().map(|(path, entry)| ((*path).to_owned(), entry.clone()));
-        Manifest { entries: entries.collect() }
+        Manifest { entries: entries.collect(), ..Manifest::default() }
+    }
+
+    #[test]
+    fn a_file_of_an_image_is_changed_and_removed_and_not_created() {
+        let kinds = |before: &Manifest, after: &Manifest| -> Vec<_> {
+            let changes = before.changes_to(after).into_iter();
+            changes.map(|change| (change.path, change.kinds)).collect()
+        };
+        let of = |entries: &[(&str, Entry)], covered: &[(&str, Entry)]| Manifest {
+            covered: manifest(covered).entries,
+            ..manifest(entries)
+        };
+        let image = file(b"image", 0o644);
+        let untouched = manifest(&[]);
+        let removed = of(&[], &[("/a", image.clone())]);
+        let written = of(&[("/a", file(b"new", 0o644))], &[("/a", image.clone())]);
+        let touched = of(&[("/a", image.clone())], &[("/a", image)]);
+        let one = |kind| vec![("/a".to_owned(), vec![kind])];
+        assert_eq!(kinds(&untouched, &removed), one(ChangeKind::Removed));
+        assert_eq!(kinds(&untouched, &written), one(ChangeKind::Content));
+        assert_eq!(kinds(&untouched, &touched), []);
+        assert_eq!(kinds(&removed, &written), one(ChangeKind::Created));
+        assert_eq!(kinds(&written, &removed), one(ChangeKind::Removed));
+        assert_eq!(kinds(&removed, &untouched), one(ChangeKind::Created));
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! A command that fails is a result; `Err` means that the sandbox itself failed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Manifest, Network, Observe, Observed};
+use crate::{BoxFuture, Digest, Manifest, Network, Observe, Observed};
 
 /// Creates sandboxes of one kind.
 pub trait Provider: Send + Sync {
@@ -21,6 +22,16 @@ pub trait Provider: Send + Sync {
     /// What holds the limits of its sandboxes on this machine.
     fn enforced(&self) -> Enforced {
         Enforced::default()
+    }
+
+    /// Makes the root file system at `path`, a folder or an archive, ready for [`SandboxSpec::root`].
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where it is none, or this back end has only one of its own.
+    fn prepare(&self, path: &Path) -> BoxFuture<'_, Result<RootFiles, SandboxError>> {
+        let reason = format!("{} cannot be the root of a sandbox of this kind", path.display());
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
     }
 
     /// Creates a sandbox.
@@ -49,6 +60,21 @@ pub trait Sandbox: Send + Sync {
 
     /// Starts `command` with its standard input and output open to the caller; standard error goes to standard output.
     fn open(&self, command: Command) -> BoxFuture<'_, Result<Box<dyn Session>, SandboxError>>;
+
+    /// Starts `command` in a terminal of `size`: its input, output and error. Dropping it hangs up, which ends the command and
+    /// its descendants.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where the back end has no terminals.
+    fn terminal(
+        &self,
+        _command: Command,
+        _size: TerminalSize,
+    ) -> BoxFuture<'_, Result<Box<dyn Terminal>, SandboxError>> {
+        let reason = "sandboxes of this kind have no terminals".to_owned();
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
 
     /// Starts `command` as the service `name`; pid 1 keeps its wait status.
     fn start(&self, name: &str, command: Command) -> BoxFuture<'_, Result<(), SandboxError>>;
@@ -96,8 +122,44 @@ pub trait Sandbox: Send + Sync {
     /// Answers the call `id` and lets its caller go on.
     fn answer(&self, id: u64, answer: Answer) -> BoxFuture<'_, Result<(), SandboxError>>;
 
+    /// Keeps the files as they are now, for new sandboxes that begin with them.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where the back end cannot do this.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, SandboxError>> {
+        let reason = "sandboxes of this kind cannot be forked".to_owned();
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
+
     /// Ends every process and waits until all are gone. Destroying twice is no error.
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
+}
+
+/// A running command in a terminal. What is sent are keys: a `^C` among them interrupts.
+pub trait Terminal: Session {
+    /// Tells the command that its terminal has another size from now on.
+    ///
+    /// # Errors
+    /// The sandbox is gone.
+    fn resize(&mut self, size: TerminalSize) -> Result<(), SandboxError>;
+}
+
+/// Rows and columns of characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// The files of a sandbox as they were at one time.
+pub trait Snapshot: Send + Sync {
+    /// A new sandbox of the same make with these files. Whatever is written in it, or in the one that they came from, the
+    /// others do not see. Processes, and what lives in them only, stay behind, as do fifos, sockets and shared memory.
+    /// What it costs does not depend on how much there is in the files, nor on how many branches there are.
+    fn branch(&self) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>>;
 }
 
 /// A running command with its input and output open.
@@ -127,6 +189,17 @@ pub struct SandboxSpec {
     pub observe: Observe,
     /// Names, beside its own, that stand for 127.0.0.1.
     pub names: Vec<String>,
+    /// Its root file system, which [`Provider::prepare`] made ready; `None` for the back end's own.
+    pub root: Option<Digest>,
+}
+
+/// A root file system that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFiles {
+    /// By what it is known.
+    pub digest: Digest,
+    /// What it is, in words.
+    pub kind: String,
 }
 
 /// Resource limits of a sandbox.
@@ -140,11 +213,19 @@ pub struct Limits {
     pub files: u64,
     /// Processes and threads.
     pub processes: u64,
+    /// Share of the processors, in thousandths of one.
+    pub millicores: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30, disk_bytes: 512 << 20, files: 100_000, processes: 256 }
+        Self {
+            memory_bytes: 1 << 30,
+            disk_bytes: 512 << 20,
+            files: 100_000,
+            processes: 256,
+            millicores: 1000,
+        }
     }
 }
 
@@ -234,6 +315,13 @@ pub enum ExitStatus {
     },
     /// It ran past its time limit and was killed.
     TimeLimit,
+    /// The kernel ended it, or a process that it waited for, because its sandbox was at its limit on memory.
+    OutOfMemory,
+    /// It failed while the disk of its sandbox was full, in bytes or in files.
+    DiskFull {
+        /// Its exit code; 128 and the number of the signal, if one ended it.
+        code: i32,
+    },
 }
 
 impl ExitStatus {
@@ -258,6 +346,20 @@ pub struct Captured {
     pub stderr_bytes: u64,
     /// Wall time in milliseconds.
     pub millis: u64,
+}
+
+impl Captured {
+    /// Of a command whose whole sandbox was ended because of the memory that it took: what it wrote is lost.
+    pub fn out_of_memory() -> Self {
+        Self {
+            status: ExitStatus::OutOfMemory,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            millis: 0,
+        }
+    }
 }
 
 /// A live process.
@@ -324,6 +426,30 @@ pub enum SandboxError {
         cause: String,
     },
     /// The sandbox is gone.
-    #[error("the sandbox is gone: {0}")]
-    Lost(String),
+    #[error("the sandbox is gone: {cause}")]
+    Lost {
+        /// Why, for programs.
+        loss: Loss,
+        /// Why, in words.
+        cause: String,
+    },
+}
+
+/// Why a sandbox is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Its processes and files took more memory than its limit: what runs inside did it.
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The memory of the host ran short, and its share was more than what was left for it.
+    HostMemory,
+    /// Something outside ended it: the launcher is gone, or its pid 1 was killed.
+    Killed,
+    /// The harness ended it.
+    Destroyed,
+    /// What it said cannot be understood.
+    Protocol,
 }

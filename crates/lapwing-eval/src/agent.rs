@@ -64,6 +64,7 @@ impl Runner<'_, '_> {
         let job = tool::read(&call, agent.tools);
         let submitted = matches!(job, Ok(Job::Submit));
         let mut returned = Returned::default();
+        let mut over = None;
         match job {
             Err(error) => {
                 returned.text.clone_from(&error);
@@ -76,7 +77,13 @@ impl Runner<'_, '_> {
                 self.log.begin_commit();
                 let left_ms = self.shared.limits.tool_ms - self.spent.tool_ms;
                 let limit_ms = self.shared.limits.call_ms.min(left_ms);
-                let captured = self.exec(agent.sandbox, tool::bash(command, limit_ms)).await?;
+                let captured = match self.exec(agent.sandbox, tool::bash(command, limit_ms)).await {
+                    Err(halt @ Halt::Limit(LimitKind::Memory, _)) => {
+                        over = Some(halt);
+                        Captured::out_of_memory()
+                    }
+                    captured => captured?,
+                };
                 self.spent.tool_ms += captured.millis;
                 returned.text = tool::show(&captured, limit_ms);
                 returned.captured = Some(captured);
@@ -94,6 +101,9 @@ impl Runner<'_, '_> {
             dropped_bytes: captured.as_ref().map_or(0, tool::dropped),
             millis: captured.as_ref().map_or(0, |captured| captured.millis),
         });
+        if let Some(halt) = over {
+            return Err(halt);
+        }
         if captured.is_some() {
             let (log, machine) = self.machine(agent.sandbox).await?;
             machine.list_if_a_service_ended(log).await?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lapwing_core::{
-    Act, Answer, Captured, Command, Executor, ExitStatus, NewFile, Sandbox, SandboxError,
+    Act, Answer, Captured, Command, Executor, ExitStatus, Loss, NewFile, Sandbox, SandboxError,
     SandboxSpec, Session,
 };
 use serde::Deserialize;
@@ -151,16 +151,16 @@ impl Runner<'_, '_> {
     pub(crate) async fn open_backstage(
         &mut self,
         more: Vec<NewFile>,
-    ) -> Result<Box<dyn Sandbox>, SandboxError> {
+    ) -> Result<Box<dyn Sandbox>, Halt> {
         let spec = SandboxSpec { hostname: "backstage".to_owned(), ..SandboxSpec::default() };
-        let sandbox = self.shared.provider.create(spec).await?;
+        let sandbox = self.shared.provider.create(spec).await.map_err(Halt::backstage)?;
         let at = |path: &str| format!("{FOLDER}/{path}");
         let programs = self.plan.backstage.iter();
         let mut files: Vec<NewFile> =
             programs.map(|file| NewFile { path: at(&file.path), ..file.clone() }).collect();
         files.push(NewFile { path: at("lapwing.sh"), bytes: LIBRARY.into(), mode: 0o644 });
         files.extend(more);
-        sandbox.put(files).await?;
+        sandbox.put(files).await.map_err(Halt::backstage)?;
         Ok(sandbox)
     }
 
@@ -179,10 +179,10 @@ impl Runner<'_, '_> {
         let mut lines = Lines::default();
         while let Some(line) = lines.next(session.as_mut()).await? {
             if let Some(reply) = self.follow(speaker, &line).await? {
-                session.send(format!("{reply}\n").as_bytes()).await?;
+                session.send(format!("{reply}\n").as_bytes()).await.map_err(Halt::backstage)?;
             }
         }
-        Ok(session.finish().await?)
+        Ok(session.finish().await.map_err(Halt::backstage)?)
     }
 
     /// Carries out the action of one line and returns the line that answers it, if it has an answer.
@@ -283,13 +283,18 @@ impl Runner<'_, '_> {
             hostname: like.hostname.clone(),
             programs: Vec::new(),
             limits: like.limits.clone(),
+            root: self.shared.root_of(like),
             ..SandboxSpec::default()
         });
         let sandbox = self.shared.provider.create(spec).await?;
         sandbox.put(files).await.map_err(|error| {
             Broken::Nonsense(format!("asked for files that cannot be written: {error}"))
         })?;
-        let captured = sandbox.exec(command).await?;
+        let captured = match sandbox.exec(command).await {
+            // What was tried took too much: that is what there is to know about it.
+            Err(SandboxError::Lost { loss: Loss::Memory { .. }, .. }) => Captured::out_of_memory(),
+            captured => captured?,
+        };
         sandbox.destroy().await?;
         Ok(captured)
     }
@@ -355,7 +360,7 @@ impl Lines {
                 continue;
             }
             self.searched = self.pending.len();
-            let bytes = session.receive().await?;
+            let bytes = session.receive().await.map_err(Halt::backstage)?;
             self.n_bytes += bytes.len();
             if self.n_bytes > SAID_BYTES {
                 return Err(too_much());

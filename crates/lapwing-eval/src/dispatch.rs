@@ -1,19 +1,20 @@
 //! The dispatcher: starts samples, collects them, and ends a run early when it is told to.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lapwing_core::{Act, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError};
+use lapwing_core::{Act, Digest, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, RunWriter};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, most_sandboxes};
 use crate::design::{Planned, Target};
 use crate::judge::{Judge, judge_sample};
 use crate::limits::SampleLimits;
@@ -40,6 +41,10 @@ pub struct Eval {
     pub max_samples: usize,
     /// Whether the budget has room for one more sample while so many are in flight.
     pub has_room: HasRoom,
+    /// Root file systems that are ready, as the scenario names them.
+    pub roots: BTreeMap<String, Digest>,
+    /// Room for their sandboxes.
+    pub admission: Admission,
 }
 
 /// Told the samples in flight and those that are finished, whether another can be begun.
@@ -185,6 +190,8 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
             return Ok(());
         }
     };
+    // Its time begins when it enters.
+    let _entered = eval.admission.enter(most_sandboxes(&plan)).await;
     log.push(Act::SampleStarted {
         scenario: eval.scenario.digest(),
         key: key.clone(),
@@ -196,6 +203,7 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
         limits: eval.limits,
         config: &eval.config,
         optional: &eval.optional,
+        roots: &eval.roots,
     };
     Runner::new(&shared, key, &plan, model.as_ref(), log).run().await
 }

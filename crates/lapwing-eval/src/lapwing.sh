@@ -11,7 +11,7 @@
 #   try_out ARGUMENT..                  runs a command in a fresh machine that holds only these files
 #
 # run_in and try_out take the standard input of the command from $input and its limit in milliseconds from $limit_ms. They set
-# $status (the exit code; 128 and the number of a signal; 124 when time was up), $stdout and $stderr. A NUL in them is left out.
+# $status (the exit code; 128 and the number of a signal; 124 when time was up; 137 when memory was), $stdout and $stderr. A NUL in them is left out.
 #
 # json_text TEXT prints TEXT as JSON. json_shell PREFIX turns the JSON object on its input into assignments for `eval`: its member
 # `a` becomes PREFIXa, the member `b` of that PREFIXa_b. Texts are decoded, all else is as JSON writes it. $greeting is the line
@@ -279,6 +279,8 @@ lapwing_reply() {
         exit) status=$lapwing_status_code ;;
         signal) status=$((128 + lapwing_status_signal)) ;;
         time_limit) status=124 ;;
+        out_of_memory) status=137 ;;
+        disk_full) status=$lapwing_status_code ;;
         *) status=running ;;
     esac
 }

@@ -5,6 +5,7 @@
 //! `log`. Judges (`judge`) label what a model wrote, as events of the same log. Findings are folds over that log; [`Table`],
 //! [`Comparisons`], [`Compared`] and [`Check`] are folds over findings and measures.
 
+mod admission;
 mod agent;
 mod backstage;
 mod check;
@@ -20,12 +21,14 @@ mod measure;
 mod program;
 mod run_phase;
 mod sample;
+mod shell;
 mod table;
 mod tool;
 mod turn;
 mod watched;
 mod world;
 
+pub use admission::Admission;
 pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};
 pub use compare::{Compared, Flip, MeasureChange, Method, RateChange, Side};
 pub use design::{Design, Planned, Target};
@@ -35,5 +38,6 @@ pub use judge::{
 };
 pub use limits::SampleLimits;
 pub use measure::{Comparisons, ContrastRow, LadderRow, MeasureRow, Verdict, measured};
+pub use shell::Shell;
 pub use table::{Rate, Row, Table};
 pub use tool::spec as tool_spec;

@@ -11,7 +11,7 @@ use lapwing_core::{
 use lapwing_scenario::{Glob, Plan, SandboxPlan};
 
 use crate::log::Log;
-use crate::sample::Halt;
+use crate::sample::{Halt, Shared};
 use crate::tool;
 use crate::watched::{self, Watched};
 
@@ -60,6 +60,7 @@ impl Machine {
         name: &str,
         plan: &Plan,
         extra: Extra,
+        shared: &Shared<'_>,
         provider: &dyn Provider,
         log: &mut Log<'_>,
     ) -> Result<Self, Halt> {
@@ -75,6 +76,7 @@ impl Machine {
             network: made_of.network,
             observe: made_of.observe,
             names: watched::names(name, plan),
+            root: shared.root_of(made_of),
         };
         let sandbox: Arc<dyn Sandbox> = Arc::from(provider.create(spec).await?);
         let mut machine = Self {

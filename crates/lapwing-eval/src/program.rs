@@ -65,8 +65,9 @@ impl Runner<'_, '_> {
         let mut argv = vec![run, name.clone()];
         argv.extend_from_slice(&call.arguments);
         let command = Command { cwd: FOLDER.to_owned(), limit_ms: CALL_MS, ..Command::new(argv) };
-        let mut session = self.backstage().await?.open(command).await?;
-        session.send(format!("{greeting}\n").as_bytes()).await?;
+        let session = self.backstage().await?.open(command).await;
+        let mut session = session.map_err(Halt::backstage)?;
+        session.send(format!("{greeting}\n").as_bytes()).await.map_err(Halt::backstage)?;
 
         let (name, caller) = (name.clone(), caller.to_owned());
         let mut speaker = Speaker::Program { name, caller, answer: Answer::default() };
@@ -89,5 +90,9 @@ fn ending(status: ExitStatus) -> String {
         ExitStatus::Exit { code } => format!("ended with exit code {code}"),
         ExitStatus::Signal { signal } => format!("was ended by signal {signal}"),
         ExitStatus::TimeLimit => "ran past its time limit".to_owned(),
+        ExitStatus::OutOfMemory => "was ended for want of memory".to_owned(),
+        ExitStatus::DiskFull { code } => {
+            format!("ended with exit code {code} while its disk was full")
+        }
     }
 }

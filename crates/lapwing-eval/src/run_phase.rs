@@ -86,13 +86,13 @@ impl Runner<'_, '_> {
 
         let greeting =
             json!({ "phase": id, "values": self.plan.values, "services": services }).to_string();
-        let mut session = sandbox.open(command).await?;
-        session.send(format!("{greeting}\n").as_bytes()).await?;
+        let mut session = sandbox.open(command).await.map_err(Halt::backstage)?;
+        session.send(format!("{greeting}\n").as_bytes()).await.map_err(Halt::backstage)?;
 
         let (phase, of) = (id.to_owned(), of.map(str::to_owned));
         let mut speaker = Speaker::Grader { phase, of, tree };
         let status = self.converse(&mut speaker, session).await?;
-        sandbox.destroy().await?;
+        sandbox.destroy().await.map_err(Halt::backstage)?;
         Ok((status, String::new()))
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, ErrorKind, GenerateConfig, LimitKind, Message, Model, NewFile, PhaseEnd,
-    Provider, RecordError, SampleKey, Sandbox, SandboxError, Source, Waits,
+    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message,
+    Model, NewFile, PhaseEnd, Provider, RecordError, SampleKey, Sandbox, SandboxError, Source,
+    Waits,
 };
-use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, Scenario};
+use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, SandboxPlan, Scenario};
 use tokio::time::{Instant, sleep_until};
 
 use crate::agent::Agent;
@@ -28,6 +29,15 @@ pub(crate) struct Shared<'a> {
     pub(crate) limits: SampleLimits,
     pub(crate) config: &'a GenerateConfig,
     pub(crate) optional: &'a BTreeSet<String>,
+    /// Root file systems that are ready, as scenarios name them.
+    pub(crate) roots: &'a BTreeMap<String, Digest>,
+}
+
+impl Shared<'_> {
+    /// The root file system of a sandbox; `None` for the programs of the host.
+    pub(crate) fn root_of(&self, sandbox: &SandboxPlan) -> Option<Digest> {
+        self.roots.get(sandbox.root.as_ref()?).copied()
+    }
 }
 
 /// A sample under way.
@@ -87,9 +97,28 @@ impl Halt {
     }
 }
 
+impl Halt {
+    /// What a fault of a sandbox that the model has no part in comes to.
+    pub(crate) fn backstage(error: SandboxError) -> Self {
+        let whose = "the sandbox in which programs of the scenario run";
+        match error {
+            SandboxError::Lost { loss: Loss::Memory { .. }, cause } => {
+                Self::scenario(format!("{whose} is gone: {cause}"))
+            }
+            error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
+        }
+    }
+}
+
 impl From<SandboxError> for Halt {
+    /// What a fault of a sandbox in which the model acts comes to: memory is a limit that it ran into.
     fn from(error: SandboxError) -> Self {
-        Self::Failed(ErrorKind::Sandbox, error.to_string())
+        match error {
+            SandboxError::Lost { loss: Loss::Memory { limit_bytes }, .. } => {
+                Self::Limit(LimitKind::Memory, limit_bytes)
+            }
+            error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
+        }
     }
 }
 
@@ -223,7 +252,11 @@ impl<'a, 'r> Runner<'a, 'r> {
     fn log_halt(&mut self, halt: Halt) -> Result<PhaseEnd, Abort> {
         match halt {
             Halt::Limit(limit, value) => {
-                self.log.push(Act::LimitReached { limit, value });
+                // A sandbox that is gone for want of memory is met again by whoever looks for it.
+                let known = |event: &Event| event.act == Act::LimitReached { limit, value };
+                if limit != LimitKind::Memory || !self.log.events().iter().any(known) {
+                    self.log.push(Act::LimitReached { limit, value });
+                }
                 Ok(PhaseEnd::Limit)
             }
             Halt::Refused => Ok(PhaseEnd::Refused),
@@ -236,15 +269,20 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
     }
 
-    /// Takes the state in which a phase leaves its sandboxes, also when something broke in it.
+    /// Takes the state in which a phase leaves its sandboxes, also when something broke in it or one of them is gone.
     async fn take_state(&mut self) -> Result<(), Halt> {
         let names: Vec<String> = self.machines.keys().cloned().collect();
+        let mut taken = Ok(());
         for name in names {
-            let (log, machine) = self.machine(&name).await?;
-            machine.list(log).await?;
-            self.checkpoint(&name).await?;
+            taken = taken.and(self.take_state_of(&name).await);
         }
-        Ok(())
+        taken
+    }
+
+    async fn take_state_of(&mut self, name: &str) -> Result<(), Halt> {
+        let (log, machine) = self.machine(name).await?;
+        machine.list(log).await?;
+        self.checkpoint(name).await
     }
 
     async fn body(&mut self, phase: &PhasePlan) -> Result<PhaseEnd, Halt> {
@@ -356,7 +394,7 @@ impl<'a, 'r> Runner<'a, 'r> {
             extra.files.extend(copies.map_err(Halt::scenario)?);
         }
         let provider = self.provider_of(name).await?;
-        let machine = Machine::create(name, plan, extra, &*provider, self.log).await?;
+        let machine = Machine::create(name, plan, extra, self.shared, &*provider, self.log).await?;
         self.machines.insert(name.to_owned(), machine);
         Ok(())
     }
@@ -405,7 +443,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         self.backstage.as_deref().ok_or_else(|| Halt::bug("the backstage sandbox vanished"))
     }
 
-    async fn destroy(&mut self) {
+    pub(crate) async fn destroy(&mut self) {
         for machine in self.machines.values() {
             // A sandbox that is already gone is what is wanted.
             let _ = machine.sandbox.destroy().await;

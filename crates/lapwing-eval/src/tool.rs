@@ -110,6 +110,8 @@ pub(crate) fn show(captured: &Captured, limit_ms: u64) -> String {
         ExitStatus::Exit { code } => format!("[exit code {code}]"),
         ExitStatus::Signal { signal } => format!("[ended by signal {signal}]"),
         ExitStatus::TimeLimit => format!("[stopped after {} s]", limit_ms / 1000),
+        ExitStatus::OutOfMemory => "[ended: out of memory]".to_owned(),
+        ExitStatus::DiskFull { code } => format!("[exit code {code}; the disk is full]"),
     };
     if text.is_empty() { note } else { format!("{text}\n{note}") }
 }
@@ -180,6 +182,9 @@ mod tests {
         assert_eq!(shown("a", "b\n", exit(2)), "a\nb\n[exit code 2]");
         assert_eq!(shown("", "", ExitStatus::Signal { signal: 15 }), "[ended by signal 15]");
         assert_eq!(shown("a", "", ExitStatus::TimeLimit), "a\n[stopped after 5 s]");
+        assert_eq!(shown("", "", ExitStatus::OutOfMemory), "[ended: out of memory]");
+        let full = ExitStatus::DiskFull { code: 1 };
+        assert_eq!(shown("a", "", full), "a\n[exit code 1; the disk is full]");
     }
 
     #[test]

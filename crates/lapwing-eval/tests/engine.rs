@@ -6,10 +6,10 @@ mod judges;
 
 use std::sync::Arc;
 
-use fake::{Behaviour, FakeModel, eval, run, turn};
+use fake::{Behaviour, FakeModel, Machines, eval, run, turn};
 use lapwing_core::{
-    Act, ErrorKind, Executor, ExitStatus, LimitKind, Message, ModelErrorKind, Outcome, PhaseEnd,
-    Source,
+    Act, ErrorKind, Executor, ExitStatus, LimitKind, Loss, Message, ModelErrorKind, Outcome,
+    PhaseEnd, Source,
 };
 use lapwing_eval::{Progress, SampleLimits, Stop, dispatch};
 use lapwing_store::{Ending, SampleState};
@@ -112,6 +112,38 @@ fn the_limit_of_tool_time_ends_the_sample_after_the_call_that_used_it_up() {
     assert_eq!(model.requests().len(), 2);
     assert!(done.acts(1).contains(&Act::LimitReached { limit: LimitKind::ToolTime, value: 2 }));
     assert_eq!(done.outcomes(1), [Outcome::Limit]);
+}
+
+/// The events of a sample whose sandbox is lost in its first command, and its only outcome.
+fn dying(loss: Loss) -> (Vec<Act>, Vec<Outcome>) {
+    let mut eval = eval(&FakeModel::new([turn().bash("a"), turn().bash("b")]), 1);
+    eval.provider = Arc::new(Machines(Behaviour::Die(loss)));
+    let done = run(eval);
+    (done.acts(1), done.outcomes(1))
+}
+
+#[test]
+fn a_sandbox_that_ran_out_of_memory_is_a_limit_that_the_model_ran_into() {
+    let (acts, outcomes) = dying(Loss::Memory { limit_bytes: 7 << 20 });
+    assert_eq!(outcomes, [Outcome::Limit]);
+    let reached = |act: &&Act| matches!(act, Act::LimitReached { .. });
+    let limit = Act::LimitReached { limit: LimitKind::Memory, value: 7 << 20 };
+    assert_eq!(acts.iter().filter(reached).collect::<Vec<_>>(), [&limit]);
+    let told = acts.iter().find_map(|act| match act {
+        Act::ToolReturned { text, status, .. } => Some((text.as_str(), *status)),
+        _ => None,
+    });
+    assert_eq!(told, Some(("[ended: out of memory]", Some(ExitStatus::OutOfMemory))));
+    assert_eq!(phase_ends(&acts), [PhaseEnd::Limit]);
+}
+
+#[test]
+fn a_sandbox_that_is_lost_for_any_other_reason_is_an_error() {
+    for loss in [Loss::HostMemory, Loss::Killed, Loss::Protocol] {
+        let (acts, outcomes) = dying(loss);
+        assert_eq!(outcomes, [Outcome::Error], "{loss:?}");
+        assert!(!acts.iter().any(|act| matches!(act, Act::LimitReached { .. })), "{loss:?}");
+    }
 }
 
 #[test]

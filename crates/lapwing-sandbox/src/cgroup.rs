@@ -1,83 +1,119 @@
-//! Control groups, in a folder that was handed over for them: with one, the kernel holds the memory of a whole sandbox, what
-//! the kernel itself needs for it included.
+//! Control groups: with them the kernel holds the memory of a whole sandbox, what it itself needs for it included, its
+//! processes and its share of the processors.
 //!
-//! Nothing is guessed: a folder is used only if it is named, and then it has to work. Groups are used again, as making one
-//! takes long. A harness that is killed leaves empty ones behind, which the next one that is given the folder removes.
+//! A harness takes a folder of its own in every tree of groups that it may use, and makes one group for each sandbox in
+//! each. Groups are used again, as making one takes long. A harness that is killed leaves empty ones behind, which the next
+//! one that uses the same trees removes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+mod detect;
+mod tree;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lapwing_core::Limits;
+
+use crate::cause::Kills;
+use crate::protocol::Grouped;
+
+pub(crate) use detect::detect;
+use tree::Tree;
+
 /// Groups that are looked at before a new one is made.
 const LOOKS: usize = 8;
-const PREFIX: &str = "harness-";
+/// The memory of a group that is tried out before the first sandbox.
+const TRIAL_BYTES: u64 = 1 << 30;
 
-/// The two interfaces of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
+/// Where control groups for sandboxes come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ControlGroups {
+    /// From wherever this process may make some, if anywhere.
+    #[default]
+    Detected,
+    /// From nowhere.
+    None,
+    /// From this folder, which has to work.
+    In(PathBuf),
 }
 
-/// A harness's part of the folder.
+/// A harness's part of every tree of groups that it uses, at least one.
 pub(crate) struct Groups {
-    base: PathBuf,
-    version: Version,
+    trees: Vec<Tree>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     last: u64,
-    /// Groups whose sandboxes have ended or are about to.
-    idle: Vec<PathBuf>,
+    /// Numbers of groups whose sandboxes have ended or are about to.
+    idle: Vec<u64>,
 }
 
-/// The group of one sandbox. Dropped, it is used again once it is empty.
+/// The groups of one sandbox, of the same number in every tree. Dropped, they are used again once they are empty.
 pub(crate) struct Group {
-    path: PathBuf,
+    number: u64,
     groups: Arc<Groups>,
 }
 
 impl Groups {
-    /// Takes a part of `folder`, a control group without processes that this process may write to.
+    /// Takes a part of `folder`, a control group without processes that this process may write to, and that limits memory.
     pub(crate) fn open(folder: &Path) -> io::Result<Arc<Self>> {
-        sweep(folder)?;
-        let version =
-            if folder.join("cgroup.controllers").exists() { Version::Two } else { Version::One };
-        let own = std::process::id();
-        let start = start_time(own).ok_or_else(|| io::Error::other("/proc is not readable"))?;
-        let base = folder.join(format!("{PREFIX}{own}-{start}"));
-        pass_on(folder, version)?;
-        fs::create_dir(&base)?;
-        let groups = Arc::new(Self { base, version, state: Mutex::default() });
-        // Fails here and not at the first sandbox. What was made is removed with the value.
-        pass_on(&groups.base, version)?;
-        drop(groups.take(1 << 30)?);
+        let tree = Tree::open(folder)?;
+        if !tree.holds().memory {
+            tree.close();
+            return Err(io::Error::other(format!("{} does not limit memory", folder.display())));
+        }
+        Self::of(vec![tree])
+    }
+
+    /// Fails if a group cannot be made in each of `trees`.
+    fn of(trees: Vec<Tree>) -> io::Result<Arc<Self>> {
+        let groups = Arc::new(Self { trees, state: Mutex::default() });
+        drop(groups.take(&Limits { memory_bytes: TRIAL_BYTES, ..Limits::default() })?);
         Ok(groups)
     }
 
-    /// An empty group with this limit.
-    pub(crate) fn take(self: &Arc<Self>, memory_bytes: u64) -> io::Result<Group> {
+    /// What they hold.
+    pub(crate) fn holds(&self) -> Grouped {
+        self.trees.iter().map(Tree::holds).fold(Grouped::default(), |all, tree| Grouped {
+            memory: all.memory || tree.memory,
+            processes: all.processes || tree.processes,
+            processors: all.processors || tree.processors,
+        })
+    }
+
+    /// The folders that they are in.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.trees.iter().map(Tree::folder)
+    }
+
+    /// Empty groups with these limits.
+    pub(crate) fn take(self: &Arc<Self>, limits: &Limits) -> io::Result<Group> {
         let reused = self.with_state(|state| {
+            let empty = |number: &u64| self.trees.iter().all(|tree| tree.is_empty(*number));
             // The longest dead come first.
-            let index = state.idle.iter().take(LOOKS).position(|group| is_empty(group))?;
+            let index = state.idle.iter().take(LOOKS).position(empty)?;
             Some(state.idle.remove(index))
         });
-        let path = if let Some(path) = reused {
-            path
+        let group = if let Some(number) = reused {
+            Group { number, groups: Arc::clone(self) }
         } else {
             let number = self.with_state(|state| {
                 state.last += 1;
                 state.last
             });
-            let path = self.base.join(number.to_string());
-            fs::create_dir(&path)?;
-            path
+            let group = Group { number, groups: Arc::clone(self) };
+            for tree in &self.trees {
+                fs::create_dir(tree.group(number))?;
+            }
+            group
         };
-        let group = Group { path, groups: Arc::clone(self) };
-        group.limit(memory_bytes)?;
+        for tree in &self.trees {
+            tree.limit(group.number, limits)?;
+        }
         Ok(group)
     }
 
@@ -88,124 +124,54 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        for group in self.with_state(|state| std::mem::take(&mut state.idle)) {
-            let _ = fs::remove_dir(group);
+        for number in self.with_state(|state| std::mem::take(&mut state.idle)) {
+            for tree in &self.trees {
+                let _ = fs::remove_dir(tree.group(number));
+            }
         }
         // What is not empty yet, the next harness removes.
-        let _ = fs::remove_dir(&self.base);
+        self.trees.iter().for_each(Tree::close);
     }
 }
 
 impl Group {
-    /// Where the process to be moved into the group is written to.
-    pub(crate) fn entry(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))
+    /// The files to which the process to be moved into the groups is written.
+    pub(crate) fn entries(&self) -> io::Result<Vec<OwnedFd>> {
+        let entry = |tree: &Tree| {
+            let path = tree.group(self.number).join("cgroup.procs");
+            Ok(OwnedFd::from(fs::OpenOptions::new().write(true).open(path)?))
+        };
+        self.groups.trees.iter().map(entry).collect()
     }
 
-    fn limit(&self, memory_bytes: u64) -> io::Result<()> {
-        let bytes = memory_bytes.min(i64::MAX.cast_unsigned()).to_string();
-        let set = |file: &str, value: &str| set(&self.path.join(file), value);
-        // Where swap is not accounted for, these files are missing.
-        let set_swap = |file: &str, value: &str| match set(file, value) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        };
-        match self.groups.version {
-            Version::One => {
-                set_swap("memory.memsw.limit_in_bytes", "-1")?;
-                set("memory.limit_in_bytes", &bytes)?;
-                set_swap("memory.memsw.limit_in_bytes", &bytes)
-            }
-            Version::Two => {
-                set("memory.max", &bytes)?;
-                set_swap("memory.swap.max", "0")
-            }
-        }
+    /// What tells how many processes the kernel has ended for want of memory, where it holds the memory.
+    pub(crate) fn kills(&self) -> io::Result<Option<File>> {
+        let tree = self.groups.trees.iter().find(|tree| tree.holds().memory);
+        tree.map(|tree| File::open(tree.kills(self.number))).transpose()
+    }
+
+    /// The same, to be asked here.
+    pub(crate) fn watch(&self) -> io::Result<Option<Kills>> {
+        Ok(self.kills()?.map(Kills::new))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.groups.with_state(|state| state.idle.push(std::mem::take(&mut self.path)));
+        self.groups.with_state(|state| state.idle.push(self.number));
     }
-}
-
-fn set(file: &Path, value: &str) -> io::Result<()> {
-    // Opened, never made: a folder that is no control group takes no files from us.
-    let written = OpenOptions::new().write(true).open(file);
-    let written = written.and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
-}
-
-/// Has the groups below `folder` limit memory, which version two does only where it is told.
-fn pass_on(folder: &Path, version: Version) -> io::Result<()> {
-    match version {
-        Version::One => Ok(()),
-        Version::Two => set(&folder.join("cgroup.subtree_control"), "+memory"),
-    }
-}
-
-fn is_empty(group: &Path) -> bool {
-    fs::read(group.join("cgroup.procs")).is_ok_and(|processes| processes.is_empty())
-}
-
-/// Removes what harnesses that have ended left in `folder`.
-fn sweep(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)?.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
-        let Some((pid, start)) = owner else { continue };
-        let lives = pid.parse().ok().and_then(start_time).is_some_and(|now| now == start);
-        if !lives {
-            for group in fs::read_dir(entry.path())?.flatten() {
-                // Fails for files, which the kernel removes with their group.
-                let _ = fs::remove_dir(group.path());
-            }
-            // Where a sandbox is still ending it stays, for the next time.
-            let _ = fs::remove_dir(entry.path());
-        }
-    }
-    Ok(())
-}
-
-/// When a process was started, in the kernel's ticks.
-fn start_time(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may hold anything, come the state and 18 numbers.
-    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Plain folders, as far as they behave like control groups.
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().unwrap()
-    }
-
     #[test]
     fn a_folder_that_is_no_control_group_is_refused_and_left_empty() {
-        let folder = folder();
+        let folder = tempfile::tempdir().unwrap();
         let error = Groups::open(folder.path()).err().unwrap();
-        assert!(error.to_string().contains("memory.limit_in_bytes"), "{error}");
+        assert!(error.to_string().contains("does not limit memory"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(Groups::open(&folder.path().join("none")).is_err());
-    }
-
-    #[test]
-    fn what_dead_harnesses_left_is_removed_and_nothing_else() {
-        let folder = folder();
-        let own = std::process::id();
-        let live = format!("harness-{own}-{}", start_time(own).unwrap());
-        let reused = format!("harness-{own}-1");
-        for name in [live.as_str(), &reused, "harness-4000000000-7", "others", "harness-x"] {
-            fs::create_dir_all(folder.path().join(name).join("1")).unwrap();
-        }
-        sweep(folder.path()).unwrap();
-        let left = fs::read_dir(folder.path()).unwrap().flatten();
-        let mut left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
-        left.sort();
-        assert_eq!(left, [&live, "harness-x", "others"]);
     }
 }

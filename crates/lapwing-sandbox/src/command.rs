@@ -11,6 +11,7 @@ use lapwing_core::{ExitStatus, Limits};
 
 use crate::protocol::Run;
 use crate::sys::process::{self, Fork, Resource};
+use crate::terminal;
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 const OPEN_FILES: u64 = 1024;
@@ -21,10 +22,17 @@ const PENDING_SIGNALS: u64 = 1024;
 /// handler and gives up. No file of that size is written either.
 const CORE_BYTES: u64 = 1;
 
+/// How far commands stand behind the harness where nothing limits their share of the processors.
+const NICENESS: i32 = 10;
+
 /// What holds for every command of a sandbox.
 pub(crate) struct Confinement {
     pub(crate) limits: Limits,
     pub(crate) filter: Vec<libc::sock_filter>,
+    /// Whether commands run only while nothing more urgent does: where nothing limits their share of the processors.
+    pub(crate) gives_way: bool,
+    /// Variables of every command, beside the usual ones.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Confinement {
@@ -32,6 +40,9 @@ impl Confinement {
     fn apply(&self) -> io::Result<()> {
         process::new_session()?;
         process::set_umask(0o022);
+        if self.gives_way {
+            process::give_way(NICENESS)?;
+        }
         for (resource, value) in [
             (Resource::Processes, self.limits.processes),
             (Resource::FileSize, self.limits.disk_bytes),
@@ -74,6 +85,8 @@ impl Report {
             Self::Ended(ExitStatus::Exit { code }) => (1, code),
             Self::Ended(ExitStatus::Signal { signal }) => (2, signal),
             Self::Ended(ExitStatus::TimeLimit) => (3, 0),
+            Self::Ended(ExitStatus::OutOfMemory) => (5, 0),
+            Self::Ended(ExitStatus::DiskFull { code }) => (6, code),
             Self::Unconfined(errno) => (4, errno),
         };
         let mut bytes = [0; Self::BYTES];
@@ -92,6 +105,8 @@ impl Report {
             2 => Some(Self::Ended(ExitStatus::Signal { signal: value })),
             3 => Some(Self::Ended(ExitStatus::TimeLimit)),
             4 => Some(Self::Unconfined(value)),
+            5 => Some(Self::Ended(ExitStatus::OutOfMemory)),
+            6 => Some(Self::Ended(ExitStatus::DiskFull { code: value })),
             _ => None,
         }
     }
@@ -102,6 +117,8 @@ pub(crate) struct Stdio {
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
     pub(crate) error: OwnedFd,
+    /// Whether they are a terminal, which is to be that of the command's session.
+    pub(crate) terminal: bool,
 }
 
 /// Becomes the parent of the command, and of all its orphaned descendants, until pid 1 kills it. Call in a child.
@@ -125,7 +142,7 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
             }
             // Told here, as the command itself may kill the shim before that could.
             report(Report::Pid(std::process::id().cast_signed()));
-            execute(run, stdio)
+            execute(run, stdio, &confinement.env)
         }
         Ok(Fork::Parent(pid)) => pid,
         Err(error) => {
@@ -154,15 +171,17 @@ pub(crate) fn serve(run: &Run, stdio: &Stdio, confinement: &Confinement) -> ! {
     if confinement.apply().is_err() {
         process::exit(125);
     }
-    execute(run, stdio)
+    execute(run, stdio, &confinement.env)
 }
 
-fn execute(run: &Run, stdio: &Stdio) -> ! {
+fn execute(run: &Run, stdio: &Stdio, more: &[(String, String)]) -> ! {
     let fds: [BorrowedFd<'_>; 3] = [stdio.input.as_fd(), stdio.output.as_fd(), stdio.error.as_fd()];
-    if process::keep_only(fds).is_err() {
+    let kept = process::keep_only(fds);
+    let controlled = if stdio.terminal { terminal::control(io::stdin()) } else { Ok(()) };
+    if kept.and(controlled).is_err() {
         process::exit(125);
     }
-    let (message, code) = match run_program(run) {
+    let (message, code) = match run_program(run, more) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -172,7 +191,10 @@ fn execute(run: &Run, stdio: &Stdio) -> ! {
 }
 
 /// Returns only if the program cannot be run: a message and an exit code.
-fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
+fn run_program(
+    run: &Run,
+    more: &[(String, String)],
+) -> Result<std::convert::Infallible, (String, i32)> {
     std::env::set_current_dir(&run.cwd).map_err(|error| (says(&run.cwd, &error), 126))?;
     let Some(name) = run.argv.first() else { return Err(("no command given".to_owned(), 127)) };
     let mut env = BTreeMap::from([
@@ -181,6 +203,8 @@ fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
         ("PATH", PATH),
         ("USER", "agent"),
     ]);
+    env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let path = env.get("PATH").copied().unwrap_or(PATH).to_owned();
     env.extend(run.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let env = env.into_iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let argv = run.argv.iter().map(|argument| CString::new(argument.as_str()));
@@ -191,7 +215,7 @@ fn run_program(run: &Run) -> Result<std::convert::Infallible, (String, i32)> {
     let paths: Vec<String> = if name.contains('/') {
         vec![name.clone()]
     } else {
-        PATH.split(':').map(|directory| format!("{directory}/{name}")).collect()
+        path.split(':').map(|directory| format!("{directory}/{name}")).collect()
     };
     let mut failure = (format!("{name}: command not found"), 127);
     for path in paths {

@@ -1,12 +1,14 @@
 //! Requests to pid 1 and the way back of their replies, for many callers at once.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lapwing_core::{Checkpoint, SandboxError};
-use tokio::sync::{Notify, mpsc};
+use lapwing_core::{Checkpoint, Loss, SandboxError};
+use tokio::sync::{Notify, mpsc, watch};
 
+use crate::cause::Kills;
 use crate::channel::Channel;
 use crate::protocol::{Body, Event, Reply, Request, SET_UP};
 
@@ -17,6 +19,33 @@ pub(crate) struct Connection {
     channel: Channel,
     state: Mutex<State>,
     called: Notify,
+    /// Whether nothing more will come.
+    gone: watch::Sender<bool>,
+    memory: Option<Memory>,
+}
+
+/// The memory of a sandbox that the kernel holds to its limit.
+pub(crate) struct Memory {
+    pub(crate) kills: Kills,
+    /// What was counted when the sandbox was made.
+    pub(crate) before: u64,
+    pub(crate) limit_bytes: u64,
+}
+
+impl Memory {
+    /// Why pid 1 has ended, if the kernel may have chosen it.
+    fn ended(&self) -> Option<(Loss, String)> {
+        let cause = || {
+            let mebibytes = self.limit_bytes >> 20;
+            let cause = format!("the kernel ended it at its limit of {mebibytes} MiB of memory");
+            (Loss::Memory { limit_bytes: self.limit_bytes }, cause)
+        };
+        (self.kills.count() > self.before).then(cause)
+    }
+}
+
+fn killed() -> (Loss, String) {
+    (Loss::Killed, "something outside ended its pid 1".to_owned())
 }
 
 struct State {
@@ -26,7 +55,7 @@ struct State {
     /// Calls of programs that nobody has taken yet.
     calls: VecDeque<Checkpoint>,
     /// Why nothing more will come.
-    lost: Option<String>,
+    lost: Option<(Loss, String)>,
 }
 
 /// The replies to one request. Dropped before the last one, it ends the command that it is about.
@@ -38,11 +67,16 @@ pub(crate) struct Conversation {
 }
 
 impl Connection {
-    pub(crate) fn open(channel: Channel) -> Arc<Self> {
+    pub(crate) fn open(channel: Channel, memory: Option<Memory>) -> Arc<Self> {
         let state =
             State { last_id: SET_UP, waiting: HashMap::new(), calls: VecDeque::new(), lost: None };
-        let connection =
-            Arc::new(Self { channel, state: Mutex::new(state), called: Notify::new() });
+        let connection = Arc::new(Self {
+            channel,
+            state: Mutex::new(state),
+            called: Notify::new(),
+            gone: watch::Sender::new(false),
+            memory,
+        });
         tokio::spawn(Arc::clone(&connection).read());
         connection
     }
@@ -52,8 +86,18 @@ impl Connection {
         let lost = loop {
             match self.channel.receive::<Event>().await {
                 Ok(Some((event, fds))) => self.take(event, fds),
-                Ok(None) => break "its pid 1 has ended".to_owned(),
-                Err(error) => break error.to_string(),
+                Ok(None) => {
+                    break self.memory.as_ref().and_then(Memory::ended).unwrap_or_else(killed);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    break (Loss::Protocol, format!("its pid 1 cannot be understood: {error}"));
+                }
+                Err(error) => break (Loss::Killed, error.to_string()),
             }
         };
         let mut state = self.state();
@@ -61,6 +105,7 @@ impl Connection {
         state.waiting.clear();
         drop(state);
         self.called.notify_waiters();
+        self.gone.send_replace(true);
     }
 
     fn take(&self, event: Event, fds: Vec<OwnedFd>) {
@@ -82,7 +127,7 @@ impl Connection {
                 self.called.notify_one();
             }
             Event::CallGone { id } => state.calls.retain(|call| call.id != id),
-            Event::Over { cause } => state.lost = Some(cause),
+            Event::Over { loss, cause } => state.lost = Some((loss, cause)),
             // Said only before a connection is opened.
             Event::Born | Event::Stillborn { .. } => (),
         }
@@ -92,9 +137,17 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note that the harness is about to end the sandbox.
+    pub(crate) fn destroyed(&self) {
+        let destroyed = || (Loss::Destroyed, "the harness has ended it".to_owned());
+        self.state().lost.get_or_insert_with(destroyed);
+    }
+
     fn lost(&self) -> SandboxError {
-        let reason = self.state().lost.clone();
-        SandboxError::Lost(reason.unwrap_or_else(|| "its socket is closed".to_owned()))
+        let lost = self.state().lost.clone();
+        let (loss, cause) =
+            lost.unwrap_or_else(|| (Loss::Killed, "its socket is closed".to_owned()));
+        SandboxError::Lost { loss, cause }
     }
 
     /// Sends a request that has replies.
@@ -127,7 +180,17 @@ impl Connection {
 
     async fn send(&self, id: u64, body: Body, fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
         let sent = self.channel.send(&Request { id, body }, fds).await;
-        sent.map_err(|error| SandboxError::Lost(error.to_string()))
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                // Its last words, which tell why, may still be on their way.
+                let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+                Err(self.lost())
+            }
+            Err(error) => {
+                Err(SandboxError::Failed { step: "ask pid 1".to_owned(), cause: error.to_string() })
+            }
+        }
     }
 
     /// The next call of a program that its caller still waits for.

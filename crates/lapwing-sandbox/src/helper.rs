@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lapwing_core::ExitStatus;
 
 use crate::channel;
+use crate::export;
 use crate::files::{self, Outcome};
 use crate::manifest;
 use crate::processes;
@@ -32,6 +33,8 @@ const UNWRITTEN: i32 = 3;
 pub(crate) struct Helpers {
     running: Vec<Helper>,
     disk_bytes: u64,
+    /// Where what is written lies, if that is not below the root.
+    upper: Option<OwnedFd>,
 }
 
 struct Helper {
@@ -53,8 +56,8 @@ struct Work {
 }
 
 impl Helpers {
-    pub(crate) fn new(disk_bytes: u64) -> Self {
-        Self { running: Vec::new(), disk_bytes }
+    pub(crate) fn new(disk_bytes: u64, upper: Option<OwnedFd>) -> Self {
+        Self { running: Vec::new(), disk_bytes, upper }
     }
 
     pub(crate) fn start(
@@ -73,7 +76,7 @@ impl Helpers {
         match process::fork()? {
             Fork::Child => {
                 let code = match process::keep_capabilities(work.capabilities()) {
-                    Ok(()) => work.perform(self.disk_bytes, &self.pids()),
+                    Ok(()) => work.perform(self.disk_bytes, self.upper.as_ref(), &self.pids()),
                     Err(_) => UNWRITTEN,
                 };
                 process::exit(code)
@@ -141,7 +144,9 @@ impl Helpers {
                 }
                 // What took too long by itself would hold pid 1 up.
                 if work.only_looks() && !slow {
-                    status = ExitStatus::Exit { code: work.perform(self.disk_bytes, &self.pids()) };
+                    status = ExitStatus::Exit {
+                        code: work.perform(self.disk_bytes, self.upper.as_ref(), &self.pids()),
+                    };
                 }
             }
             let output = OwnedFd::from(work.output);
@@ -167,7 +172,7 @@ impl Work {
     /// Whether it changes nothing inside.
     fn only_looks(&self) -> bool {
         match self.task {
-            Task::Put { .. } => false,
+            Task::Put { .. } | Task::Export => false,
             Task::Get { .. } | Task::Manifest | Task::Processes => true,
         }
     }
@@ -177,13 +182,13 @@ impl Work {
         match self.task {
             Task::Put { .. } | Task::Processes => 0,
             // Nothing is hidden by taking its permission bits away.
-            Task::Get { .. } | Task::Manifest => process::READ_ALL,
+            Task::Get { .. } | Task::Manifest | Task::Export => process::READ_ALL,
         }
     }
 
     /// Does it and returns the exit code.
-    fn perform(&mut self, disk_bytes: u64, helpers: &[i32]) -> i32 {
-        let outcome = self.outcome(disk_bytes, helpers);
+    fn perform(&mut self, disk_bytes: u64, upper: Option<&OwnedFd>, helpers: &[i32]) -> i32 {
+        let outcome = self.outcome(disk_bytes, upper, helpers);
         let (bytes, code) = match outcome {
             Ok(Outcome::Output(bytes)) => (bytes, OUTPUT),
             Ok(Outcome::Absent) => (Vec::new(), ABSENT),
@@ -195,11 +200,17 @@ impl Work {
         }
     }
 
-    fn outcome(&mut self, disk_bytes: u64, helpers: &[i32]) -> Result<Outcome, String> {
+    fn outcome(
+        &mut self,
+        disk_bytes: u64,
+        upper: Option<&OwnedFd>,
+        helpers: &[i32],
+    ) -> Result<Outcome, String> {
         match &self.task {
             Task::Put { files } => files::put(files, self.input.as_mut()),
             Task::Get { path, max_bytes } => files::get(path, *max_bytes),
-            Task::Manifest => manifest::take(disk_bytes),
+            Task::Manifest => manifest::take(disk_bytes, upper),
+            Task::Export => export::write(disk_bytes, upper, self.input.as_mut()),
             Task::Processes => {
                 let own = std::process::id().cast_signed();
                 let ours = [&self.shims, helpers, &[own]].concat();

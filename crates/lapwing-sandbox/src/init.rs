@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::{ExitStatus, Service};
 
+use crate::cause::{Causes, Kills};
 use crate::channel;
 use crate::command::{self, Confinement, Stdio};
 use crate::helper::Helpers;
 use crate::jobs::Jobs;
 use crate::launcher::{self, Home, INSIDE_ID};
+use crate::layers;
 use crate::network;
 use crate::programs::Programs;
 use crate::protect;
@@ -20,6 +22,7 @@ use crate::root;
 use crate::seccomp;
 use crate::sys::process::{self, Fork};
 use crate::sys::socket::{self, Interest, Wait};
+use crate::terminal;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
 
@@ -40,22 +43,28 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 ];
 
 /// Serves until the sandbox ends.
-pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd) {
+pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd, kills: Option<File>) {
     match set_up(creation, home) {
-        Ok(Prepared { children, null, programs, watch }) => {
-            let confinement =
-                Confinement { limits: creation.limits.clone(), filter: seccomp::filter() };
+        Ok(Prepared { children, null, terminals, programs, upper, watch }) => {
+            let confinement = Confinement {
+                limits: creation.limits.clone(),
+                filter: seccomp::filter(),
+                gives_way: !creation.grouped.processors,
+                env: creation.layers.as_ref().map_or(Vec::new(), |layers| layers.env.clone()),
+            };
             let supervisor = Supervisor {
                 socket,
                 children,
                 null,
+                terminals,
                 programs,
                 jobs: Jobs::default(),
-                helpers: Helpers::new(creation.limits.disk_bytes),
+                helpers: Helpers::new(creation.limits.disk_bytes, upper),
                 services: Vec::new(),
                 waits: Vec::new(),
                 watch,
-                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped),
+                causes: Causes::new(kills.map(Kills::new)),
+                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped.memory),
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -69,7 +78,11 @@ pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd) {
 struct Prepared {
     children: File,
     null: File,
+    /// The folder of terminals.
+    terminals: File,
     programs: Programs,
+    /// Where what is written lies, if that is not below the root.
+    upper: Option<OwnedFd>,
     watch: Option<Watch>,
 }
 
@@ -78,12 +91,20 @@ fn set_up(creation: &Creation, home: Home) -> Result<Prepared, (Step, io::Error)
     process::set_umask(0o022);
     // Not when it was cloned: the launcher has put this process into its control group since.
     process::own_cgroup_root().map_err(at(Step::CgroupNamespace))?;
+    // As the user of the harness, whom they belong to or whose folders lead to them.
+    let layers =
+        creation.layers.as_ref().map(layers::open).transpose().map_err(at(Step::Layers))?;
     process::become_user(INSIDE_ID).map_err(at(Step::Identity))?;
     process::die_with_parent()
         .and_then(|()| process::hide_memory())
         .and_then(|()| process::no_new_privileges())
         .map_err(at(Step::Supervisor))?;
-    root::build(creation)?;
+    let upper = if let Some(layers) = layers {
+        Some(layers::build(creation, &layers)?)
+    } else {
+        root::build(creation)?;
+        None
+    };
     match home {
         Home::Host => network::set_up(creation.network)?,
         Home::Network => network::close_abstract_sockets(),
@@ -93,13 +114,16 @@ fn set_up(creation: &Creation, home: Home) -> Result<Prepared, (Step, io::Error)
     // Each pid namespace has its own only in newer kernels; the limit on processes does not depend on it.
     let pids = creation.limits.processes.saturating_mul(4).clamp(PIDS_MIN, 4 << 20);
     let _ = fs::write("/proc/sys/kernel/pid_max", pids.to_string());
-    root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
+    if !creation.layers.as_ref().is_some_and(|layers| layers.furnished) {
+        root::install_programs(&creation.programs).map_err(at(Step::Programs))?;
+    }
     let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
     let null = null.map_err(at(Step::Devices))?;
+    let terminals = File::open("/dev/pts").map_err(at(Step::Devices))?;
     let watch = Watch::start(creation).map_err(at(Step::Watch))?;
-    Ok(Prepared { children, null, programs, watch })
+    Ok(Prepared { children, null, terminals, programs, upper, watch })
 }
 
 /// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.
@@ -121,12 +145,15 @@ struct Supervisor {
     children: File,
     /// `/dev/null`, opened before a command could lay out something else at that path.
     null: File,
+    /// The folder of terminals, opened as early.
+    terminals: File,
     programs: Programs,
     jobs: Jobs,
     helpers: Helpers,
     services: Vec<Service>,
     waits: Vec<ServiceWait>,
     watch: Option<Watch>,
+    causes: Causes,
     watchdog: Watchdog,
     confinement: Confinement,
 }
@@ -163,7 +190,7 @@ impl Supervisor {
             self.settle_watch(watch_ready);
             if let Some(excess) = self.watchdog.look(Instant::now()) {
                 // Every other process of the namespace ends with this one.
-                let event = Event::Over { cause: excess.cause() };
+                let event = Event::Over { loss: excess.loss(), cause: excess.cause() };
                 return channel::send(self.socket.as_fd(), &event, &[], Wait::Block);
             }
             if ready[0] {
@@ -200,7 +227,9 @@ impl Supervisor {
         let mut drain = [0; 1024];
         let _ = self.children.read(&mut drain);
         let ended: Vec<(i32, ExitStatus)> = std::iter::from_fn(process::reap).collect();
-        for (id, reply) in self.jobs.settle(&ended) {
+        let now = Instant::now();
+        self.causes.look(now);
+        for (id, reply) in self.jobs.settle(&ended, &self.causes) {
             self.reply(id, reply, &[])?;
         }
         for (id, reply, output) in self.helpers.settle(&ended) {
@@ -210,7 +239,8 @@ impl Supervisor {
         for service in &mut self.services {
             let own = ended.iter().find(|(pid, _)| pid.unsigned_abs() == service.pid);
             // A process id may be used again after the service that had it has ended.
-            service.status = service.status.or(own.map(|(_, status)| *status));
+            let status = own.map(|(_, status)| self.causes.of_service(*status, now));
+            service.status = service.status.or(status);
         }
         Ok(())
     }
@@ -259,6 +289,16 @@ impl Supervisor {
             Body::Open(run) => {
                 let started = self.jobs.open(id, &run, &self.confinement);
                 self.started(id, started)
+            }
+            Body::Terminal { run, size } => {
+                let opened = terminal::open(&self.terminals, size);
+                let started = opened.and_then(|(near, far)| {
+                    self.jobs.in_terminal(id, &run, far, &self.confinement).map(|()| near)
+                });
+                match started {
+                    Ok(near) => self.reply(id, Reply::Started, &[near.as_fd()]),
+                    Err(error) => self.reply(id, failed(error), &[]),
+                }
             }
             Body::Kill { id } => {
                 self.jobs.kill(id);
@@ -321,7 +361,8 @@ impl Supervisor {
 
     /// A service is a child of pid 1 itself, so that its status is exact whatever is done to it.
     fn start_service(&mut self, name: String, run: &Run) -> io::Result<()> {
-        let stdio = Stdio { input: self.null()?, output: self.null()?, error: self.null()? };
+        let (input, output, error) = (self.null()?, self.null()?, self.null()?);
+        let stdio = Stdio { input, output, error, terminal: false };
         match process::fork()? {
             Fork::Child => command::serve(run, &stdio, &self.confinement),
             Fork::Parent(pid) => {

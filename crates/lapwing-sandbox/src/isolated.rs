@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
     Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Observed,
-    Process, Sandbox, SandboxError, Service, Session,
+    Process, Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal,
+    TerminalSize,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -15,28 +16,40 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::time;
 
+use crate::base::Base;
 use crate::capture::Capture;
 use crate::cgroup::Group;
 use crate::channel::{self, Channel};
-use crate::connection::{Connection, Conversation};
+use crate::connection::{Connection, Conversation, Memory};
+use crate::fork;
+use crate::native::Native;
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
 use crate::record;
 use crate::session::Talk;
 use crate::sys::process;
 use crate::sys::socket;
+use crate::terminal::Line;
 
 /// How long output is awaited after a command's end: a background process may hold the pipe for ever.
 const GRACE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 64 * 1024;
 
+/// What a sandbox is made of, and by whom.
+pub(crate) struct Make {
+    pub(crate) native: Native,
+    pub(crate) spec: SandboxSpec,
+    pub(crate) base: Base,
+}
+
 /// One sandbox. Ends with this value.
 pub(crate) struct Isolated {
     connection: Arc<Connection>,
     pidfd: AsyncFd<OwnedFd>,
+    pub(crate) make: Make,
+    /// Paths that were made read-only.
+    pub(crate) protected: Mutex<Vec<String>>,
     /// Dropped after the processes in it were killed.
     _group: Option<Group>,
-    /// The way to whoever made it, without whom it ends.
-    _home: Arc<OwnedFd>,
 }
 
 impl Drop for Isolated {
@@ -50,10 +63,18 @@ impl Isolated {
         channel: Channel,
         pidfd: OwnedFd,
         group: Option<Group>,
-        home: Arc<OwnedFd>,
+        make: Make,
     ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
-        Ok(Self { connection: Connection::open(channel), pidfd, _group: group, _home: home })
+        let kills = group.as_ref().map(Group::watch).transpose()?.flatten();
+        let memory = kills.map(|kills| Memory {
+            before: kills.count(),
+            kills,
+            limit_bytes: make.spec.limits.memory_bytes,
+        });
+        let connection = Connection::open(channel, memory);
+        let protected = Mutex::default();
+        Ok(Self { connection, pidfd, make, protected, _group: group })
     }
 
     /// Sends a request that has one reply.
@@ -73,7 +94,7 @@ impl Isolated {
     }
 
     /// Has a helper do `task`. Its output; `None` if what was asked for is not there.
-    async fn help(
+    pub(crate) async fn help(
         &self,
         step: &str,
         task: Task,
@@ -101,13 +122,13 @@ impl Isolated {
         })
     }
 
-    /// Starts a command. The conversation that tells its end, and the two pipes.
-    async fn begin(
+    /// Starts a command. The conversation that tells its end, and what it is heard by.
+    async fn begin<const N: usize>(
         &self,
         step: &str,
         body: Body,
         fds: &[BorrowedFd<'_>],
-    ) -> Result<(Conversation, [OwnedFd; 2]), SandboxError> {
+    ) -> Result<(Conversation, [OwnedFd; N]), SandboxError> {
         let mut conversation = self.connection.ask(body, fds).await?;
         match conversation.next().await? {
             (Reply::Started, fds) => {
@@ -237,6 +258,20 @@ impl Sandbox for Isolated {
         })
     }
 
+    fn terminal(
+        &self,
+        command: Command,
+        size: TerminalSize,
+    ) -> BoxFuture<'_, Result<Box<dyn Terminal>, SandboxError>> {
+        Box::pin(async move {
+            let step = "open a terminal";
+            let body = Body::Terminal { run: Run::from(&command), size };
+            let (conversation, [near]) = self.begin(step, body, &[]).await?;
+            let line = Line::new(conversation, near).map_err(failed(step))?;
+            Ok(Box::new(line) as Box<dyn Terminal>)
+        })
+    }
+
     fn start(&self, name: &str, command: Command) -> BoxFuture<'_, Result<(), SandboxError>> {
         let body = Body::Start { name: name.to_owned(), run: Run::from(&command) };
         Box::pin(async move { self.ask("start a service", body, &[]).await.map(|_| ()) })
@@ -284,11 +319,19 @@ impl Sandbox for Isolated {
 
     fn protect(&self, paths: &[String]) -> BoxFuture<'_, Result<(), SandboxError>> {
         let body = Body::Protect { paths: paths.to_vec() };
-        Box::pin(async move { self.ask("protect files", body, &[]).await.map(|_| ()) })
+        let paths = paths.to_vec();
+        Box::pin(async move {
+            self.ask("protect files", body, &[]).await?;
+            self.protected.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+            Ok(())
+        })
     }
 
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
-        Box::pin(self.help_json("take a manifest", Task::Manifest))
+        Box::pin(async move {
+            let written = self.help_json("take a manifest", Task::Manifest).await?;
+            Ok(self.make.base.manifest(written))
+        })
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<Process>, SandboxError>> {
@@ -329,8 +372,13 @@ impl Sandbox for Isolated {
         Box::pin(async move { self.connection.tell(body).await })
     }
 
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, SandboxError>> {
+        Box::pin(fork::freeze(self))
+    }
+
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         Box::pin(async move {
+            self.connection.destroyed();
             process::kill_pidfd(self.pidfd.get_ref().as_fd());
             // Pid 1 ends after every other process of its namespace.
             let ended = self.pidfd.readable().await;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::ExitStatus;
 
+use crate::cause::Causes;
 use crate::command::{self, Confinement, Report, Stdio};
 use crate::processes;
 use crate::protocol::{Reply, Run};
@@ -40,9 +41,10 @@ struct Job {
     reports: File,
     command: Option<i32>,
     /// What it runs, until that is written down.
-    begun: Option<Begun>,
+    runs: Option<Begun>,
     /// How the command ended, or why it never ran.
     end: Option<Reply>,
+    begun: Instant,
     deadline: Instant,
     state: State,
 }
@@ -67,7 +69,7 @@ impl Jobs {
     ) -> io::Result<[OwnedFd; 2]> {
         let (output_end, output) = socket::pipe()?;
         let (error_end, error) = socket::pipe()?;
-        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error, terminal: false }, confinement)?;
         Ok([output_end, error_end])
     }
 
@@ -81,8 +83,20 @@ impl Jobs {
         let (input, input_end) = socket::pipe()?;
         let (output_end, output) = socket::pipe()?;
         let error = output.try_clone()?;
-        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error, terminal: false }, confinement)?;
         Ok([input_end, output_end])
+    }
+
+    /// Starts a command in a terminal, of which it gets the far end.
+    pub(crate) fn in_terminal(
+        &mut self,
+        id: u64,
+        run: &Run,
+        far: OwnedFd,
+        confinement: &Confinement,
+    ) -> io::Result<()> {
+        let (output, error) = (far.try_clone()?, far.try_clone()?);
+        self.start(id, run, &Stdio { input: far, output, error, terminal: true }, confinement)
     }
 
     fn start(
@@ -101,8 +115,9 @@ impl Jobs {
                 shim_gone: false,
                 reports: reports.into(),
                 command: None,
-                begun: Some(Begun::from(run)),
+                runs: Some(Begun::from(run)),
                 end: None,
+                begun: Instant::now(),
                 deadline: Instant::now() + Duration::from_millis(run.limit_ms),
                 state: State::Running,
             }),
@@ -120,7 +135,7 @@ impl Jobs {
         for job in &mut self.0 {
             job.read_reports();
         }
-        self.0.iter_mut().find(|job| job.command == Some(pid))?.begun.take()
+        self.0.iter_mut().find(|job| job.command == Some(pid))?.runs.take()
     }
 
     /// What to wait for; [`Jobs::settle`] is to be called when any is ready.
@@ -143,12 +158,16 @@ impl Jobs {
     }
 
     /// Takes note of what shims report and of children of pid 1 that ended. Returns the replies to jobs that are over.
-    pub(crate) fn settle(&mut self, ended: &[(i32, ExitStatus)]) -> Vec<(u64, Reply)> {
+    pub(crate) fn settle(
+        &mut self,
+        ended: &[(i32, ExitStatus)],
+        causes: &Causes,
+    ) -> Vec<(u64, Reply)> {
         for job in &mut self.0 {
             job.read_reports();
             job.note(ended);
         }
-        let replies = self.0.iter_mut().filter_map(Job::over).collect();
+        let replies = self.0.iter_mut().filter_map(|job| job.over(causes)).collect();
         self.0.retain(|job| job.state != State::Over || !job.shim_gone);
         replies
     }
@@ -206,11 +225,16 @@ impl Job {
     }
 
     /// The reply, once the command has ended by itself.
-    fn over(&mut self) -> Option<(u64, Reply)> {
+    fn over(&mut self, causes: &Causes) -> Option<(u64, Reply)> {
         if self.state != State::Running {
             return None;
         }
-        let reply = self.end.clone()?;
+        let reply = match self.end.clone()? {
+            Reply::Ended { status } => {
+                Reply::Ended { status: causes.of_command(status, self.begun) }
+            }
+            reply => reply,
+        };
         self.finish();
         Some((self.id, reply))
     }

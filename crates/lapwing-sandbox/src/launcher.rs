@@ -73,7 +73,9 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
             Order::Sandbox(_) => home.of_sandbox(),
             Order::Network(_) => &NAMESPACES[..2],
         };
-        let go = match create(namespaces, socket.as_fd(), fds.next().map(File::from)) {
+        let counted = matches!(&order, Order::Sandbox(creation) if creation.grouped.memory);
+        let kills = if counted { fds.next().map(File::from) } else { None };
+        let go = match create(namespaces, socket.as_fd(), fds.map(File::from)) {
             Ok(Some(go)) => go,
             Ok(None) => continue,
             Err((step, error)) => {
@@ -88,7 +90,7 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
         }
         match order {
             Order::Sandbox(creation) => {
-                init::run(&creation, home, control);
+                init::run(&creation, home, control, kills);
                 return Ok(());
             }
             Order::Network(outside) => match network::hold(outside) {
@@ -135,12 +137,12 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let _ = channel::send(socket, &event, &[], Wait::Block);
 }
 
-/// Clones a process into new `namespaces`, and into the control group behind `entry` if there is one. In the child: the pipe
-/// that says when all that concerns it from outside is done. In the launcher: nothing.
+/// Clones a process into new `namespaces`, and into the control groups behind `entries`. In the child: the pipe that says when
+/// all that concerns it from outside is done. In the launcher: nothing.
 fn create(
     namespaces: &Namespaces,
     socket: BorrowedFd<'_>,
-    entry: Option<File>,
+    entries: impl IntoIterator<Item = File>,
 ) -> Result<Option<OwnedFd>, (Step, io::Error)> {
     let supervisor = |error| (Step::Supervisor, error);
     let (mapped, go) = socket::pipe().map_err(supervisor)?;
@@ -148,7 +150,7 @@ fn create(
     match process::clone_into(all).map_err(|error| (missing_namespace(namespaces), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
-            let entered = entry.map_or(Ok(()), |mut entry| write!(entry, "{pid}"));
+            let entered = entries.into_iter().try_for_each(|mut entry| write!(entry, "{pid}"));
             let mapped = entered
                 .map_err(|error| (Step::ControlGroup, error))
                 .and_then(|()| map_identity(pid).map_err(|error| (Step::IdMap, error)));
@@ -176,11 +178,17 @@ fn missing_namespace(namespaces: &Namespaces) -> Step {
     refused.map_or(Step::Supervisor, |(step, _)| *step)
 }
 
-/// Maps one user and one group into the namespace of `pid`.
-fn map_identity(pid: i32) -> io::Result<()> {
+/// User and group outside of what runs in sandboxes.
+pub(crate) fn outside_ids() -> io::Result<(u32, u32)> {
     let (uid, gid) = process::effective_ids();
     let user = outside_id(uid, &fs::read_to_string("/proc/self/uid_map")?)?;
     let group = outside_id(gid, &fs::read_to_string("/proc/self/gid_map")?)?;
+    Ok((user, group))
+}
+
+/// Maps one user and one group into the namespace of `pid`.
+fn map_identity(pid: i32) -> io::Result<()> {
+    let (user, group) = outside_ids()?;
     let write = |file: &str, text: String| fs::write(format!("/proc/{pid}/{file}"), text);
     write("setgroups", "deny".to_owned())?;
     write("gid_map", format!("{INSIDE_ID} {group} 1"))?;

@@ -1,18 +1,20 @@
-//! The walk over the writable tree. All of it is one file system, so a mount of the host's is told by its device.
+//! The walk over what is written. All of it is one file system, so a mount of the host's is told by its device.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lapwing_core::{Digest, Entry, EntryKind, Manifest};
+use lapwing_core::{Digest, Entry, EntryKind};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::escape;
 use crate::files::{self, Outcome};
+use crate::layers;
 
 /// Where the writable tree is visible: below the root, and laid over the host's `/usr/local`.
 const ROOTS: [&str; 2] = ["/", "/usr/local"];
@@ -25,65 +27,102 @@ const REACH_BYTES: usize = 3000;
 /// Files with holes can claim any size. Of all files together this many times the disk is read.
 const DISKS_READ: u64 = 4;
 
-/// The manifest as JSON.
-pub(crate) fn take(disk_bytes: u64) -> Result<Outcome, String> {
-    let device = fs::metadata("/").map_err(|error| format!("/: {error}"))?.dev();
+/// What is written, beside what layers below it hold.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Paths of layers below that were removed.
+    pub(crate) removed: Vec<String>,
+    /// Folders that show nothing of the layers below.
+    pub(crate) opaque: Vec<String>,
+}
+
+/// What is written, as JSON. It lies in `upper`, if there is one, and else below the root.
+pub(crate) fn take(disk_bytes: u64, upper: Option<&OwnedFd>) -> Result<Outcome, String> {
+    let mut roots: Vec<(PathBuf, &Path)> = Vec::new();
+    match upper {
+        Some(upper) => {
+            roots.push((near(upper), Path::new("/")));
+            roots.push((PathBuf::from("/dev"), Path::new("/dev")));
+        }
+        None => roots.extend(ROOTS.map(|root| (PathBuf::from(root), Path::new(root)))),
+    }
+    let device = fs::metadata(&roots[0].0).map_err(|error| format!("/: {error}"))?.dev();
     let mut walk = Walk {
         device,
-        entries: BTreeMap::new(),
+        layered: upper.is_some(),
+        written: Written::default(),
         paths_bytes: 0,
         bytes_left: disk_bytes.saturating_mul(DISKS_READ),
         pending: Vec::new(),
     };
-    for root in ROOTS {
-        walk.tree(Path::new(root))?;
+    for (reachable, root) in &roots {
+        walk.tree(reachable, root)?;
     }
-    let manifest = Manifest { entries: walk.entries };
-    serde_json::to_vec(&manifest).map(Outcome::Output).map_err(|error| error.to_string())
+    serde_json::to_vec(&walk.written).map(Outcome::Output).map_err(|error| error.to_string())
 }
 
 struct Walk {
     device: u64,
-    entries: BTreeMap<String, Entry>,
+    /// Whether marks of removed files are to be found.
+    layered: bool,
+    written: Written,
     paths_bytes: usize,
     bytes_left: u64,
+    /// Paths relative to the root that is walked.
     pending: Vec<PathBuf>,
 }
 
 impl Walk {
-    fn tree(&mut self, root: &Path) -> Result<(), String> {
-        if let Ok(metadata) = fs::symlink_metadata(root) {
-            self.entry(root, root, &metadata)?;
+    /// Walks what is seen as `root` and can be reached as `reachable`.
+    fn tree(&mut self, reachable: &Path, root: &Path) -> Result<(), String> {
+        // A path through a descriptor is a link, which stands for the folder itself.
+        let top = open_folder(reachable).map_err(|error| format!("{}: {error}", root.display()))?;
+        if let Ok(metadata) = top.metadata() {
+            self.entry(root, Path::new(""), reachable, &metadata)?;
         }
         while let Some(directory) = self.pending.pop() {
             // It may be gone, or no directory any more.
-            if let Ok(opened) = open_directory(&directory) {
-                self.directory(&directory, &opened)?;
+            if let Ok(opened) = open_below(&top, &directory) {
+                self.directory(root, &directory, &opened)?;
             }
         }
         Ok(())
     }
 
-    fn directory(&mut self, path: &Path, opened: &File) -> Result<(), String> {
+    fn directory(&mut self, root: &Path, path: &Path, opened: &File) -> Result<(), String> {
         let near = near(opened);
         let Ok(entries) = fs::read_dir(&near) else { return Ok(()) };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let reachable = near.join(&name);
             if let Ok(metadata) = fs::symlink_metadata(&reachable) {
-                self.entry(&path.join(&name), &reachable, &metadata)?;
+                let below = path.join(&name);
+                self.entry(&root.join(&below), &below, &reachable, &metadata)?;
             }
         }
         Ok(())
     }
 
-    /// Notes what is at `path`, which can be opened as `reachable`.
-    fn entry(&mut self, path: &Path, reachable: &Path, metadata: &Metadata) -> Result<(), String> {
-        if metadata.dev() != self.device {
+    /// Notes what is at `path`, which is `below` the root that is walked and can be opened as `reachable`.
+    fn entry(
+        &mut self,
+        path: &Path,
+        below: &Path,
+        reachable: &Path,
+        metadata: &Metadata,
+    ) -> Result<(), String> {
+        // In a layer only a place for what is mounted there.
+        let is_place = self.layered && path == Path::new("/proc");
+        if metadata.dev() != self.device || is_place {
             return Ok(());
         }
         let bytes = path.as_os_str().as_bytes();
         self.count(bytes)?;
+        if self.layered && layers::is_whiteout(metadata) {
+            self.written.removed.push(escape::to_text(bytes));
+            return Ok(());
+        }
         let mut entry = Entry {
             kind: EntryKind::Special,
             mode: metadata.mode() & 0o7777,
@@ -93,7 +132,10 @@ impl Walk {
         };
         if metadata.is_dir() {
             entry.kind = EntryKind::Directory;
-            self.pending.push(path.to_owned());
+            self.pending.push(below.to_owned());
+            if self.layered && layers::is_opaque(reachable) {
+                self.written.opaque.push(escape::to_text(bytes));
+            }
         } else if metadata.is_symlink() {
             let Ok(target) = fs::read_link(reachable) else { return Ok(()) };
             entry.kind = EntryKind::Symlink;
@@ -105,7 +147,7 @@ impl Walk {
             entry.size = metadata.len();
             entry.digest = self.digest(reachable, metadata.len());
         }
-        self.entries.insert(escape::to_text(bytes), entry);
+        self.written.entries.insert(escape::to_text(bytes), entry);
         Ok(())
     }
 
@@ -140,27 +182,29 @@ impl Walk {
 }
 
 /// A short path to what `opened` is.
-fn near(opened: &File) -> PathBuf {
+pub(crate) fn near(opened: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }
 
-/// Opens a directory of any depth, in steps that the kernel accepts.
-fn open_directory(path: &Path) -> io::Result<File> {
+fn open_folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)
+}
+
+/// Opens a directory of any depth below `top`, in steps that the kernel accepts and without following links.
+fn open_below(top: &File, path: &Path) -> io::Result<File> {
     let open = |path: &Path| {
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     };
-    if path.as_os_str().len() <= REACH_BYTES {
-        return open(path);
-    }
-    let mut reached = open(Path::new("/"))?;
+    let mut reached = top.try_clone()?;
     let mut step = near(&reached);
-    for component in path.components().skip(1) {
+    for component in path.components() {
         if step.as_os_str().len() > REACH_BYTES {
             reached = open(&step)?;
             step = near(&reached);
         }
         step.push(component);
     }
-    open(&step)
+    // The top itself is a link here.
+    if path.as_os_str().is_empty() { Ok(reached) } else { open(&step) }
 }

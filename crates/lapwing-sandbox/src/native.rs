@@ -1,23 +1,27 @@
 //! The provider: starts the launcher and asks it for sandboxes.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command as HostCommand, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use lapwing_core::{
-    BoxFuture, Enforced, Enforcement, Network, Provider, Sandbox, SandboxError, SandboxSpec,
+    BoxFuture, Digest, Enforced, Enforcement, Network, Provider, RootFiles, Sandbox, SandboxError,
+    SandboxSpec,
 };
 use tokio::io::Interest;
 
-use crate::cgroup::{Group, Groups};
+use crate::base::Base;
+use crate::cgroup::{self, ControlGroups, Group, Groups};
 use crate::channel::{self, Channel};
 use crate::doctor;
-use crate::isolated::Isolated;
+use crate::image::{Images, Root};
+use crate::isolated::{Isolated, Make};
 use crate::launcher;
-use crate::protocol::{Creation, Event, Order, Reply, SET_UP};
+use crate::protocol::{Creation, Event, Grouped, Order, Reply, SET_UP};
 use crate::sys::process;
 use crate::sys::socket::{self, Wait};
 
@@ -26,35 +30,84 @@ use crate::sys::socket::{self, Wait};
 pub struct Native {
     launcher: Arc<OwnedFd>,
     groups: Option<Arc<Groups>>,
+    unused_groups: Vec<String>,
+    /// The cache of root file systems, where it is not the user's.
+    images: Option<Images>,
+    /// Root file systems that are ready.
+    roots: Arc<Mutex<HashMap<Digest, Root>>>,
 }
 
-/// Names the folder of control groups, where there is one for sandboxes.
+/// Names the folder of control groups for sandboxes, or says `none`.
 const CGROUP: &str = "LAPWING_CGROUP";
 
 impl Native {
+    /// Starts the launcher, with the control groups that the environment variable `LAPWING_CGROUP` asks for: those below the
+    /// folder that it names, with `none` none, else those that can be had. See [`Native::start_with`].
+    ///
+    /// # Errors
+    /// As [`Native::start_with`].
+    pub fn start() -> Result<Self, SandboxError> {
+        Self::start_with(match std::env::var_os(CGROUP) {
+            None => ControlGroups::Detected,
+            Some(word) if word == "none" => ControlGroups::None,
+            Some(folder) => ControlGroups::In(folder.into()),
+        })
+    }
+
     /// Starts the launcher. Call it in the main thread, before an async runtime or other threads exist and before
     /// keys are read: the launcher ends with the thread that started it. The program's `main` must begin with
     /// [`crate::entry`]. Also raises this process's limit on open files as far as it goes.
     ///
-    /// The environment variable `LAPWING_CGROUP` names a control group, without processes and writable, below which the
-    /// kernel shall hold the memory of every sandbox.
-    ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] if the control group cannot be used, [`SandboxError::Failed`] if the launcher cannot be
-    /// started.
-    pub fn start() -> Result<Self, SandboxError> {
-        let groups = std::env::var_os(CGROUP).map(|folder| {
-            Groups::open(Path::new(&folder)).map_err(|error| SandboxError::Unavailable {
-                reason: format!("{CGROUP} names no control group that can be used ({error})"),
-                mend: format!("name one with the memory controller that is writable and has no processes, or unset {CGROUP}"),
-            })
-        });
-        let groups = groups.transpose()?;
+    /// [`SandboxError::Unavailable`] if the control group that is named cannot be used, [`SandboxError::Failed`] if the
+    /// launcher cannot be started.
+    pub fn start_with(groups: ControlGroups) -> Result<Self, SandboxError> {
+        let (groups, unused_groups) = match groups {
+            ControlGroups::Detected => cgroup::detect(),
+            ControlGroups::None => (None, Vec::new()),
+            ControlGroups::In(folder) => {
+                let groups = Groups::open(&folder).map_err(|error| SandboxError::Unavailable {
+                    reason: format!("{CGROUP} names no control group that can be used ({error})"),
+                    mend: format!("name one with the memory controller that is writable and has no processes, or unset {CGROUP}"),
+                })?;
+                (Some(groups), Vec::new())
+            }
+        };
         let launcher = Self::launch().map_err(|error| SandboxError::Failed {
             step: "start the sandbox launcher".to_owned(),
             cause: error.to_string(),
         })?;
-        Ok(Self { launcher: Arc::new(launcher), groups })
+        Ok(Self {
+            launcher: Arc::new(launcher),
+            groups,
+            unused_groups,
+            images: None,
+            roots: Arc::default(),
+        })
+    }
+
+    /// The same with another cache of root file systems than the user's.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Self {
+        Self { images: Some(images), roots: Arc::default(), ..self }
+    }
+
+    pub(crate) fn images(&self) -> Result<Images, SandboxError> {
+        self.images.clone().map_or_else(Images::open, Ok)
+    }
+
+    /// Control groups that were found and cannot be used, in words.
+    pub(crate) fn unused_groups(&self) -> &[String] {
+        &self.unused_groups
+    }
+
+    /// Folders of the control groups in use.
+    pub(crate) fn group_folders(&self) -> Vec<&Path> {
+        self.groups.iter().flat_map(|groups| groups.folders()).collect()
+    }
+
+    fn holds(&self) -> Grouped {
+        self.groups.as_ref().map_or(Grouped::default(), |groups| groups.holds())
     }
 
     fn launch() -> io::Result<OwnedFd> {
@@ -85,31 +138,49 @@ impl Native {
         }
     }
 
+    /// What a sandbox of this make is built on.
+    fn base(&self, spec: &SandboxSpec) -> Result<Base, doctor::Failure> {
+        let Some(digest) = spec.root else { return Ok(Base::default()) };
+        let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || io::Error::other(format!("the root file system {digest} is not ready"));
+        Ok(roots.get(&digest).cloned().map(Base::of).ok_or_else(unknown)?)
+    }
+
     pub(crate) async fn create_isolated(
         &self,
         spec: &SandboxSpec,
+    ) -> Result<Isolated, doctor::Failure> {
+        self.create_on(spec, self.base(spec)?).await
+    }
+
+    pub(crate) async fn create_on(
+        &self,
+        spec: &SandboxSpec,
+        base: Base,
     ) -> Result<Isolated, doctor::Failure> {
         let creation = Creation {
             hostname: spec.hostname.clone(),
             programs: spec.programs.clone(),
             limits: spec.limits.clone(),
-            grouped: self.groups.is_some(),
+            grouped: self.holds(),
+            layers: base.layers(),
             network: spec.network,
             observe: spec.observe,
             names: spec.names.clone(),
         };
         let (near, far) = socket::pair()?;
-        let group = self.groups.as_ref().map(|groups| groups.take(spec.limits.memory_bytes));
-        let group = group.transpose()?;
-        let entry = group.as_ref().map(Group::entry).transpose()?;
-        let fds: Vec<BorrowedFd<'_>> =
-            [far.as_fd()].into_iter().chain(entry.iter().map(AsFd::as_fd)).collect();
+        let group = self.groups.as_ref().map(|groups| groups.take(&spec.limits)).transpose()?;
+        let kills = group.as_ref().map(Group::kills).transpose()?.flatten();
+        let entries = group.as_ref().map(Group::entries).transpose()?.unwrap_or_default();
+        let beside = kills.iter().map(AsFd::as_fd).chain(entries.iter().map(AsFd::as_fd));
+        let fds: Vec<BorrowedFd<'_>> = [far.as_fd()].into_iter().chain(beside).collect();
         self.send(&Order::Sandbox(creation), &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
         let pidfd = self.await_birth(&channel).await?;
-        let home = Arc::clone(&self.launcher);
-        Ok(Isolated::new(channel, pidfd, group, home)?)
+        // It holds the way to whoever made the sandbox, without whom it ends.
+        let make = Make { native: self.clone(), spec: spec.clone(), base };
+        Ok(Isolated::new(channel, pidfd, group, make)?)
     }
 
     /// The pidfd of what was ordered, once it is set up.
@@ -133,7 +204,7 @@ impl Native {
         drop(far);
         let channel = Channel::new(near.try_clone()?)?;
         self.await_birth(&channel).await?;
-        Ok(Self { launcher: Arc::new(near), groups: self.groups.clone() })
+        Ok(Self { launcher: Arc::new(near), ..self.clone() })
     }
 }
 
@@ -143,13 +214,32 @@ impl Provider for Native {
     }
 
     fn enforced(&self) -> Enforced {
+        let Grouped { memory, processes: _, processors } = self.holds();
         Enforced {
-            memory: self.groups.as_ref().map_or(Enforcement::Watchdog, |_| Enforcement::Kernel),
+            memory: if memory { Enforcement::Kernel } else { Enforcement::Watchdog },
             disk: Enforcement::Kernel,
             files: Enforcement::Kernel,
+            // Also without a group, by RLIMIT_NPROC.
             processes: Enforcement::Kernel,
-            processors: Enforcement::None,
+            processors: if processors { Enforcement::Kernel } else { Enforcement::None },
         }
+    }
+
+    fn prepare(&self, path: &Path) -> BoxFuture<'_, Result<RootFiles, SandboxError>> {
+        let path = path.to_owned();
+        Box::pin(async move {
+            let step = "prepare a root file system";
+            let images = self.images()?;
+            let unpacked = tokio::task::spawn_blocking(move || images.root(&path)).await;
+            let root = unpacked.map_err(|lost| SandboxError::Failed {
+                step: step.to_owned(),
+                cause: lost.to_string(),
+            })??;
+            let files = RootFiles { digest: root.facts.digest, kind: root.facts.kind.clone() };
+            let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+            roots.insert(files.digest, root);
+            Ok(files)
+        })
     }
 
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>> {

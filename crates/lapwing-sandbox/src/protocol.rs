@@ -1,8 +1,9 @@
 //! What harness, launcher and pid 1 say to each other. Descriptors that belong to a message travel beside it.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use lapwing_core::{Command, ExitStatus, Limits, Network, Observe, Service};
+use lapwing_core::{Command, ExitStatus, Limits, Loss, Network, Observe, Service, TerminalSize};
 use serde::{Deserialize, Serialize};
 
 /// The id under which pid 1 reports that the sandbox is set up.
@@ -11,7 +12,8 @@ pub(crate) const SET_UP: u64 = 0;
 /// To the launcher, or to a holder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Carries the sandbox's end of its socket and, if it gets a control group, the file by which processes enter it.
+    /// Carries the sandbox's end of its socket and, if it gets control groups, the file that counts what the kernel ended in
+    /// them and those by which processes enter them.
     Sandbox(Creation),
     /// A network for several sandboxes: answered like a sandbox, by a holder that takes orders from then on. Carries its end
     /// of its socket.
@@ -24,12 +26,43 @@ pub(crate) struct Creation {
     pub(crate) hostname: String,
     pub(crate) programs: Vec<String>,
     pub(crate) limits: Limits,
-    /// Whether it gets a control group, which holds its memory.
-    pub(crate) grouped: bool,
+    /// What control groups hold of it.
+    pub(crate) grouped: Grouped,
+    /// What lies below its writable files; `None` where nothing but the host's programs does.
+    pub(crate) layers: Option<Layers>,
     pub(crate) network: Network,
     pub(crate) observe: Observe,
     /// Names for 127.0.0.1.
     pub(crate) names: Vec<String>,
+}
+
+/// Folders of the host that lie below the writable files of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Layers {
+    /// Each over those behind it.
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) programs: ProgramsFrom,
+    /// Variables of every command, beside the usual ones.
+    pub(crate) env: Vec<(String, String)>,
+    /// Whether they hold the files that every sandbox gets: those of a sandbox that it is a fork of.
+    pub(crate) furnished: bool,
+}
+
+/// Where the programs of a sandbox come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ProgramsFrom {
+    /// The host's `/usr`.
+    Host,
+    /// Its own layers.
+    Layers,
+}
+
+/// What control groups hold of a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grouped {
+    pub(crate) memory: bool,
+    pub(crate) processes: bool,
+    pub(crate) processors: bool,
 }
 
 /// A command without what concerns the harness only.
@@ -75,6 +108,8 @@ pub(crate) enum Body {
     Exec(Run),
     /// Replies: `Started` with the writing end of input and the reading end of output, then `Ended`.
     Open(Run),
+    /// Replies: `Started` with the terminal's own end, then `Ended`.
+    Terminal { run: Run, size: TerminalSize },
     /// Replies: `Done`.
     Start { name: String, run: Run },
     /// Replies: `Status`.
@@ -100,8 +135,10 @@ pub(crate) enum Task {
     Put { files: Vec<PutFile> },
     /// Output: the bytes.
     Get { path: String, max_bytes: u64 },
-    /// Output: a manifest as JSON.
+    /// Output: what is written, as JSON.
     Manifest,
+    /// Carries the file that gets what is written, as a layer of an image. Output: nothing.
+    Export,
     /// Output: a list of processes as JSON.
     Processes,
 }
@@ -120,7 +157,7 @@ pub(crate) enum Event {
     /// The caller is gone.
     CallGone { id: u64 },
     /// Pid 1 ends the sandbox.
-    Over { cause: String },
+    Over { loss: Loss, cause: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -157,6 +194,7 @@ pub(crate) enum Step {
     Identity,
     PrivateMounts,
     WritableTree,
+    Layers,
     HostPrograms,
     Devices,
     Proc,
@@ -173,7 +211,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::UserNamespace,
         Self::PidNamespace,
         Self::NetworkNamespace,
@@ -186,6 +224,7 @@ impl Step {
         Self::Identity,
         Self::PrivateMounts,
         Self::WritableTree,
+        Self::Layers,
         Self::HostPrograms,
         Self::Devices,
         Self::Proc,
@@ -216,6 +255,7 @@ impl fmt::Display for Step {
             Self::Identity => "change of uid",
             Self::PrivateMounts => "private mounts",
             Self::WritableTree => "tmpfs",
+            Self::Layers => "overlay of file systems",
             Self::HostPrograms => "read-only /usr",
             Self::Devices => "devices",
             Self::Proc => "own /proc",

@@ -14,11 +14,11 @@ use crate::sink;
 use crate::sys::mount::{self, Access, Tree};
 
 /// Where the tree is put together before it becomes the root. Any directory that every host has would do.
-const NEW_ROOT: &str = "/tmp";
+pub(crate) const NEW_ROOT: &str = "/tmp";
 /// The program that stands behind every name of `SandboxSpec::programs`.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/client"));
 
-const DIRECTORIES: [(&str, u32); 26] = [
+pub(crate) const DIRECTORIES: [(&str, u32); 26] = [
     ("usr", 0o755),
     ("usr/local", 0o755),
     ("usr/local/bin", 0o755),
@@ -112,12 +112,13 @@ pub(crate) fn build(creation: &Creation) -> Result<(), (Step, io::Error)> {
 }
 
 /// What is shown of the host.
-struct HostTrees {
-    trees: Vec<(&'static str, Tree)>,
+pub(crate) struct HostTrees {
+    pub(crate) trees: Vec<(&'static str, Tree)>,
     links: Vec<(&'static str, PathBuf)>,
 }
 
-fn host_trees() -> io::Result<HostTrees> {
+/// Copies of the host's programs.
+pub(crate) fn host_trees() -> io::Result<HostTrees> {
     let mut host = HostTrees { trees: Vec::new(), links: Vec::new() };
     host.trees.push(("usr", Tree::copy(Path::new("/usr"), Access::ReadOnly)?));
     for name in PROGRAM_DIRECTORIES {
@@ -137,15 +138,21 @@ fn host_trees() -> io::Result<HostTrees> {
     Ok(host)
 }
 
-fn device_trees() -> io::Result<Vec<(&'static str, Tree)>> {
+/// Copies of the host's devices.
+pub(crate) fn device_trees() -> io::Result<Vec<(&'static str, Tree)>> {
     let copy = |name| Ok((name, Tree::copy(&Path::new("/dev").join(name), Access::Device)?));
     DEVICES.into_iter().map(copy).collect()
 }
 
-fn writable_tree(root: &Path, creation: &Creation) -> io::Result<()> {
+/// Mounts the tmpfs that holds everything writable.
+pub(crate) fn writable(root: &Path, creation: &Creation) -> io::Result<()> {
     let limits = &creation.limits;
     let options = format!("mode=755,size={},nr_inodes={}", limits.disk_bytes, limits.files);
-    mount::mount_new("tmpfs", root, libc::MS_NODEV, &options)?;
+    mount::mount_new("tmpfs", root, libc::MS_NODEV, &options)
+}
+
+fn writable_tree(root: &Path, creation: &Creation) -> io::Result<()> {
+    writable(root, creation)?;
     for (path, mode) in DIRECTORIES {
         let path = root.join(path);
         fs::DirBuilder::new().mode(mode).create(&path)?;
@@ -174,7 +181,8 @@ fn attach_programs(root: &Path, host: HostTrees) -> io::Result<()> {
     Ok(())
 }
 
-fn attach_devices(root: &Path, devices: Vec<(&'static str, Tree)>) -> io::Result<()> {
+/// Makes `dev` below `root` what it is in every sandbox.
+pub(crate) fn attach_devices(root: &Path, devices: Vec<(&'static str, Tree)>) -> io::Result<()> {
     let directory = root.join("dev");
     for (name, tree) in devices {
         let target = directory.join(name);
@@ -188,7 +196,8 @@ fn attach_devices(root: &Path, devices: Vec<(&'static str, Tree)>) -> io::Result
     mount::mount_new("devpts", &directory.join("pts"), libc::MS_NOEXEC, &options)
 }
 
-fn own_proc(root: &Path) -> io::Result<()> {
+/// Mounts `proc` below `root`, with what tells about the host masked by what is in `dev`.
+pub(crate) fn own_proc(root: &Path) -> io::Result<()> {
     let proc = root.join("proc");
     mount::mount_new("proc", &proc, libc::MS_NODEV | libc::MS_NOEXEC, "")?;
     let null = root.join("dev/null");
@@ -210,25 +219,37 @@ fn own_proc(root: &Path) -> io::Result<()> {
     fs::remove_dir(&empty)
 }
 
-fn system_files(root: &Path, creation: &Creation) -> io::Result<()> {
+/// The line of the one user.
+pub(crate) const AGENT: &str = "agent:x:1000:1000:agent:/home/agent:/bin/bash\n";
+/// The line of its group.
+pub(crate) const AGENT_GROUP: &str = "agent:x:1000:\n";
+
+/// Files of `/etc` that tell where the sandbox is.
+pub(crate) fn network_files(creation: &Creation) -> [(&'static str, String); 3] {
     let hostname = &creation.hostname;
     let names: String = creation.names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
     let server = match creation.network {
         Network::Loopback => Ipv4Addr::LOCALHOST,
         Network::Sinkhole => sink::SERVER,
     };
-    let passwd = "root:x:0:0:root:/root:/bin/sh\n\
-                  agent:x:1000:1000:agent:/home/agent:/bin/bash\n\
-                  nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+    [
+        ("hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost\n{names}")),
+        ("hostname", format!("{hostname}\n")),
+        ("resolv.conf", format!("nameserver {server}\n")),
+    ]
+}
+
+fn system_files(root: &Path, creation: &Creation) -> io::Result<()> {
+    let passwd = format!(
+        "root:x:0:0:root:/root:/bin/sh\n{AGENT}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    );
+    let group = format!("root:x:0:\n{AGENT_GROUP}nogroup:x:65534:\n");
+    let nsswitch = "passwd: files\ngroup: files\nhosts: files dns\n";
     let etc = root.join("etc");
-    for (name, text) in [
-        ("passwd", passwd),
-        ("group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"),
-        ("hosts", &format!("127.0.0.1 localhost {hostname}\n::1 localhost\n{names}")),
-        ("hostname", &format!("{hostname}\n")),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-        ("resolv.conf", &format!("nameserver {server}\n")),
-    ] {
+    for (name, text) in [("passwd", passwd), ("group", group), ("nsswitch.conf", nsswitch.into())]
+        .into_iter()
+        .chain(network_files(creation))
+    {
         fs::write(etc.join(name), text)?;
     }
     match fs::read("/etc/ld.so.cache") {

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lapwing_core::Loss;
+
 use crate::processes;
 use crate::sys::mount;
 
@@ -33,6 +35,15 @@ pub(crate) struct Excess {
 }
 
 impl Excess {
+    /// For programs: whether the sandbox is to blame or the host.
+    pub(crate) fn loss(self) -> Loss {
+        if self.allowed < self.limit {
+            Loss::HostMemory
+        } else {
+            Loss::Memory { limit_bytes: self.limit }
+        }
+    }
+
     /// In words.
     pub(crate) fn cause(self) -> String {
         let mebibytes = |bytes: u64| bytes >> 20;

@@ -5,6 +5,10 @@
 mod abuse;
 #[path = "isolation/beside.rs"]
 mod beside;
+#[path = "isolation/branches.rs"]
+mod branches;
+#[path = "isolation/causes.rs"]
+mod causes;
 #[path = "isolation/commands.rs"]
 mod commands;
 #[path = "isolation/endings.rs"]
@@ -13,6 +17,10 @@ mod endings;
 mod evidence;
 #[path = "isolation/files.rs"]
 mod files;
+#[path = "isolation/image_files.rs"]
+mod image_files;
+#[path = "isolation/images.rs"]
+mod images;
 #[path = "isolation/memory.rs"]
 mod memory;
 #[path = "isolation/neighbours.rs"]
@@ -21,6 +29,8 @@ mod neighbours;
 mod programs;
 #[path = "isolation/sinkhole.rs"]
 mod sinkhole;
+#[path = "isolation/terminals.rs"]
+mod terminals;
 #[path = "isolation/walls.rs"]
 mod walls;
 #[path = "isolation/watch.rs"]
@@ -31,13 +41,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lapwing_core::{Captured, Command, Limits, Provider, Sandbox, SandboxSpec};
-use lapwing_sandbox::Native;
+use lapwing_sandbox::{ControlGroups, Native};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     lapwing_sandbox::entry();
-    let native = Native::start().unwrap();
+    // Most rows are about sandboxes without control groups; harnesses of their own are told by their environment.
+    let native = match std::env::var_os("LAPWING_CGROUP") {
+        Some(_) => Native::start(),
+        None => Native::start_with(ControlGroups::None),
+    };
+    let native = native.unwrap();
     let runtime = Arc::new(Runtime::new().unwrap());
     if let Some(mark) = std::env::args().skip(1).find_map(|argument| endings::mark(&argument)) {
         return runtime.block_on(endings::hold(native, mark));
@@ -54,17 +69,22 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == memory::FILL) {
         return runtime.block_on(memory::fill(native));
     }
-    let mut suite = Suite { native, runtime, trials: Vec::new() };
+    let grouped = Native::start_with(ControlGroups::Detected).unwrap();
+    let mut suite = Suite { native, grouped, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
     beside::add(&mut suite);
+    branches::add(&mut suite);
+    causes::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);
     evidence::add(&mut suite);
     files::add(&mut suite);
+    images::add(&mut suite);
     memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
     sinkhole::add(&mut suite);
+    terminals::add(&mut suite);
     walls::add(&mut suite);
     watch::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
@@ -72,6 +92,8 @@ fn main() -> ExitCode {
 
 struct Suite {
     native: Native,
+    /// With the control groups that can be had here.
+    grouped: Native,
     runtime: Arc<Runtime>,
     trials: Vec<Trial>,
 }
@@ -81,7 +103,22 @@ impl Suite {
     where
         F: Future<Output = ()> + 'static,
     {
-        let (native, runtime) = (self.native.clone(), Arc::clone(&self.runtime));
+        self.add(name, self.native.clone(), body);
+    }
+
+    /// A test with the control groups that can be had here.
+    fn test_grouped<F>(&mut self, name: &str, body: fn(Native) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.add(name, self.grouped.clone(), body);
+    }
+
+    fn add<F>(&mut self, name: &str, native: Native, body: fn(Native) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let runtime = Arc::clone(&self.runtime);
         self.trials.push(Trial::test(name, move || {
             runtime.block_on(body(native));
             Ok(())

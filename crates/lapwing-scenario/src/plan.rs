@@ -62,6 +62,8 @@ pub struct SandboxPlan {
     pub network: Network,
     /// What pid 1 writes down.
     pub observe: Observe,
+    /// Its root file system as the scenario names it; `None` for the host's programs.
+    pub root: Option<String>,
 }
 
 /// Files that one sandbox takes over from another.
@@ -262,6 +264,7 @@ fn sandbox_plan(
             .collect::<Result<_, _>>()?,
         network: sandbox.network,
         observe: sandbox.observe,
+        root: sandbox.demand.root().map(str::to_owned),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::expr::Expr;
 use crate::measure::Measures;
 use crate::template::Template;
 use crate::world::PartDefinition;
-use crate::{CarryPlan, Diagnostic, Gold, Rubric, RunPlace};
+use crate::{CarryPlan, Demand, Diagnostic, Gold, Rubric, RunPlace};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +198,7 @@ pub(crate) struct SandboxDefinition {
     pub(crate) names: Vec<Template>,
     pub(crate) network: Network,
     pub(crate) observe: Observe,
+    pub(crate) demand: Demand,
 }
 
 /// A file of a folder that is copied.

@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// Work with scenarios
     #[command(subcommand)]
     Scenario(Scenario),
+    /// Work with root file systems of sandboxes
+    #[command(subcommand)]
+    Image(Image),
     /// List the experiments, where each comes from, and which can be run
     Experiments {
         /// An ID (SD-1), a group of IDs (SD) or a state (works, planned, reported)
@@ -210,6 +213,10 @@ pub(crate) struct Design {
     /// Samples in flight at a time [default: 16 for models, 16 a core for the instrument check]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) max_samples: Option<u64>,
+
+    /// Sandboxes that live at a time; samples wait for room for theirs [default: 16 a core, less where memory is short]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) max_sandboxes: Option<u64>,
 }
 
 impl Design {
@@ -448,6 +455,46 @@ pub(crate) struct Render {
     pub(crate) full: bool,
 }
 
+#[derive(Group)]
+#[command(after_help = "Example:\n  lapwing scenario shell coffee -f guests=none --seed 3")]
+pub(crate) struct Shell {
+    /// A scenario's name, or the path of a scenario folder
+    pub(crate) scenario: String,
+
+    /// Choose the level of a factor; other factors are at their base
+    #[arg(short = 'f', long = "factor", value_name = "FACTOR=LEVEL")]
+    pub(crate) factors: Vec<String>,
+
+    /// Choose a control condition: benign or competence
+    #[arg(long, value_name = "CONTROL", conflicts_with = "factors")]
+    pub(crate) condition: Option<String>,
+
+    /// The seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// The sandbox [default: that of the first phase in which a model acts]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sandbox: Option<String>,
+
+    /// What to run instead of bash
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Image {
+    /// Unpack a folder, an archive or an image for `root` of a sandbox, and say what it is
+    Prepare {
+        /// An OCI layout, what `docker save` writes, or the files of a root file system themselves
+        path: PathBuf,
+    },
+    /// List what is unpacked
+    List,
+    /// Remove what is unpacked and not in use
+    Clean,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Scenario {
     /// List the scenarios that come with lapwing
@@ -461,6 +508,8 @@ pub(crate) enum Scenario {
     },
     /// Show exactly what a model is given in one sample: prompts, tools, files, values
     Render(Render),
+    /// Open a terminal in a sandbox of a scenario, as a model would find it: files, set-up, services, commands
+    Shell(Shell),
     /// Prove the instrument: every finding against what a policy planted, and every rule mutation noticed
     Check(Check),
     /// Write a small scenario that passes its check, there to be changed

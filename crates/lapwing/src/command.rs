@@ -9,8 +9,10 @@ mod estimate;
 mod eval;
 mod experiments;
 mod export;
+mod image;
 mod import;
 mod judge;
+mod machine;
 mod models;
 mod new;
 mod recorded;
@@ -20,6 +22,7 @@ mod resume;
 mod runs;
 mod scenario;
 mod score;
+mod shell;
 mod show;
 mod start;
 
@@ -61,6 +64,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Scenario(Scenario::Schema) => scenario::schema(),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
+        Command::Scenario(Scenario::Shell(args)) => shell::run(&args),
+        Command::Image(what) => image::run(&what, &global),
         Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),
         Command::Scenario(Scenario::New { name, path }) => new::run(&name, &path, &global),
     }

@@ -48,6 +48,11 @@ impl Failure {
         self
     }
 
+    /// The same, where it is this machine that is at fault and not what it was asked.
+    pub(crate) fn of_environment(self) -> Self {
+        Self { code: Self::ENVIRONMENT, ..self }
+    }
+
     /// Several faults of one scenario, each on its own lines.
     pub(crate) fn diagnostics(faults: &[Diagnostic]) -> Self {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -131,7 +136,7 @@ impl From<SandboxError> for Failure {
             SandboxError::Unavailable { mend, .. } => {
                 failure.help(format!("{mend}; `lapwing doctor` shows every check"))
             }
-            SandboxError::Failed { .. } | SandboxError::Lost(_) => {
+            SandboxError::Failed { .. } | SandboxError::Lost { .. } => {
                 failure.help("`lapwing doctor` shows what this machine can isolate")
             }
         }

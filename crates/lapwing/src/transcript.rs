@@ -414,6 +414,8 @@ fn ending(status: ExitStatus) -> String {
         ExitStatus::Exit { code } => format!("exit {code}"),
         ExitStatus::Signal { signal } => format!("signal {signal}"),
         ExitStatus::TimeLimit => "killed at the time limit".to_owned(),
+        ExitStatus::OutOfMemory => "killed, out of memory".to_owned(),
+        ExitStatus::DiskFull { code } => format!("exit {code}, the disk was full"),
     }
 }
 
@@ -448,6 +450,9 @@ fn reached(limit: LimitKind, value: u64) -> String {
         LimitKind::Context => format!("the context was full after {value} tokens"),
         LimitKind::ToolTime => format!("limit reached: {seconds} s of tool time"),
         LimitKind::WallTime => format!("limit reached: {seconds} s"),
+        LimitKind::Memory => {
+            format!("limit reached: {} MiB of memory, the sandbox was ended", value >> 20)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use lapwing_core::{
-    Answer, BoxFuture, Captured, Checkpoint, Command, Digest, Entry, EntryKind, ExitStatus,
+    Answer, BoxFuture, Captured, Checkpoint, Command, Digest, Entry, EntryKind, ExitStatus, Loss,
     Manifest, NewFile, Process, Sandbox, SandboxError, Service, Session,
 };
 
@@ -40,7 +40,9 @@ pub(super) fn call(line: &[&str]) -> Checkpoint {
 }
 
 fn lost<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, SandboxError>> {
-    Box::pin(async { Err(SandboxError::Lost("it has only files".to_owned())) })
+    Box::pin(async {
+        Err(SandboxError::Lost { loss: Loss::Protocol, cause: "it has only files".to_owned() })
+    })
 }
 
 impl Sandbox for Files {
@@ -88,7 +90,7 @@ impl Sandbox for Files {
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
         let table = self.table();
         let entries = table.iter().map(|(path, bytes)| (path.clone(), entry(bytes)));
-        let manifest = Manifest { entries: entries.collect() };
+        let manifest = Manifest { entries: entries.collect(), ..Manifest::default() };
         Box::pin(async move { Ok(manifest) })
     }
 

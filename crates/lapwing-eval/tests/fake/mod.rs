@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use lapwing_core::{
     Act, Answer, Attempt, BoxFuture, Captured, Checkpoint, Command, Event, ExitStatus,
-    GenerateConfig, Manifest, Message, Model, ModelError, ModelErrorKind, NewFile, Outcome, Output,
-    Part, Process, Provider, Recorder as _, Reply, Request, Sandbox, SandboxError, SandboxSpec,
-    Service, Session, StopReason, ToolCall, Usage,
+    GenerateConfig, Loss, Manifest, Message, Model, ModelError, ModelErrorKind, NewFile, Outcome,
+    Output, Part, Process, Provider, Recorder as _, Reply, Request, Sandbox, SandboxError,
+    SandboxSpec, Service, Session, StopReason, ToolCall, Usage,
 };
-use lapwing_eval::{Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Admission, Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
 use lapwing_scenario::{DesignChoice, Folder, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, RunWriter, Runs};
 use tokio::sync::{Notify, oneshot};
@@ -90,6 +90,8 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         judge: None,
         max_samples: 4,
         has_room: Box::new(|_, _| true),
+        roots: BTreeMap::new(),
+        admission: Admission::new(64),
     }
 }
 
@@ -329,6 +331,8 @@ pub(crate) enum Behaviour {
     Silent,
     /// What runs backstage prints one endless line.
     Flood,
+    /// The first command costs them their life, for this reason.
+    Die(Loss),
     /// Do something when a command is run.
     Then(Arc<dyn Fn() + Send + Sync>),
 }
@@ -349,6 +353,7 @@ impl Provider for Machines {
             behaviour => Ok(Box::new(Machine {
                 behaviour: behaviour.clone(),
                 called: AtomicBool::new(false),
+                dead: AtomicBool::new(false),
                 call: Notify::new(),
                 waiting: Mutex::default(),
             })),
@@ -360,6 +365,7 @@ impl Provider for Machines {
 struct Machine {
     behaviour: Behaviour,
     called: AtomicBool,
+    dead: AtomicBool,
     call: Notify,
     waiting: Mutex<Option<oneshot::Sender<Answer>>>,
 }
@@ -381,10 +387,15 @@ impl Machine {
             | Behaviour::Silent
             | Behaviour::Flood
             | Behaviour::Echo
+            | Behaviour::Die(_)
             | Behaviour::Refuse => {}
         }
         format!("ran: {}", command.argv.join(" "))
     }
+}
+
+fn lost(loss: Loss) -> SandboxError {
+    SandboxError::Lost { loss, cause: "it died".to_owned() }
 }
 
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, SandboxError>> {
@@ -394,6 +405,10 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, SandboxError>> {
 impl Sandbox for Machine {
     fn exec(&self, command: Command) -> BoxFuture<'_, Result<Captured, SandboxError>> {
         Box::pin(async move {
+            if let Behaviour::Die(loss) = self.behaviour {
+                self.dead.store(true, Ordering::SeqCst);
+                return Err(lost(loss));
+            }
             let stdout = self.play(command).await.into_bytes();
             Ok(Captured {
                 status: ExitStatus::Exit { code: 0 },
@@ -411,7 +426,9 @@ impl Sandbox for Machine {
             Behaviour::Program(lines) => Speech::Lines(lines.join("\n").into_bytes()),
             Behaviour::Silent => Speech::Silent,
             Behaviour::Flood => Speech::Flood,
-            Behaviour::Echo | Behaviour::Refuse | Behaviour::Then(_) => Speech::Lines(Vec::new()),
+            Behaviour::Echo | Behaviour::Refuse | Behaviour::Die(_) | Behaviour::Then(_) => {
+                Speech::Lines(Vec::new())
+            }
         };
         let session: Box<dyn Session> = Box::new(speech);
         ready(session)
@@ -446,7 +463,12 @@ impl Sandbox for Machine {
     }
 
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
-        ready(Manifest::default())
+        match self.behaviour {
+            Behaviour::Die(loss) if self.dead.load(Ordering::SeqCst) => {
+                Box::pin(std::future::ready(Err(lost(loss))))
+            }
+            _ => ready(Manifest::default()),
+        }
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<Process>, SandboxError>> {

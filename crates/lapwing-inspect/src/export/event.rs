@@ -165,8 +165,9 @@ impl<'a, 'o> Events<'a, 'o> {
                 let mut options = json!({ "sandbox": sandbox, "by": by, "status": status });
                 self.texts.shorten(&mut options)?;
                 let result = match status {
-                    ExitStatus::Exit { code } => *code,
+                    ExitStatus::Exit { code } | ExitStatus::DiskFull { code } => *code,
                     ExitStatus::Signal { signal } => 128 + *signal,
+                    ExitStatus::OutOfMemory => 137,
                     ExitStatus::TimeLimit => 124,
                 };
                 let body = json!({
@@ -202,7 +203,9 @@ impl<'a, 'o> Events<'a, 'o> {
             Act::LimitReached { limit: kind, value, .. } => {
                 let (name, value) = limit(*kind, *value);
                 // Inspect knows no such event for a full context.
-                let kind = if *kind == LimitKind::Context { "custom" } else { name };
+                let is_context = *kind == LimitKind::Context;
+                let name = if *kind == LimitKind::Memory { "memory" } else { name };
+                let kind = if is_context || name == "memory" { "custom" } else { name };
                 let text = format!("the limit of {value} was reached ({name})");
                 self.write(
                     event,

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr;
 
@@ -36,7 +36,22 @@ impl Tree {
             libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
         })?;
         // SAFETY: the kernel just returned this descriptor; nobody else owns it.
-        let tree = Self(unsafe { OwnedFd::from_raw_fd(fd as i32) });
+        Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }).with(access)
+    }
+
+    /// Copies the folder `folder` of the mount that it was opened in, without mounts below it.
+    pub(crate) fn copy_of(folder: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
+        let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
+        // SAFETY: the path is an empty NUL-terminated string.
+        let fd = check(unsafe {
+            libc::syscall(libc::SYS_open_tree, folder.as_raw_fd(), c"".as_ptr(), flags)
+        })?;
+        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }).with(access)
+    }
+
+    fn with(self, access: Access) -> io::Result<Self> {
+        let tree = self;
         match access {
             Access::ReadOnly => tree.restrict(
                 libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
@@ -125,14 +140,24 @@ pub(crate) fn pivot_here() -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes in use on the file system at `path`.
-pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+fn usage(path: &Path) -> io::Result<libc::statvfs> {
     let path = c_path(path)?;
     // SAFETY: `statvfs` is plain integers, for which zero is a value.
     let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` is NUL-terminated and `found` is live.
     check(i64::from(unsafe { libc::statvfs(path.as_ptr(), &raw mut found) }))?;
+    Ok(found)
+}
+
+/// Bytes in use on the file system at `path`.
+pub(crate) fn used_bytes(path: &Path) -> io::Result<u64> {
+    let found = usage(path)?;
     Ok((found.f_blocks - found.f_bfree) * found.f_frsize)
+}
+
+/// Whether no byte or no file more has room on the file system at `path`.
+pub(crate) fn is_full(path: &Path) -> bool {
+    usage(path).is_ok_and(|found| found.f_bfree == 0 || found.f_ffree == 0)
 }
 
 /// Bytes of a page of memory.

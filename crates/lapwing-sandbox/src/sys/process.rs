@@ -303,6 +303,13 @@ pub(crate) fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets whatever is less nice than `niceness` run before this process and its descendants.
+pub(crate) fn give_way(niceness: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) }))?;
+    Ok(())
+}
+
 /// Allows as many descriptors as the hard limit does.
 pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use super::check;
 
 /// Most descriptors in one packet.
-pub(crate) const FDS_MAX: usize = 4;
+pub(crate) const FDS_MAX: usize = 8;
 const CONTROL_BYTES: usize = 64;
 
 /// Marks what pid 1 itself sends, so that it never waits for itself where sending is watched. The kernel gives this flag

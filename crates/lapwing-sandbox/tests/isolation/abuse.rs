@@ -429,7 +429,7 @@ async fn full_disk(native: Native) {
     let limits = Limits { disk_bytes: 16 << 20, ..Limits::default() };
     let (full, free) = (limited(&native, limits.clone()).await, limited(&native, limits).await);
     let bomb = "for i in $(seq 40); do head -c 1M /dev/zero > /tmp/$i || exit 7; done";
-    assert_eq!(run(&*full, bomb).await.status, ExitStatus::Exit { code: 7 });
+    assert_eq!(run(&*full, bomb).await.status, ExitStatus::DiskFull { code: 7 });
     assert_eq!(output(&*full, "stat -f -c %f /").await, "0");
     assert_eq!(output(&*free, "head -c 8M /dev/zero > /tmp/a; stat -c %s /tmp/a").await, "8388608");
     assert!(full.manifest().await.is_ok());

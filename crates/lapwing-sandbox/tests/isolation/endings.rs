@@ -230,7 +230,7 @@ async fn lost(native: Native) {
     let mut session = sandbox.open(Command::new(["sleep", "1000"])).await.unwrap();
     sandbox.destroy().await.unwrap();
     assert_eq!(session.receive().await.unwrap(), b"");
-    assert!(matches!(session.finish().await, Err(SandboxError::Lost(_))));
+    assert!(matches!(session.finish().await, Err(SandboxError::Lost { .. })));
 }
 
 async fn fifty(_native: Native) {

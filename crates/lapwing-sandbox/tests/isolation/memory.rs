@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as HostCommand, ExitCode};
 
 use lapwing_core::{
-    Command, Enforcement, ExitStatus, Limits, Provider as _, Sandbox, SandboxError,
+    Command, Enforcement, ExitStatus, Limits, Loss, Provider as _, Sandbox, SandboxError,
 };
 use lapwing_sandbox::Native;
 
@@ -31,15 +31,16 @@ async fn small(native: &Native) -> Box<dyn Sandbox> {
 
 /// Checks that `command` loses its sandbox to the limit on memory.
 async fn assert_over(sandbox: &dyn Sandbox, command: Command) {
-    let Err(SandboxError::Lost(reason)) = sandbox.exec(command).await else {
+    let Err(SandboxError::Lost { loss, cause: reason }) = sandbox.exec(command).await else {
         unreachable!("the sandbox lives on")
     };
+    assert_eq!(loss, Loss::Memory { limit_bytes: MEMORY_BYTES });
     let expected = "its processes and files took ";
     assert!(
         reason.starts_with(expected) && reason.ends_with("more than its limit: 256 MiB"),
         "{reason}"
     );
-    let Err(SandboxError::Lost(again)) = sandbox.manifest().await else {
+    let Err(SandboxError::Lost { cause: again, .. }) = sandbox.manifest().await else {
         unreachable!("it answers")
     };
     assert_eq!(again, reason);
@@ -113,13 +114,11 @@ fn control_group() -> Option<PathBuf> {
 async fn as_told(_native: Native) {
     // A harness of its own: with a control group if there is one to be had, and without one.
     let folder = control_group();
-    for (folder, expected) in [(None, "watchdog"), (folder.as_deref(), "kernel")] {
+    let expected = folder.as_ref().map_or("watchdog", |_| "kernel");
+    for (folder, expected) in [(None, "watchdog"), (folder.as_deref(), expected)] {
         let mut harness = HostCommand::new(std::env::current_exe().unwrap());
         harness.arg(FILL);
-        let expected = folder.map_or("watchdog", |folder| {
-            harness.env("LAPWING_CGROUP", folder);
-            expected
-        });
+        harness.env("LAPWING_CGROUP", folder.unwrap_or(Path::new("none")));
         let output = harness.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("held by {expected}\n"));
@@ -145,7 +144,7 @@ pub(crate) async fn fill(native: Native) -> ExitCode {
         // One child was killed and the parent could tell.
         Ok(captured) if captured.stdout == b"1" => Enforcement::Kernel,
         Ok(captured) => unreachable!("{captured:?}"),
-        Err(SandboxError::Lost(_)) => Enforcement::Watchdog,
+        Err(SandboxError::Lost { loss: Loss::Memory { .. }, .. }) => Enforcement::Watchdog,
         Err(error) => unreachable!("{error}"),
     };
     assert_eq!(found, enforced);

@@ -37,6 +37,15 @@ fn item(seq: u64, service: &Service, status: ExitStatus) -> Item {
         ExitStatus::TimeLimit => {
             ("time_limit", Value::Null, Value::Null, format!("{name} ran past its time limit"))
         }
+        ExitStatus::OutOfMemory => {
+            ("out_of_memory", Value::Null, Value::Null, format!("{name} ended for want of memory"))
+        }
+        ExitStatus::DiskFull { code } => (
+            "disk_full",
+            json!(code),
+            Value::Null,
+            format!("{name} returned {code}, its disk full"),
+        ),
     };
     let fields =
         [("service", json!(name)), ("ended", json!(ended)), ("code", code), ("signal", signal)];

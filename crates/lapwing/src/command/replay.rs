@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Act, Draw, Event, GenerateConfig, Model, Role};
-use lapwing_eval::{Eval, Judge, Planned, Stop, Target};
+use lapwing_eval::{Admission, Eval, Judge, Planned, Stop, Target};
 use lapwing_model::{Asked, Replay, Then};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, RunSpec, SampleRow, SampleState};
 use serde::Serialize;
 
 use super::endpoint::{Connector, Wishes};
+use super::machine::{Machine, most_live};
 use super::{Global, judge, print_json, recorded, score, start};
 use crate::args;
 use crate::config::Config;
@@ -86,8 +87,11 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
     }
     settings.extend(connector.recorded());
     let new = RunSpec { settings, started_ms: start::now_ms(), ..spec.clone() };
+    let machine = runtime.block_on(Machine::prepare(&scenario, &native))?;
     let eval = Eval {
         provider: Arc::new(native),
+        roots: machine.roots,
+        admission: Admission::new(most_live(&scenario, None)),
         samples,
         limits: recorded::limits(&spec),
         config: connector.generate().clone(),

@@ -82,6 +82,7 @@ pub(crate) fn run(args: &args::Eval, wanted: &str, global: &Global) -> Result<Ex
         epochs: spec.epochs,
         drawn: None,
         max_samples: args.design.max_samples(spec.instrument_check),
+        max_sandboxes: args.design.max_sandboxes,
         limits,
         config: connector.generate().clone(),
         optional,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
-use lapwing_core::{Condition, GenerateConfig, SandboxSpec};
-use lapwing_eval::{Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_core::{Condition, Digest, GenerateConfig, Provider, SandboxSpec};
+use lapwing_eval::{
+    Admission, Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch,
+};
 use lapwing_model::{Budget, Ledger, Spent, Usd};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
@@ -16,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::endpoint::Connector;
 use super::estimate::{Estimate, short};
+use super::machine::{Machine, most_live};
 use crate::failure::Failure;
 use crate::library;
 use crate::progress::Meter;
@@ -33,6 +36,8 @@ pub(crate) struct Start {
     /// A further policy and its number of seeds, in the first condition only.
     pub(crate) drawn: Option<(String, u64)>,
     pub(crate) max_samples: usize,
+    /// Sandboxes that live at a time, where that is told.
+    pub(crate) max_sandboxes: Option<u64>,
     pub(crate) limits: SampleLimits,
     pub(crate) config: GenerateConfig,
     pub(crate) optional: BTreeSet<String>,
@@ -99,6 +104,10 @@ impl Start {
         native: Native,
         runs: &Runs,
     ) -> Result<(Run, Ending), Failure> {
+        let machine = Machine::prepare(&self.scenario, &native).await?;
+        let most_live = most_live(&self.scenario, self.max_sandboxes);
+        let mut settings = machine.settings(native.enforced());
+        settings.push(("max_sandboxes".to_owned(), most_live.to_string()));
         let (begin, line, samples) = match self.resume.take() {
             Some(Remainder { run, resume, samples, line }) => {
                 (Begin::Old(run, resume), line, samples)
@@ -109,7 +118,7 @@ impl Start {
                 }
                 let samples = self.samples()?;
                 let line = self.describe(samples.len())?;
-                (Begin::New(self.spec()), line, (1..).zip(samples).collect())
+                (Begin::New(self.spec(settings)), line, (1..).zip(samples).collect())
             }
         };
         let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
@@ -125,6 +134,8 @@ impl Start {
             judge: self.judge,
             max_samples: self.max_samples,
             has_room,
+            roots: machine.roots,
+            admission: Admission::new(most_live),
         };
         let done = make(eval, begin, &line, runs, &self.stop, meter).await?;
         if let Some(used) = used(&self.connector) {
@@ -189,7 +200,7 @@ impl Start {
         ))
     }
 
-    fn spec(&self) -> RunSpec {
+    fn spec(&self, more: Vec<(String, String)>) -> RunSpec {
         let limits = &self.limits;
         let mut settings = BTreeMap::from([
             ("max_samples".to_owned(), self.max_samples.to_string()),
@@ -197,6 +208,7 @@ impl Start {
             ("wall_time_ms".to_owned(), limits.wall_ms.to_string()),
             ("root_file_system".to_owned(), host_release()),
         ]);
+        settings.extend(more);
         let design = match self.design {
             DesignChoice::Default => None,
             DesignChoice::Star => Some("star".to_owned()),
@@ -417,7 +429,8 @@ pub(crate) fn tag() -> Result<String, Failure> {
 fn host_release() -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    format!("host /usr, {}", name.unwrap_or("unknown release").trim_matches('"'))
+    let name = name.unwrap_or("unknown release").trim_matches('"');
+    format!("host /usr, {name}, release sha256:{}", Digest::of(release.as_bytes()))
 }
 
 pub(crate) fn now_ms() -> u64 {
