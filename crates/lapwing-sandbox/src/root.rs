@@ -212,7 +212,7 @@ fn own_proc(root: &Path) -> io::Result<()> {
 
 fn system_files(root: &Path, creation: &Creation) -> io::Result<()> {
     let hostname = &creation.hostname;
-    let names: String = creation.names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
+    let names = [&[String::new()][..], &creation.names].concat().join("\n127.0.0.1 ");
     let server = match creation.network {
         Network::Loopback => Ipv4Addr::LOCALHOST,
         Network::Sinkhole => sink::SERVER,
@@ -224,7 +224,7 @@ fn system_files(root: &Path, creation: &Creation) -> io::Result<()> {
     for (name, text) in [
         ("passwd", passwd),
         ("group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"),
-        ("hosts", &format!("127.0.0.1 localhost {hostname}\n::1 localhost\n{names}")),
+        ("hosts", &format!("127.0.0.1 localhost {hostname}\n::1 localhost{names}\n")),
         ("hostname", &format!("{hostname}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
         ("resolv.conf", &format!("nameserver {server}\n")),

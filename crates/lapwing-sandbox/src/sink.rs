@@ -125,14 +125,11 @@ impl Sink {
             oldest.receive(&mut self.names, records);
             records.close(oldest.key);
         }
-        match socket::bind(libc::SOCK_DGRAM, to).map(UdpSocket::from) {
-            Ok(socket) => {
-                self.receivers.push(Receiver { socket, at: to, pid, key: None, dropped: 0 })
-            }
-            Err(_) => {
-                let contact = self.contact(Protocol::Udp, to, pid);
-                records.add(Record::Contact(Contact { sent_bytes: None, ..contact }));
-            }
+        if let Ok(socket) = socket::bind(libc::SOCK_DGRAM, to).map(UdpSocket::from) {
+            self.receivers.push(Receiver { socket, at: to, pid, key: None, dropped: 0 });
+        } else {
+            let contact = self.contact(Protocol::Udp, to, pid);
+            records.add(Record::Contact(Contact { sent_bytes: None, ..contact }));
         }
     }
 
@@ -230,7 +227,7 @@ impl Listener {
 impl Stream {
     /// Takes what has come. Returns whether more may come.
     fn read(&mut self, records: &mut Records) -> bool {
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         for _ in 0..READS {
             match self.socket.read(&mut buffer) {
                 Ok(count @ 1..) => {
@@ -269,7 +266,7 @@ impl Stream {
 
 impl Receiver {
     fn receive(&mut self, names: &mut Names, records: &mut Records) {
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         for _ in 0..READS {
             let Ok((count, from)) = self.socket.recv_from(&mut buffer) else { return };
             let packet = &buffer[..count];

@@ -65,7 +65,7 @@ pub(super) enum Target {
 /// All places that the call goes to.
 pub(super) fn targets(call: &Notification, process: u32) -> Vec<Target> {
     let [fd, first, second, third, fourth, fifth] = call.arguments;
-    let fast_open = |flags: u64| flags & libc::MSG_FASTOPEN.cast_unsigned() as u64 != 0;
+    let fast_open = |flags: u64| flags & u64::from(libc::MSG_FASTOPEN.cast_unsigned()) != 0;
     let (addresses, opens) = match i64::from(call.number) {
         libc::SYS_connect => (vec![Some((first, second))], true),
         libc::SYS_sendto => (vec![Some((fourth, fifth))], fast_open(third)),

@@ -33,20 +33,34 @@ pub(crate) async fn records(sandbox: &dyn Sandbox) -> Vec<Record> {
     observed.records
 }
 
+/// Records that are all of programs.
 async fn spawns(sandbox: &dyn Sandbox) -> Vec<Spawn> {
-    let spawn = |record| match record {
-        Record::Spawn(spawn) => spawn,
-        Record::Contact(contact) => panic!("{contact:?}"),
-    };
-    records(sandbox).await.into_iter().map(spawn).collect()
+    let records = records(sandbox).await;
+    let count = records.len();
+    let spawns: Vec<Spawn> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Spawn(spawn) => Some(spawn),
+            Record::Contact(_) => None,
+        })
+        .collect();
+    assert_eq!(spawns.len(), count);
+    spawns
 }
 
+/// Records that are all of connections.
 pub(crate) async fn contacts(sandbox: &dyn Sandbox) -> Vec<Contact> {
-    let contact = |record| match record {
-        Record::Contact(contact) => contact,
-        Record::Spawn(spawn) => panic!("{spawn:?}"),
-    };
-    records(sandbox).await.into_iter().map(contact).collect()
+    let records = records(sandbox).await;
+    let count = records.len();
+    let contacts: Vec<Contact> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Contact(contact) => Some(contact),
+            Record::Spawn(_) => None,
+        })
+        .collect();
+    assert_eq!(contacts.len(), count);
+    contacts
 }
 
 async fn programs(native: Native) {

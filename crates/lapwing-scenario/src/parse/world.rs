@@ -137,10 +137,10 @@ fn sandbox(
         disk_bytes: disk.unwrap_or(defaults.disk_bytes),
         ..defaults
     };
-    let beside = table.optional("beside", |item| network::beside(name, &item, names, context));
+    let beside = table.optional("beside", |item| network::beside(name, item, names, context));
     let hosts = table.get("names").and_then(|item| templates(&item, context));
-    let network = table.optional("network", |item| network::outside(&item, context));
-    let observe = table.optional("observe", |item| network::observe(&item, context));
+    let network = table.optional("network", |item| network::outside(item, context));
+    let observe = table.optional("observe", |item| network::observe(item, context));
     table.report_unknown();
     Some(SandboxDefinition {
         beside: beside.ok()?,
