@@ -300,3 +300,37 @@ impl Receiver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A linear congruential generator; the constants are those of Numerical Recipes.
+    fn noise(seed: u32, len: usize) -> Vec<u8> {
+        let step = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        let states = std::iter::successors(Some(seed), step).skip(1);
+        states.map(|state| (state >> 24) as u8).take(len).collect()
+    }
+
+    #[test]
+    fn no_bytes_from_inside_break_the_sinkhole() {
+        let mut names = Names::new(Vec::new());
+        let starts: [&[u8]; 6] = [
+            &[],
+            &[22, 3, 1, 0],
+            &[22, 3, 1, 1, 0, 1, 0, 0],
+            b"POST / HTTP/1.1\r\n",
+            &[0, 1, 1, 0, 0, 1],
+            b"\r\n\r\n",
+        ];
+        for seed in 0..4000 {
+            let start = starts[seed as usize % starts.len()];
+            let bytes = [start, &noise(seed, seed as usize % 700)].concat();
+            names.answer(&bytes);
+            let mut talk = Talk::new();
+            for piece in bytes.chunks(1 + seed as usize % 97) {
+                talk.hear(piece);
+            }
+        }
+    }
+}

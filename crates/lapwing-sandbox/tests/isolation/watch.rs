@@ -16,6 +16,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("messages_that_look_like_those_of_pid_1_are_refused", forged);
     suite.test("programs_that_are_killed_while_they_wait_leave_the_log_working", killed);
     suite.test("more_records_than_are_kept_are_counted", too_many);
+    suite.test("calls_that_cannot_be_made_leave_nothing_unknown", wrong);
     suite.test("a_watched_sandbox_ends_in_the_middle_of_a_storm", storm);
 }
 
@@ -167,4 +168,21 @@ async fn storm(native: Native) {
     assert_eq!(running.receive().await.unwrap(), b"on\n");
     // Returns when all processes are gone, those that wait to be looked at among them.
     sandbox.destroy().await.unwrap();
+}
+
+async fn wrong(native: Native) {
+    let sandbox = watched(&native, Observe { exec: true, connect: true }).await;
+    let (connect, sendmsg, sendmmsg) = (libc::SYS_connect, libc::SYS_sendmsg, libc::SYS_sendmmsg);
+    let script = format!(
+        "use Socket; $a = sockaddr_in(9, inet_aton('127.0.0.1')); socket(S, PF_INET, SOCK_STREAM, 0); $s = fileno(S); \
+         syscall({connect}, -1, $a, 16); syscall({connect}, 0, $a, 16); syscall({connect}, $s, 8, 16); \
+         syscall({connect}, $s, -1, 16); syscall({connect}, $s, $a, 3); syscall({sendmsg}, $s, -9, 0); \
+         syscall({sendmmsg}, $s, -9, 9, 0); syscall({sendmmsg}, $s, $a, 0, 0); syscall({0}, -8, -8, 0); print 'on'",
+        libc::SYS_execve
+    );
+    let made = sandbox.exec(Command::new(["perl", "-e", &script])).await.unwrap();
+    assert_eq!(made.stdout, b"on");
+    // Only perl itself, at each path where it was looked for and is.
+    let seen = spawns(&*sandbox).await;
+    assert!(seen.iter().all(|spawn| spawn.argv[0] == "perl"), "{seen:?}");
 }
