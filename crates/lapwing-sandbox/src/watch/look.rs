@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 
 use lapwing_core::Protocol;
 
@@ -18,9 +19,6 @@ const ARGUMENTS: u64 = 256;
 /// Messages of one `sendmmsg` that are looked at.
 const MESSAGES: u64 = 64;
 const MESSAGE_BYTES: u64 = 64;
-
-/// Errors of a look for which the kernel cannot make the call either.
-const WRONG: [i32; 3] = [libc::EFAULT, libc::EBADF, libc::ENOTSOCK];
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +37,46 @@ pub(super) fn family(pid: u32) -> Option<Family> {
     Some(Family { process: field("Tgid:")?, parent: field("PPid:")? })
 }
 
-/// The file that is to be run and the arguments; `None` if the process cannot be read, as a fork of pid 1 cannot.
-pub(super) fn program(call: &Notification) -> Option<(String, Vec<String>)> {
+/// A program that is about to be run.
+pub(super) struct Program {
+    pub(super) path: String,
+    pub(super) argv: Vec<String>,
+    /// Whether there is no such file, so that it is not run after all.
+    pub(super) is_missing: bool,
+}
+
+/// What is about to be run; `None` where the kernel cannot run it.
+///
+/// # Errors
+/// The process cannot be read. A fork of pid 1 cannot.
+pub(super) fn program(call: &Notification) -> io::Result<Option<Program>> {
     let at = usize::from(i64::from(call.number) == libc::SYS_execveat);
-    let path = text(call.pid, call.arguments[at], PATH_BYTES).ok()?;
+    let path = match text(call.pid, call.arguments[at], PATH_BYTES) {
+        Err(error) if is_wrong(&error) => return Ok(None),
+        path => path?,
+    };
     let mut argv = Vec::new();
     let mut left = ARGUMENT_BYTES;
     for index in 0..ARGUMENTS {
         let place = call.arguments[at + 1].wrapping_add(8 * index);
         let pointer = number(call.pid, place).unwrap_or(0);
-        let argument =
-            (pointer != 0 && left > 0).then(|| text(call.pid, pointer, left).ok()).flatten();
-        let Some(argument) = argument else { break };
+        if pointer == 0 || left == 0 {
+            break;
+        }
+        let Ok(argument) = text(call.pid, pointer, left) else { break };
         left = left.saturating_sub(argument.len() + 1);
         argv.push(argument);
     }
-    Some((path, argv))
+    // As the process itself would find it, also where its folder was removed or is no path but a descriptor.
+    let folder = match call.arguments[0] as i32 {
+        descriptor if at == 1 && descriptor != libc::AT_FDCWD => {
+            format!("/proc/{}/fd/{descriptor}", call.pid)
+        }
+        _ => format!("/proc/{}/cwd", call.pid),
+    };
+    let found = fs::metadata(Path::new(&folder).join(&path));
+    let is_missing = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    Ok(Some(Program { path, argv, is_missing }))
 }
 
 /// Where a process is about to connect or send to.
@@ -84,10 +106,7 @@ pub(super) fn targets(call: &Notification, process: u32) -> Vec<Target> {
     let targets = addresses.into_iter().map(|address| {
         let found = address
             .and_then(|(pointer, len)| target(call.pid, process, fd as i32, pointer, len, opens));
-        found.unwrap_or_else(|error| match error.raw_os_error() {
-            Some(code) if WRONG.contains(&code) => Target::Other,
-            _ => Target::Unread,
-        })
+        found.unwrap_or_else(|error| if is_wrong(&error) { Target::Other } else { Target::Unread })
     });
     let more = i64::from(call.number) == libc::SYS_sendmmsg && second > MESSAGES;
     targets.chain(more.then_some(Target::Unread)).collect()
@@ -146,6 +165,11 @@ fn place(address: &[u8]) -> Option<SocketAddr> {
         }
         _ => None,
     }
+}
+
+/// Whether a look failed because of something for which the kernel cannot make the call either.
+fn is_wrong(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EFAULT | libc::EBADF | libc::ENOTSOCK))
 }
 
 fn number(pid: u32, address: u64) -> io::Result<u64> {

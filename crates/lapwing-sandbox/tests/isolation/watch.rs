@@ -11,6 +11,7 @@ use crate::{Suite, bash, output, refusal, run, sandbox, spec};
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("three_hundred_programs_are_written_down_with_their_arguments", programs);
     suite.test("a_program_is_written_down_with_who_ran_it_and_where", one_program);
+    suite.test("no_way_of_naming_a_program_goes_unseen", ways);
     suite.test("connections_on_the_loopback_are_written_down_on_request", connections);
     suite.test("nothing_is_written_down_unless_it_is_asked_for", nothing);
     suite.test("messages_that_look_like_those_of_pid_1_are_refused", forged);
@@ -98,6 +99,26 @@ async fn one_program(native: Native) {
         (last.argv[0].as_str(), last.argv[1].len()),
         ("/bin/true", 4096 - "/bin/true ".len())
     );
+}
+
+async fn ways(native: Native) {
+    let sandbox = watched(&native, EXEC).await;
+    output(&*sandbox, "mkdir -p /tmp/d/e; cp /bin/true /tmp/d/x; ln -s /tmp/d/x /tmp/link").await;
+    // From a folder that is gone, through a descriptor of a folder, of the file itself, and through links.
+    let execveat = libc::SYS_execveat;
+    let script = format!(
+        "sub run {{ my $f = shift; my $p = fork; if (!$p) {{ $f->(); exit 1 }} waitpid $p, 0; print $? >> 8 }} \
+         chdir '/tmp/d/e'; rmdir '/tmp/d/e'; run(sub {{ exec {{ '../x' }} 'one' }}); \
+         opendir D, '/tmp/d'; open F, '<', '/tmp/d/x'; $v = pack('P Q', 'two', 0); $n = 'x'; $e = ''; \
+         run(sub {{ syscall({execveat}, fileno(D), $n, $v, 0, 0) }}); \
+         $w = pack('P Q', 'three', 0); run(sub {{ syscall({execveat}, fileno(F), $e, $w, 0, 0x1000) }}); \
+         run(sub {{ exec {{ '/tmp/link' }} 'four' }}); run(sub {{ exec {{ '/tmp/none' }} 'five' }})"
+    );
+    let ran = sandbox.exec(Command::new(["perl", "-e", &script])).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "00001", "{ran:?}");
+    let names: Vec<String> =
+        spawns(&*sandbox).await.into_iter().map(|spawn| spawn.argv[0].clone()).collect();
+    assert_eq!(names[names.len() - 4..], ["one", "two", "three", "four"]);
 }
 
 async fn connections(native: Native) {
