@@ -247,6 +247,10 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
         output(&*sandbox, "sleep 1000 & echo done").await;
         sandbox.manifest().await.unwrap();
         sandbox.destroy().await.unwrap();
+        for sandbox in beside::pair(&native, Network::Sinkhole).await {
+            output(&*sandbox, "echo x > /dev/udp/192.0.2.1/9 || true").await;
+            sandbox.destroy().await.unwrap();
+        }
     };
     once().await;
     let before = held();
