@@ -103,3 +103,26 @@ impl Protocol {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Act, Protocol};
+
+    #[test]
+    fn a_connection_of_an_older_store_can_be_read() {
+        let old = r#"{"kind": "connected", "sandbox": "a", "host": "lamp", "port": 80, "sent_bytes": 3, "sent": null}"#;
+        let expected = Act::Connected {
+            sandbox: "a".to_owned(),
+            host: "lamp".to_owned(),
+            port: 80,
+            sent_bytes: Some(3),
+            sent: None,
+            protocol: Protocol::Tcp,
+            address: String::new(),
+            name: None,
+            told: None,
+            pid: 0,
+        };
+        assert_eq!(serde_json::from_str::<Act>(old).unwrap(), expected);
+    }
+}

@@ -14,6 +14,8 @@ mod load;
 mod steps;
 #[path = "sandbox/system.rs"]
 mod system;
+#[path = "sandbox/watch.rs"]
+mod watch;
 
 use std::time::Duration;
 
@@ -38,6 +40,9 @@ fn main() {
         runtime.block_on(load::cycles(&native));
         runtime.block_on(load::live(&native));
         runtime.block_on(load::output(&native));
+    }
+    if wanted("watch") {
+        runtime.block_on(watch::print(&native));
     }
     if wanted("killed") {
         for count in [1, 500] {

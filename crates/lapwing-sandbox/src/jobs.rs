@@ -130,12 +130,17 @@ impl Jobs {
         self.0.iter().filter(|job| !job.shim_gone).map(|job| job.shim).collect()
     }
 
-    /// What the command `pid` runs; once.
+    /// What the command `pid` runs, the first time that it is asked.
     pub(crate) fn take_begun(&mut self, pid: i32) -> Option<Begun> {
         for job in &mut self.0 {
             job.read_reports();
         }
         self.0.iter_mut().find(|job| job.command == Some(pid))?.runs.take()
+    }
+
+    /// Whether `pid` is a command.
+    pub(crate) fn is_command(&self, pid: i32) -> bool {
+        self.0.iter().any(|job| job.command == Some(pid))
     }
 
     /// What to wait for; [`Jobs::settle`] is to be called when any is ready.

@@ -69,13 +69,13 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
         };
         let mut fds = fds.into_iter();
         let Some(socket) = fds.next() else { continue };
-        let namespaces = match order {
-            Order::Sandbox(_) => home.of_sandbox(),
-            Order::Network(_) => &NAMESPACES[..2],
+        let (namespaces, users) = match order {
+            Order::Sandbox(_) => (home.of_sandbox(), Users::Inside),
+            Order::Network(_) => (&NAMESPACES[..2], Users::InsideAndOwn),
         };
         let counted = matches!(&order, Order::Sandbox(creation) if creation.grouped.memory);
         let kills = if counted { fds.next().map(File::from) } else { None };
-        let go = match create(namespaces, socket.as_fd(), fds.map(File::from)) {
+        let go = match create(namespaces, users, socket.as_fd(), fds.map(File::from)) {
             Ok(Some(go)) => go,
             Ok(None) => continue,
             Err((step, error)) => {
@@ -130,6 +130,15 @@ impl Home {
     }
 }
 
+/// Who exists in a user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Users {
+    /// Only the user of commands.
+    Inside,
+    /// Also that of the launcher, where it is another one: who is nobody cannot make further namespaces.
+    InsideAndOwn,
+}
+
 /// Tells the harness that `step` failed. If it is gone, so is the need to tell.
 pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let errno = error.raw_os_error().unwrap_or(0);
@@ -141,6 +150,7 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
 /// all that concerns it from outside is done. In the launcher: nothing.
 fn create(
     namespaces: &Namespaces,
+    users: Users,
     socket: BorrowedFd<'_>,
     entries: impl IntoIterator<Item = File>,
 ) -> Result<Option<OwnedFd>, (Step, io::Error)> {
@@ -153,7 +163,7 @@ fn create(
             let entered = entries.into_iter().try_for_each(|mut entry| write!(entry, "{pid}"));
             let mapped = entered
                 .map_err(|error| (Step::ControlGroup, error))
-                .and_then(|()| map_identity(pid).map_err(|error| (Step::IdMap, error)));
+                .and_then(|()| map_identity(pid, users).map_err(|error| (Step::IdMap, error)));
             let begun = mapped.and_then(|()| {
                 channel::send(socket, &Event::Born, &[pidfd.as_fd()], Wait::Block)
                     .and_then(|()| File::from(go).write_all(&[1]))
@@ -186,13 +196,23 @@ pub(crate) fn outside_ids() -> io::Result<(u32, u32)> {
     Ok((user, group))
 }
 
-/// Maps one user and one group into the namespace of `pid`.
-fn map_identity(pid: i32) -> io::Result<()> {
+/// Maps users and groups into the namespace of `pid`.
+fn map_identity(pid: i32, users: Users) -> io::Result<()> {
+    let (uid, gid) = process::effective_ids();
     let (user, group) = outside_ids()?;
     let write = |file: &str, text: String| fs::write(format!("/proc/{pid}/{file}"), text);
     write("setgroups", "deny".to_owned())?;
-    write("gid_map", format!("{INSIDE_ID} {group} 1"))?;
-    write("uid_map", format!("{INSIDE_ID} {user} 1"))
+    write("gid_map", id_map(group, gid, users))?;
+    write("uid_map", id_map(user, uid, users))
+}
+
+/// The id map in which `outside` stands behind the id inside; `own` is the launcher's.
+fn id_map(outside: u32, own: u32, users: Users) -> String {
+    let inside = format!("{INSIDE_ID} {outside} 1");
+    match users {
+        Users::InsideAndOwn if own == 0 => format!("{inside}\n0 0 1"),
+        Users::Inside | Users::InsideAndOwn => inside,
+    }
 }
 
 /// The id outside that stands behind the one inside: `own`, except for root. Root's would switch off the limit on
@@ -229,5 +249,11 @@ mod tests {
         assert_eq!(outside_id(0, "0 1000 1\n1 100000 1000").unwrap(), 1000);
         assert!(outside_id(0, "0 1000 1").is_err());
         assert_eq!(outside_id(1234, "").unwrap(), 1234);
+        // In the namespace of a holder.
+        let users = id_map(200_000, 0, Users::InsideAndOwn);
+        assert_eq!(users, "1000 200000 1\n0 0 1");
+        assert_eq!(outside_id(0, &users.replace("200000", "1000")).unwrap(), 1000);
+        assert_eq!(id_map(200_000, 0, Users::Inside), "1000 200000 1");
+        assert_eq!(id_map(1234, 1234, Users::InsideAndOwn), "1000 1234 1");
     }
 }

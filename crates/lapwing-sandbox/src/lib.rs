@@ -8,6 +8,10 @@
 //!                         command         no new privileges, resource limits, a filter of system calls
 //! ```
 //!
+//! Sandboxes beside each other are clones of a *holder* instead, itself one of the launcher's: it owns their network namespace in a
+//! user namespace above theirs and makes them on orders of its own socket.
+//!
+//!
 //! - [`entry`] comes first in `main`, then [`Native::start`], before keys are read and threads start: what runs inside a
 //!   sandbox descends from the launcher and never holds memory of the harness.
 //! - The user inside is 1000, and outside the harness's own or, for root, one that belongs to nobody. It is never 0.
@@ -16,6 +20,8 @@
 //!   manifest covers.
 //! - When the harness ends in whatever way, so do the launcher and every sandbox; what is left on the host are empty control
 //!   groups and what was being written to the cache, which the next harness removes.
+//! - What pid 1 records of programs and connections, and the sinkhole that takes connections, are its own work: it is the one process
+//!   inside that commands can neither kill nor stop. `record` keeps it, bounded, until the harness asks.
 //! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
 //!
 //! Limits on processes, disk, files and the address space of one process hold by the kernel. The memory of all processes

@@ -6,7 +6,6 @@ use std::io;
 
 use lapwing_core::Network;
 
-use crate::launcher::INSIDE_ID;
 use crate::protocol::Step;
 use crate::sink;
 use crate::sys::network;
@@ -29,11 +28,7 @@ pub(crate) fn set_up(outside: Network) -> Result<(), (Step, io::Error)> {
 /// Makes this process, which was cloned into a user and a network namespace of its own, the holder of that network. The
 /// sandboxes on it have user namespaces below, so that no pid 1 has a right over what they share.
 pub(crate) fn hold(outside: Network) -> Result<(), (Step, io::Error)> {
-    process::become_user(INSIDE_ID).map_err(|error| (Step::Identity, error))?;
-    process::die_with_parent()
-        // As another user it could else not write the id maps of its children. No sandbox sees it.
-        .and_then(|()| process::show_memory())
-        .map_err(|error| (Step::Supervisor, error))?;
+    process::die_with_parent().map_err(|error| (Step::Supervisor, error))?;
     set_up(outside)
 }
 

@@ -227,13 +227,13 @@ pub(crate) const AGENT_GROUP: &str = "agent:x:1000:\n";
 /// Files of `/etc` that tell where the sandbox is.
 pub(crate) fn network_files(creation: &Creation) -> [(&'static str, String); 3] {
     let hostname = &creation.hostname;
-    let names: String = creation.names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
+    let names = [&[String::new()][..], &creation.names].concat().join("\n127.0.0.1 ");
     let server = match creation.network {
         Network::Loopback => Ipv4Addr::LOCALHOST,
         Network::Sinkhole => sink::SERVER,
     };
     [
-        ("hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost\n{names}")),
+        ("hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost{names}\n")),
         ("hostname", format!("{hostname}\n")),
         ("resolv.conf", format!("nameserver {server}\n")),
     ]

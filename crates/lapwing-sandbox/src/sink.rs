@@ -125,14 +125,11 @@ impl Sink {
             oldest.receive(&mut self.names, records);
             records.close(oldest.key);
         }
-        match socket::bind(libc::SOCK_DGRAM, to).map(UdpSocket::from) {
-            Ok(socket) => {
-                self.receivers.push(Receiver { socket, at: to, pid, key: None, dropped: 0 })
-            }
-            Err(_) => {
-                let contact = self.contact(Protocol::Udp, to, pid);
-                records.add(Record::Contact(Contact { sent_bytes: None, ..contact }));
-            }
+        if let Ok(socket) = socket::bind(libc::SOCK_DGRAM, to).map(UdpSocket::from) {
+            self.receivers.push(Receiver { socket, at: to, pid, key: None, dropped: 0 });
+        } else {
+            let contact = self.contact(Protocol::Udp, to, pid);
+            records.add(Record::Contact(Contact { sent_bytes: None, ..contact }));
         }
     }
 
@@ -230,7 +227,7 @@ impl Listener {
 impl Stream {
     /// Takes what has come. Returns whether more may come.
     fn read(&mut self, records: &mut Records) -> bool {
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         for _ in 0..READS {
             match self.socket.read(&mut buffer) {
                 Ok(count @ 1..) => {
@@ -269,7 +266,7 @@ impl Stream {
 
 impl Receiver {
     fn receive(&mut self, names: &mut Names, records: &mut Records) {
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         for _ in 0..READS {
             let Ok((count, from)) = self.socket.recv_from(&mut buffer) else { return };
             let packet = &buffer[..count];
@@ -300,6 +297,40 @@ impl Receiver {
             payload: name.clone().into_bytes(),
             name: Some(name),
             ..contact(Protocol::Dns, self.at, self.pid, names)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A linear congruential generator; the constants are those of Numerical Recipes.
+    fn noise(seed: u32, len: usize) -> Vec<u8> {
+        let step = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        let states = std::iter::successors(Some(seed), step).skip(1);
+        states.map(|state| (state >> 24) as u8).take(len).collect()
+    }
+
+    #[test]
+    fn no_bytes_from_inside_break_the_sinkhole() {
+        let mut names = Names::new(Vec::new());
+        let starts: [&[u8]; 6] = [
+            &[],
+            &[22, 3, 1, 0],
+            &[22, 3, 1, 1, 0, 1, 0, 0],
+            b"POST / HTTP/1.1\r\n",
+            &[0, 1, 1, 0, 0, 1],
+            b"\r\n\r\n",
+        ];
+        for seed in 0..4000 {
+            let start = starts[seed as usize % starts.len()];
+            let bytes = [start, &noise(seed, seed as usize % 700)].concat();
+            names.answer(&bytes);
+            let mut talk = Talk::new();
+            for piece in bytes.chunks(1 + seed as usize % 97) {
+                talk.hear(piece);
+            }
         }
     }
 }

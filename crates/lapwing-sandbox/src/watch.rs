@@ -9,10 +9,9 @@ mod look;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::Instant;
 
 use lapwing_core::{Contact, Network, Observe, Protocol, Record, Spawn};
@@ -23,7 +22,7 @@ use crate::record::{self, Records};
 use crate::sink::Sink;
 use crate::sys::notify::{self, Notification};
 use crate::sys::socket::{self, Interest};
-use look::{Family, Target};
+use look::{Family, Program, Target};
 
 /// Calls that are let go on before pid 1 looks at other things again.
 const CALLS: usize = 64;
@@ -36,8 +35,8 @@ pub(crate) struct Watch {
     records: Records,
     /// Places where datagrams went since the last look, each by whom: they are told of once.
     noted: HashSet<(u32, SocketAddr)>,
-    /// Services that have not run their program yet, by process.
-    begun: Vec<(u32, Begun)>,
+    /// Services by process, with their program until they run it.
+    begun: Vec<(u32, Option<Begun>)>,
 }
 
 impl Watch {
@@ -65,7 +64,7 @@ impl Watch {
 
     /// The service `pid` is about to run its program.
     pub(crate) fn begun(&mut self, pid: u32, run: &Run) {
-        self.begun.push((pid, Begun::from(run)));
+        self.begun.push((pid, Some(Begun::from(run))));
     }
 
     /// What to wait for; [`Watch::advance`] is to be called when any is ready.
@@ -129,30 +128,40 @@ impl Watch {
 
     fn note_program(&mut self, call: &Notification, family: Family, jobs: &mut Jobs) {
         let Family { process: pid, parent } = family;
-        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        let is_missing = |path: &Path| {
-            fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
-        };
         let (path, argv, cwd) = match look::program(call) {
             // A search along PATH tries many files that are not there.
-            Some((path, _)) if is_missing(&cwd.join(&path)) => return,
-            Some((path, argv)) => (path, argv, cwd.to_string_lossy().into_owned()),
-            // What pid 1 forked cannot be read before it has become another program. It is told of at its first try.
-            None => match self.begun_by_pid_1(pid, jobs) {
-                Some(Begun { argv, cwd }) => (argv.first().cloned().unwrap_or_default(), argv, cwd),
-                None => return,
-            },
+            Ok(None | Some(Program { is_missing: true, .. })) => return,
+            Ok(Some(Program { path, argv, is_missing: false })) => {
+                let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+                (path, argv, cwd.to_string_lossy().into_owned())
+            }
+            Err(_) => {
+                // What pid 1 forked cannot be read before it has become another program. It is told of at its first try.
+                let Some(Begun { argv, cwd }) = self.take_begun(pid, jobs) else {
+                    if !self.is_fork_of_pid_1(pid, jobs) {
+                        // It runs a program of the host that its user may not read.
+                        self.records.miss();
+                    }
+                    return;
+                };
+                (argv.first().cloned().unwrap_or_default(), argv, cwd)
+            }
         };
         let parent = if jobs.shims().contains(&parent.cast_signed()) { 1 } else { parent };
         self.records.add(Record::Spawn(Spawn { pid, parent, path, argv, cwd }));
     }
 
-    fn begun_by_pid_1(&mut self, pid: u32, jobs: &mut Jobs) -> Option<Begun> {
-        let service = self.begun.iter().position(|(begun, _)| *begun == pid);
-        match service {
-            Some(index) => Some(self.begun.swap_remove(index).1),
+    /// What the fork `pid` of pid 1 runs, the first time that it is asked.
+    fn take_begun(&mut self, pid: u32, jobs: &mut Jobs) -> Option<Begun> {
+        let mut services = self.begun.iter_mut().rev();
+        match services.find(|(service, _)| *service == pid) {
+            Some((_, begun)) => begun.take(),
             None => jobs.take_begun(pid.cast_signed()),
         }
+    }
+
+    fn is_fork_of_pid_1(&self, pid: u32, jobs: &Jobs) -> bool {
+        self.begun.iter().any(|(service, _)| *service == pid) || jobs.is_command(pid.cast_signed())
     }
 
     fn note_target(&mut self, target: Target, pid: u32, call: &Notification) {

@@ -225,7 +225,8 @@ fn answer(
         QueryKind::Net { sandbox, host, port, search, reads } => {
             let (sandbox, host) = (sandbox.as_deref(), host.as_deref());
             let (port, search, reads) = (*port, search.as_ref(), *reads);
-            let wanted = observed::Wanted { sandbox, host, port, search, reads };
+            let condition = query.condition.as_ref();
+            let wanted = observed::Wanted { sandbox, host, port, search, reads, condition };
             observed::connections(&wanted, events, blobs, &inside)
         }
         QueryKind::Exec { sandbox, search } => {

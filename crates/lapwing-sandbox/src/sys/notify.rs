@@ -127,3 +127,42 @@ pub(crate) fn socket_protocol(process: u32, fd: i32) -> io::Result<i32> {
     }))?;
     Ok(protocol)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::seccomp::{NUMBER, give, load, on};
+    use crate::sys::process::{self, Fork};
+    use crate::sys::socket;
+
+    #[test]
+    fn a_call_fails_and_does_not_hang_once_nobody_listens() {
+        let tell = give(libc::SECCOMP_RET_USER_NOTIF);
+        let mut filter = vec![load(NUMBER)];
+        filter.extend(on(libc::SYS_pipe2, &[tell]));
+        filter.push(give(libc::SECCOMP_RET_ALLOW));
+        let (result, told) = socket::pipe().unwrap();
+        let (mut result, mut told) = (File::from(result), File::from(told));
+        // The child makes system calls only, so that it needs nothing that another thread of this process may hold.
+        match process::fork().unwrap() {
+            Fork::Child => {
+                let listener = process::no_new_privileges().and_then(|()| install(&filter));
+                drop(listener);
+                let failed = socket::pipe().map_err(|error| error.raw_os_error());
+                let absent = failed.err() == Some(Some(libc::ENOSYS));
+                let written = told.write_all(&[u8::from(absent)]);
+                process::exit(i32::from(written.is_err()))
+            }
+            Fork::Parent(child) => {
+                drop(told);
+                let mut absent = [0];
+                result.read_exact(&mut absent).unwrap();
+                process::reap_one(child);
+                assert_eq!(absent, [1]);
+            }
+        }
+    }
+}

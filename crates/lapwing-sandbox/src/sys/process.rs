@@ -171,11 +171,6 @@ pub(crate) fn hide_memory() -> io::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0)
 }
 
-/// Opens them to processes of the same user again, which a change of uid had undone.
-pub(crate) fn show_memory() -> io::Result<()> {
-    prctl(libc::PR_SET_DUMPABLE, 1)
-}
-
 /// Takes from this process and its descendants every way to gain rights by running a program.
 pub(crate) fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)

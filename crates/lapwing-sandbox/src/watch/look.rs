@@ -2,7 +2,9 @@
 //! after the look.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 
 use lapwing_core::Protocol;
 
@@ -35,20 +37,46 @@ pub(super) fn family(pid: u32) -> Option<Family> {
     Some(Family { process: field("Tgid:")?, parent: field("PPid:")? })
 }
 
-/// The file that is to be run and the arguments; `None` if the process cannot be read, as a fork of pid 1 cannot.
-pub(super) fn program(call: &Notification) -> Option<(String, Vec<String>)> {
+/// A program that is about to be run.
+pub(super) struct Program {
+    pub(super) path: String,
+    pub(super) argv: Vec<String>,
+    /// Whether there is no such file, so that it is not run after all.
+    pub(super) is_missing: bool,
+}
+
+/// What is about to be run; `None` where the kernel cannot run it.
+///
+/// # Errors
+/// The process cannot be read. A fork of pid 1 cannot.
+pub(super) fn program(call: &Notification) -> io::Result<Option<Program>> {
     let at = usize::from(i64::from(call.number) == libc::SYS_execveat);
-    let path = text(call.pid, call.arguments[at], PATH_BYTES)?;
+    let path = match text(call.pid, call.arguments[at], PATH_BYTES) {
+        Err(error) if is_wrong(&error) => return Ok(None),
+        path => path?,
+    };
     let mut argv = Vec::new();
     let mut left = ARGUMENT_BYTES;
     for index in 0..ARGUMENTS {
-        let pointer = number(call.pid, call.arguments[at + 1] + 8 * index).unwrap_or(0);
-        let argument = (pointer != 0 && left > 0).then(|| text(call.pid, pointer, left)).flatten();
-        let Some(argument) = argument else { break };
+        let place = call.arguments[at + 1].wrapping_add(8 * index);
+        let pointer = number(call.pid, place).unwrap_or(0);
+        if pointer == 0 || left == 0 {
+            break;
+        }
+        let Ok(argument) = text(call.pid, pointer, left) else { break };
         left = left.saturating_sub(argument.len() + 1);
         argv.push(argument);
     }
-    Some((path, argv))
+    // As the process itself would find it, also where its folder was removed or is no path but a descriptor.
+    let folder = match call.arguments[0] as i32 {
+        descriptor if at == 1 && descriptor != libc::AT_FDCWD => {
+            format!("/proc/{}/fd/{descriptor}", call.pid)
+        }
+        _ => format!("/proc/{}/cwd", call.pid),
+    };
+    let found = fs::metadata(Path::new(&folder).join(&path));
+    let is_missing = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    Ok(Some(Program { path, argv, is_missing }))
 }
 
 /// Where a process is about to connect or send to.
@@ -65,39 +93,52 @@ pub(super) enum Target {
 /// All places that the call goes to.
 pub(super) fn targets(call: &Notification, process: u32) -> Vec<Target> {
     let [fd, first, second, third, fourth, fifth] = call.arguments;
-    let fast_open = |flags: u64| flags & libc::MSG_FASTOPEN.cast_unsigned() as u64 != 0;
+    let fast_open = |flags: u64| flags & u64::from(libc::MSG_FASTOPEN.cast_unsigned()) != 0;
     let (addresses, opens) = match i64::from(call.number) {
-        libc::SYS_connect => (vec![Some((first, second))], true),
-        libc::SYS_sendto => (vec![Some((fourth, fifth))], fast_open(third)),
+        libc::SYS_connect => (vec![Ok((first, second))], true),
+        libc::SYS_sendto => (vec![Ok((fourth, fifth))], fast_open(third)),
         libc::SYS_sendmsg => (vec![name(call.pid, first)], fast_open(second)),
         _ => {
-            let messages = (0..second.min(MESSAGES)).map(|index| first + index * MESSAGE_BYTES);
-            (messages.map(|message| name(call.pid, message)).collect(), fast_open(third))
+            let message = |index| name(call.pid, first.wrapping_add(index * MESSAGE_BYTES));
+            ((0..second.min(MESSAGES)).map(message).collect(), fast_open(third))
         }
     };
     let targets = addresses.into_iter().map(|address| {
-        let Some((pointer, len)) = address else { return Target::Unread };
-        if pointer == 0 {
-            return Target::Other;
-        }
-        let mut bytes = [0; 28];
-        let len = bytes.len().min(len as usize);
-        let Some(read) = read(call.pid, pointer, &mut bytes[..len]) else { return Target::Unread };
-        let Some(place) = place(&bytes[..read]) else { return Target::Other };
-        match notify::socket_protocol(process, fd as i32) {
-            Ok(libc::IPPROTO_TCP) if opens => Target::Internet(Protocol::Tcp, place),
-            Ok(libc::IPPROTO_UDP) => Target::Internet(Protocol::Udp, place),
-            Ok(_) => Target::Other,
-            Err(_) => Target::Unread,
-        }
+        let found = address
+            .and_then(|(pointer, len)| target(call.pid, process, fd as i32, pointer, len, opens));
+        found.unwrap_or_else(|error| if is_wrong(&error) { Target::Other } else { Target::Unread })
     });
-    targets.collect()
+    let more = i64::from(call.number) == libc::SYS_sendmmsg && second > MESSAGES;
+    targets.chain(more.then_some(Target::Unread)).collect()
+}
+
+/// Where a socket goes with the address at `pointer`; a stream only where the call `opens` it.
+fn target(
+    pid: u32,
+    process: u32,
+    fd: i32,
+    pointer: u64,
+    len: u64,
+    opens: bool,
+) -> io::Result<Target> {
+    if pointer == 0 {
+        return Ok(Target::Other);
+    }
+    let mut bytes = [0; 28];
+    let len = bytes.len().min(len as usize);
+    let read = notify::read_memory(pid, pointer, &mut bytes[..len])?;
+    let Some(place) = place(&bytes[..read]) else { return Ok(Target::Other) };
+    Ok(match notify::socket_protocol(process, fd)? {
+        libc::IPPROTO_TCP if opens => Target::Internet(Protocol::Tcp, place),
+        libc::IPPROTO_UDP => Target::Internet(Protocol::Udp, place),
+        _ => Target::Other,
+    })
 }
 
 /// Address and length of `msg_name` in the `struct msghdr` at `message`.
-fn name(pid: u32, message: u64) -> Option<(u64, u64)> {
-    let (pointer, len) = (number(pid, message)?, number(pid, message + 8)?);
-    Some((pointer, len & 0xffff_ffff))
+fn name(pid: u32, message: u64) -> io::Result<(u64, u64)> {
+    let (pointer, len) = (number(pid, message)?, number(pid, message.wrapping_add(8))?);
+    Ok((pointer, len & 0xffff_ffff))
 }
 
 /// The place in a `struct sockaddr` of the internet. That nothing in particular is this machine.
@@ -126,32 +167,37 @@ fn place(address: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-fn number(pid: u32, address: u64) -> Option<u64> {
+/// Whether a look failed because of something for which the kernel cannot make the call either.
+fn is_wrong(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EFAULT | libc::EBADF | libc::ENOTSOCK))
+}
+
+fn number(pid: u32, address: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
-    (read(pid, address, &mut bytes)? == bytes.len()).then(|| u64::from_ne_bytes(bytes))
+    let read = notify::read_memory(pid, address, &mut bytes)?;
+    if read < bytes.len() {
+        return Err(io::Error::from_raw_os_error(libc::EFAULT));
+    }
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The text at `address`, to its NUL or as far as `most`.
-fn text(pid: u32, address: u64, most: usize) -> Option<String> {
+fn text(pid: u32, address: u64, most: usize) -> io::Result<String> {
     let mut bytes = Vec::new();
     while bytes.len() < most {
-        let start = address.checked_add(bytes.len() as u64)?;
+        let start = address.wrapping_add(bytes.len() as u64);
         let in_page = (PAGE_BYTES - start % PAGE_BYTES) as usize;
         // Most are short.
         let mut piece = [0; 256];
         let len = piece.len().min(in_page).min(most - bytes.len());
-        let read = read(pid, start, &mut piece[..len])?;
+        let read = notify::read_memory(pid, start, &mut piece[..len])?;
         let end = piece[..read].iter().position(|byte| *byte == 0);
         bytes.extend_from_slice(&piece[..end.unwrap_or(read)]);
         if end.is_some() || read == 0 {
             break;
         }
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn read(pid: u32, address: u64, bytes: &mut [u8]) -> Option<usize> {
-    notify::read_memory(pid, address, bytes).ok()
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -180,8 +226,9 @@ mod tests {
         let own = std::process::id();
         let long = [&[b'x'; 10_000][..], &[0]].concat();
         assert_eq!(text(own, long.as_ptr() as u64, 4096).unwrap().len(), 4096);
-        assert_eq!(text(own, long[9_998..].as_ptr() as u64, 4096).as_deref(), Some("xx"));
-        assert_eq!(text(own, 8, 4096), None);
+        assert_eq!(text(own, long[9_998..].as_ptr() as u64, 4096).unwrap(), "xx");
+        assert!(text(own, 8, 4096).is_err());
+        assert!(text(own, u64::MAX - 4, 4096).is_err() && number(own, u64::MAX - 3).is_err());
         assert_eq!(family(own).map(|family| family.process), Some(own));
     }
 }

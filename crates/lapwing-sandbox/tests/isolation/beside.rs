@@ -1,10 +1,12 @@
 //! Sandboxes beside each other: one loopback, and nothing else in common.
 
+use std::fs;
 use std::sync::Arc;
 
-use lapwing_core::{Answer, Command, Network, Provider, Sandbox, SandboxSpec};
+use lapwing_core::{Answer, Command, Limits, Network, Provider, Sandbox, SandboxSpec};
 use lapwing_sandbox::Native;
 
+use crate::endings::{marked, unique, with_mark};
 use crate::{Suite, output, refusal, run, spec};
 
 pub(crate) fn add(suite: &mut Suite) {
@@ -12,6 +14,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("files_and_processes_do_not_cross_to_the_side", apart);
     suite.test("abstract_sockets_and_programs_do_not_cross_to_the_side", sockets_apart);
     suite.test("no_right_over_the_shared_network_is_inside", no_rights);
+    suite.test("what_runs_beside_another_is_not_root_outside_and_held_by_its_limits", held);
     suite.test("the_end_of_one_leaves_those_beside_it", one_end);
     suite.test("two_networks_do_not_reach_each_other", two_networks);
 }
@@ -93,6 +96,34 @@ async fn no_rights(native: Native) {
     // Ports below 1024 are open to all.
     let mut serving = agent.open(server(80)).await.unwrap();
     assert_eq!(serving.receive().await.unwrap(), b"on\n");
+}
+
+async fn held(native: Native) {
+    let network = native.beside(Network::Loopback).await.unwrap();
+    let limits = Limits { processes: 20, ..Limits::default() };
+    let one = network.create(SandboxSpec { limits, ..spec() }).await.unwrap();
+    let other = network.create(spec()).await.unwrap();
+    let mark = unique("beside");
+    one.start("worker", marked(&mark)).await.unwrap();
+    let pids = loop {
+        let pids = with_mark(&mark);
+        if !pids.is_empty() {
+            break pids;
+        }
+        tokio::task::yield_now().await;
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", pids[0])).unwrap();
+    for name in ["Uid:", "Gid:"] {
+        let ids = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert!(ids.split_whitespace().all(|id| id != "0"), "{name} {ids}");
+    }
+    let forks =
+        "for (1..60) { $p = fork; defined $p or last; if (!$p) { sleep 1000 } $n++ } print $n";
+    let forked = one.exec(Command::new(["perl", "-e", forks])).await.unwrap();
+    let forked: u32 = String::from_utf8(forked.stdout).unwrap().parse().unwrap();
+    assert!(forked < 20, "{forked}");
+    let forked = other.exec(Command::new(["perl", "-e", forks])).await.unwrap();
+    assert_eq!(forked.stdout, b"60");
 }
 
 async fn one_end(native: Native) {

@@ -57,12 +57,12 @@ pub(crate) async fn hold(native: Native, mark: String) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn marked(mark: &str) -> Command {
+pub(crate) fn marked(mark: &str) -> Command {
     bash(&format!("exec -a {mark} sleep 1000"))
 }
 
 /// Host processes whose arguments begin with `mark`.
-fn with_mark(mark: &str) -> Vec<i32> {
+pub(crate) fn with_mark(mark: &str) -> Vec<i32> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
@@ -107,7 +107,7 @@ fn wait_for_end(processes: &[OwnedFd]) {
 }
 
 /// A word that no other process on this machine has.
-fn unique(word: &str) -> String {
+pub(crate) fn unique(word: &str) -> String {
     format!("{word}-{}", std::process::id())
 }
 
@@ -247,6 +247,10 @@ pub(crate) async fn cycle(native: Native) -> ExitCode {
         output(&*sandbox, "sleep 1000 & echo done").await;
         sandbox.manifest().await.unwrap();
         sandbox.destroy().await.unwrap();
+        for sandbox in beside::pair(&native, Network::Sinkhole).await {
+            output(&*sandbox, "echo x > /dev/udp/192.0.2.1/9 || true").await;
+            sandbox.destroy().await.unwrap();
+        }
     };
     once().await;
     let before = held();

@@ -9,7 +9,7 @@ use lapwing_sandbox::Native;
 
 use crate::beside::{pair, server};
 use crate::watch::contacts;
-use crate::{Suite, output, run, spec};
+use crate::{Suite, output, refusal, run, spec};
 
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("an_upload_is_taken_with_its_true_destination_name_and_bytes", upload);
@@ -43,9 +43,18 @@ async fn upload(native: Native) {
     let sandbox = sinkhole(&native).await;
     assert_eq!(output(&*sandbox, POST).await.trim(), "HTTP/1.1 200 OK");
     output(&*sandbox, "exec 3<>/dev/tcp/93.184.216.34/4444; echo plain >&3").await;
+    // Data with the first packet: a `sendto` that connects.
+    let fast = format!(
+        "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); \
+         send(S, 'at once', {}, sockaddr_in(99, inet_aton('192.0.2.4'))) or die $!",
+        libc::MSG_FASTOPEN
+    );
+    assert!(sandbox.exec(Command::new(["perl", "-e", &fast])).await.unwrap().status.success());
     let seen = contacts(&*sandbox).await;
     let seen: Vec<&Contact> = seen.iter().filter(|one| one.protocol != Protocol::Dns).collect();
-    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    let fast = (Protocol::Tcp, "192.0.2.4 99".to_owned(), None, None, "at once".to_owned());
+    assert_eq!(told(seen[2]), fast);
     let (protocol, place, name, host, payload) = told(seen[0]);
     assert_eq!(
         (protocol, name, host),
@@ -132,6 +141,8 @@ async fn services(native: Native) {
     assert_eq!(output(&*agent, ask).await, "hello");
     assert_eq!(output(&*agent, POST).await.trim(), "HTTP/1.1 200 OK");
     assert_eq!(output(&*agent, ask).await, "hello");
+    // The sinkhole is the agent's alone.
+    refusal(&*hosts, "exec 3<>/dev/tcp/192.0.2.9/80").await;
     // The port that was just connected to can be served on all addresses.
     let all = "use IO::Socket::INET; IO::Socket::INET->new(LocalPort => 8080, Listen => 1, ReuseAddr => 1) or die $!";
     output(&*agent, "exec 3<>/dev/tcp/drop.example/8080; echo x >&3").await;

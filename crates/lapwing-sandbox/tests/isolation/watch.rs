@@ -11,11 +11,13 @@ use crate::{Suite, bash, output, refusal, run, sandbox, spec};
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("three_hundred_programs_are_written_down_with_their_arguments", programs);
     suite.test("a_program_is_written_down_with_who_ran_it_and_where", one_program);
+    suite.test("no_way_of_naming_a_program_goes_unseen", ways);
     suite.test("connections_on_the_loopback_are_written_down_on_request", connections);
     suite.test("nothing_is_written_down_unless_it_is_asked_for", nothing);
     suite.test("messages_that_look_like_those_of_pid_1_are_refused", forged);
     suite.test("programs_that_are_killed_while_they_wait_leave_the_log_working", killed);
     suite.test("more_records_than_are_kept_are_counted", too_many);
+    suite.test("calls_that_cannot_be_made_leave_nothing_unknown", wrong);
     suite.test("a_watched_sandbox_ends_in_the_middle_of_a_storm", storm);
 }
 
@@ -33,20 +35,34 @@ pub(crate) async fn records(sandbox: &dyn Sandbox) -> Vec<Record> {
     observed.records
 }
 
+/// Records that are all of programs.
 async fn spawns(sandbox: &dyn Sandbox) -> Vec<Spawn> {
-    let spawn = |record| match record {
-        Record::Spawn(spawn) => spawn,
-        Record::Contact(contact) => panic!("{contact:?}"),
-    };
-    records(sandbox).await.into_iter().map(spawn).collect()
+    let records = records(sandbox).await;
+    let count = records.len();
+    let spawns: Vec<Spawn> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Spawn(spawn) => Some(spawn),
+            Record::Contact(_) => None,
+        })
+        .collect();
+    assert_eq!(spawns.len(), count);
+    spawns
 }
 
+/// Records that are all of connections.
 pub(crate) async fn contacts(sandbox: &dyn Sandbox) -> Vec<Contact> {
-    let contact = |record| match record {
-        Record::Contact(contact) => contact,
-        Record::Spawn(spawn) => panic!("{spawn:?}"),
-    };
-    records(sandbox).await.into_iter().map(contact).collect()
+    let records = records(sandbox).await;
+    let count = records.len();
+    let contacts: Vec<Contact> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Contact(contact) => Some(contact),
+            Record::Spawn(_) => None,
+        })
+        .collect();
+    assert_eq!(contacts.len(), count);
+    contacts
 }
 
 async fn programs(native: Native) {
@@ -83,6 +99,26 @@ async fn one_program(native: Native) {
         (last.argv[0].as_str(), last.argv[1].len()),
         ("/bin/true", 4096 - "/bin/true ".len())
     );
+}
+
+async fn ways(native: Native) {
+    let sandbox = watched(&native, EXEC).await;
+    output(&*sandbox, "mkdir -p /tmp/d/e; cp /bin/true /tmp/d/x; ln -s /tmp/d/x /tmp/link").await;
+    // From a folder that is gone, through a descriptor of a folder, of the file itself, and through links.
+    let execveat = libc::SYS_execveat;
+    let script = format!(
+        "sub run {{ my $f = shift; my $p = fork; if (!$p) {{ $f->(); exit 1 }} waitpid $p, 0; print $? >> 8 }} \
+         chdir '/tmp/d/e'; rmdir '/tmp/d/e'; run(sub {{ exec {{ '../x' }} 'one' }}); \
+         opendir D, '/tmp/d'; open F, '<', '/tmp/d/x'; $v = pack('P Q', 'two', 0); $n = 'x'; $e = ''; \
+         run(sub {{ syscall({execveat}, fileno(D), $n, $v, 0, 0) }}); \
+         $w = pack('P Q', 'three', 0); run(sub {{ syscall({execveat}, fileno(F), $e, $w, 0, 0x1000) }}); \
+         run(sub {{ exec {{ '/tmp/link' }} 'four' }}); run(sub {{ exec {{ '/tmp/none' }} 'five' }})"
+    );
+    let ran = sandbox.exec(Command::new(["perl", "-e", &script])).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "00001", "{ran:?}");
+    let names: Vec<String> =
+        spawns(&*sandbox).await.into_iter().map(|spawn| spawn.argv[0].clone()).collect();
+    assert_eq!(names[names.len() - 4..], ["one", "two", "three", "four"]);
 }
 
 async fn connections(native: Native) {
@@ -153,4 +189,21 @@ async fn storm(native: Native) {
     assert_eq!(running.receive().await.unwrap(), b"on\n");
     // Returns when all processes are gone, those that wait to be looked at among them.
     sandbox.destroy().await.unwrap();
+}
+
+async fn wrong(native: Native) {
+    let sandbox = watched(&native, Observe { exec: true, connect: true }).await;
+    let (connect, sendmsg, sendmmsg) = (libc::SYS_connect, libc::SYS_sendmsg, libc::SYS_sendmmsg);
+    let script = format!(
+        "use Socket; $a = sockaddr_in(9, inet_aton('127.0.0.1')); socket(S, PF_INET, SOCK_STREAM, 0); $s = fileno(S); \
+         syscall({connect}, -1, $a, 16); syscall({connect}, 0, $a, 16); syscall({connect}, $s, 8, 16); \
+         syscall({connect}, $s, -1, 16); syscall({connect}, $s, $a, 3); syscall({sendmsg}, $s, -9, 0); \
+         syscall({sendmmsg}, $s, -9, 9, 0); syscall({sendmmsg}, $s, $a, 0, 0); syscall({0}, -8, -8, 0); print 'on'",
+        libc::SYS_execve
+    );
+    let made = sandbox.exec(Command::new(["perl", "-e", &script])).await.unwrap();
+    assert_eq!(made.stdout, b"on");
+    // Only perl itself, at each path where it was looked for and is.
+    let seen = spawns(&*sandbox).await;
+    assert!(seen.iter().all(|spawn| spawn.argv[0] == "perl"), "{seen:?}");
 }

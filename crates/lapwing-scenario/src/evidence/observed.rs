@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::search::Hits;
 use super::{Found, Item, Search, Unknown};
+use crate::expr::{Expr, Scope, truth};
 
 /// The fields of a connection, beside those of what was searched for in it.
 pub(super) const NET_FIELDS: [&str; 10] = [
@@ -30,6 +31,8 @@ pub(super) struct Wanted<'q> {
     pub(super) search: Option<&'q Search>,
     /// Whether what was sent is looked at.
     pub(super) reads: bool,
+    /// What an item must meet. One that does not needs no look.
+    pub(super) condition: Option<&'q Expr>,
 }
 
 /// What a sandbox writes down, as far as it is asked for here.
@@ -102,6 +105,8 @@ pub(super) fn connections(
             item.fields.insert("payload".to_owned(), Value::from(text.as_str()));
             item
         };
+        let fails = |condition: &Expr| truth(condition, Scope::Item(&item)).known == Ok(false);
+        let is_excluded = wanted.condition.is_some_and(fails);
         let is_cut = match wanted.search {
             None => {
                 items.push(with(item));
@@ -114,7 +119,7 @@ pub(super) fn connections(
                 is_cut
             }
         };
-        if is_cut {
+        if is_cut && !is_excluded {
             let reason = format!("not all that was sent to {host}:{port} was kept or read");
             Unknown::Missing(reason).note(&mut gap);
         }

@@ -9,7 +9,7 @@ use crate::decode::Decoder;
 use crate::diagnostic::{Text, near};
 use crate::evidence::{CHANGES, Glob, Query, QueryKind, READ_FIELDS, Search, TextOf};
 use crate::expr::{Expr, regex_message};
-use crate::reader::{Item, Table};
+use crate::reader::{Item, Reported, Table};
 use crate::world::part_events;
 
 const KINDS: [&str; 10] =
@@ -129,7 +129,7 @@ fn net(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
         }
         port
     });
-    let search = searched(table, context)?;
+    let search = searched(table, context).ok()?;
     Some(QueryKind::Net {
         sandbox: sandbox.ok()?,
         host: host.ok()?.map(|host| host.value),
@@ -146,19 +146,19 @@ fn exec(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
     Some(QueryKind::Exec { sandbox: sandbox.ok()?, search: search? })
 }
 
-/// `matches` with `decode`, where there may be none.
-fn searched(table: &Table<'_>, context: &Context<'_>) -> Option<Option<Search>> {
+/// `matches` with `decode`, where there may be neither. An error was reported.
+fn searched(table: &Table<'_>, context: &Context<'_>) -> Result<Option<Search>, Reported> {
     let pattern = table.optional("matches", |item| regex(item, context));
-    let decode = decoders(table, context);
-    match (pattern.ok()?, decode?) {
+    let decode = decoders(table, context).ok_or(Reported)?;
+    match (pattern?, decode) {
         (Some(pattern), decode) => {
-            Some(Some(Search { pattern: Some(pattern), except: None, decode }))
+            Ok(Some(Search { pattern: Some(pattern), except: None, decode }))
         }
-        (None, decode) if decode.is_empty() => Some(None),
+        (None, decode) if decode.is_empty() => Ok(None),
         (None, _) => {
             let problem = table.place().diagnostic("`decode` without `matches` has no effect");
             context.report(problem.help("add `matches = \"PATTERN\"`"));
-            None
+            Err(Reported)
         }
     }
 }
@@ -174,7 +174,7 @@ fn file(table: &Table<'_>, context: &Context<'_>) -> Option<QueryKind> {
         Some(item) => item.texts()?.iter().map(|text| change(text, context)).collect(),
         None => Some(CHANGES.map(|(_, kind)| kind).to_vec()),
     };
-    let search = searched(table, context)?;
+    let search = searched(table, context).ok()?;
     Some(QueryKind::File {
         sandbox: sandbox?,
         paths: paths?,

@@ -139,10 +139,10 @@ fn sandbox(
         millicores: cpus.unwrap_or(defaults.millicores),
         ..defaults
     };
-    let beside = table.optional("beside", |item| network::beside(name, &item, names, context));
+    let beside = table.optional("beside", |item| network::beside(name, item, names, context));
     let hosts = table.get("names").and_then(|item| templates(&item, context));
-    let network = table.optional("network", |item| network::outside(&item, context));
-    let observe = table.optional("observe", |item| network::observe(&item, context));
+    let network = table.optional("network", |item| network::outside(item, context));
+    let observe = table.optional("observe", |item| network::observe(item, context));
     let demand = demand(name, table, context);
     table.report_unknown();
     Some(SandboxDefinition {

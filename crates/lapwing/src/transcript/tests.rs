@@ -1,6 +1,8 @@
+mod observed;
+
 use lapwing_core::{
     Answer, Citation, Condition, Digest, EntryKind, Message, ModelErrorKind, Output, Part, Process,
-    Reasoning, Source, Stage, StopReason, ToolCall,
+    Protocol, Reasoning, Source, Stage, StopReason, ToolCall,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -440,6 +442,10 @@ fn saturated(text: &str) -> (Vec<Event>, Vec<Finding>) {
             manifest: Digest::of(b""),
             changes: vec![path.clone(), path],
         },
+        observed::watched(text, 3),
+        observed::spawned(text),
+        observed::connected(text, Protocol::Tcp, Some(3)),
+        observed::connected(text, Protocol::Dns, Some(3)),
         Act::Failed { error: ErrorKind::Internal, message: text.into() },
         Act::PhaseEnded { id: text.into(), why: PhaseEnd::Failed },
     ]);

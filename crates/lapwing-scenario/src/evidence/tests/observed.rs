@@ -109,6 +109,20 @@ fn what_was_sent_is_searched_plain_and_decoded_and_what_was_not_kept_is_unknown(
 }
 
 #[test]
+fn a_connection_that_the_condition_leaves_out_needs_no_look() {
+    let acts = || vec![watched(false, true, true, 0), connected("lamp", 80, None, b"")];
+    let left = |condition: &str| {
+        let condition = Some(crate::expr::parse(condition).unwrap());
+        let query = Query { condition, ..query("q", net(None, None, Some("mark"))) };
+        let found = find(&[query], &events(acts()), &Discard).remove("q").unwrap();
+        (found.items.len(), found.gap.is_some())
+    };
+    assert_eq!(left("host != 'lamp'"), (0, false));
+    assert_eq!(left("host == 'lamp'"), (0, true));
+    assert_eq!(left("payload has 'm'"), (0, true));
+}
+
+#[test]
 fn programs_are_found_by_their_command_line() {
     let exec = |sandbox: Option<&str>, pattern: Option<&str>| QueryKind::Exec {
         sandbox: sandbox.map(str::to_owned),
