@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod judges;
+mod models;
 mod printed;
 mod scenarios;
 mod support;

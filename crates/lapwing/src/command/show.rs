@@ -88,8 +88,8 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     if global.json {
         let rows = samples.iter().map(|sample| {
             json!({
-                "sample": sample.number, "key": sample.key, "planted": sample.planted,
-                "findings": findings.get(&sample.number),
+                "sample": sample.number, "key": sample.key, "state": progress(sample.state),
+                "planted": sample.planted, "findings": findings.get(&sample.number),
             })
         });
         print_json(&json!({
@@ -228,5 +228,14 @@ mod tests {
             finding.outcome = Outcome::Absent;
         }
         assert_eq!(in_short(&findings), "○ absent");
+    }
+}
+
+/// How far a sample came, in a word.
+fn progress(state: SampleState) -> &'static str {
+    match state {
+        SampleState::Planned => "planned",
+        SampleState::Begun => "begun",
+        SampleState::Done => "done",
     }
 }
