@@ -1,6 +1,7 @@
 //! What the engine promises about a run, with models and sandboxes that do just what a test needs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod budget;
 mod fake;
 mod judges;
 

@@ -38,6 +38,11 @@ impl Account {
         Self(Arc::new(Limiter::new(most.unwrap_or(MOST_CONNECTIONS))))
     }
 
+    /// How long its provider wants to be left alone.
+    pub fn held(&self) -> Option<Duration> {
+        self.0.held()
+    }
+
     /// Calls on the wire, and how many may be there now.
     pub fn load(&self) -> (usize, usize) {
         self.0.load()

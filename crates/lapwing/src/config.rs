@@ -180,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_documentation_can_be_read() {
+        let docs = include_str!("../../../docs/models.md");
+        let example = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.roles.judge.as_deref(), Some("openai/gpt-4.1"));
+        assert_eq!(config.price.len() + config.provider.len(), 2);
+    }
+
+    #[test]
     fn flags_go_before_the_file() {
         let config = parse("[generate]\ntemperature = 0.5\ntop_p = 0.9\nstop = ['a']").unwrap();
         let flags = Sampling { temperature: Some(1.0), ..Sampling::default() };

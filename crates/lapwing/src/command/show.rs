@@ -204,6 +204,15 @@ fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
+/// How far a sample came, in a word.
+fn progress(state: SampleState) -> &'static str {
+    match state {
+        SampleState::Planned => "planned",
+        SampleState::Begun => "begun",
+        SampleState::Done => "done",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lapwing_core::Stage;
@@ -228,14 +237,5 @@ mod tests {
             finding.outcome = Outcome::Absent;
         }
         assert_eq!(in_short(&findings), "○ absent");
-    }
-}
-
-/// How far a sample came, in a word.
-fn progress(state: SampleState) -> &'static str {
-    match state {
-        SampleState::Planned => "planned",
-        SampleState::Begun => "begun",
-        SampleState::Done => "done",
     }
 }

@@ -259,7 +259,7 @@ fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoo
 }
 
 /// What the models of a run used, in a line; `None` if none was asked.
-fn used(connector: &Connector) -> Option<String> {
+pub(crate) fn used(connector: &Connector) -> Option<String> {
     let spent = connector.ledger().spent();
     if spent.tokens() + spent.n_kept == 0 {
         return None;
