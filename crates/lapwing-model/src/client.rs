@@ -118,6 +118,7 @@ impl Client {
             let url = self.transport.url(MODELS);
             let exchange = self.transport.get(MODELS, self.look()).await;
             let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
+                self.has_worked.store(true, Ordering::Relaxed);
                 return Ok(());
             };
             let hopeless = exchange.broken.is_some()

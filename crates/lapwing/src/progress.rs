@@ -9,7 +9,7 @@ use anstream::eprintln;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::Progress;
-use lapwing_model::Account;
+use lapwing_model::{Account, Usd};
 
 use crate::command::{Connector, short};
 use crate::render::count;
@@ -109,22 +109,25 @@ impl Seen {
     }
 }
 
-/// What was used so far, and how many calls are on the wire.
+/// What was used so far, how many calls are on the way, and how long a provider wants none.
 fn used(connector: &Connector) -> Option<String> {
     let ledger = connector.ledger();
     let spent = ledger.spent();
-    if spent.tokens() == 0 && connector.accounts().is_empty() {
-        return None;
-    }
-    let cost = if spent.unpriced == 0 { format!(", {}", spent.cost) } else { String::new() };
-    let budget = ledger.budget().map(|budget| format!(" of {budget}")).unwrap_or_default();
     let accounts = connector.accounts();
     let calls: usize = accounts.iter().map(|account| account.load().0).sum();
-    let held = accounts.iter().filter_map(Account::held).max();
-    let held =
-        held.map(|left| format!(", the provider asks for a pause of {}", HumanDuration(left)));
-    let (tokens, calls) = (short(spent.tokens()), count(calls, "call"));
-    Some(format!("{tokens} tokens{cost}{budget}, {calls} on the way{}", held.unwrap_or_default()))
+    let budget = ledger.budget().map(|budget| format!(" of {budget}")).unwrap_or_default();
+    let parts = [
+        (spent.tokens() > 0).then(|| format!("{} tokens", short(spent.tokens()))),
+        (spent.cost > Usd::default()).then(|| format!("{}{budget}", spent.cost)),
+        (calls > 0).then(|| count(calls, "call")),
+        accounts
+            .iter()
+            .filter_map(Account::held)
+            .max()
+            .map(|left| format!("the provider asks for a pause of {}", HumanDuration(left))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::{Check, Comparisons, Table, measured};
+use lapwing_model::Asked;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
 use serde_json::json;
@@ -108,6 +109,9 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
         spec.version
     )?;
     for (name, value) in &spec.settings {
+        // Of how a model was asked only the address is for readers.
+        let address = serde_json::from_str::<Asked>(value).map(|asked| asked.base);
+        let value = address.as_ref().unwrap_or(value);
         writeln!(out, "{DIM}  {}: {}{DIM:#}", harmless(name), harmless(value))?;
     }
     writeln!(out)?;

@@ -81,7 +81,13 @@ fn a_budget_stops_the_run_before_it_is_exceeded_and_says_so() {
     let eval = ["eval", "./plants", "-m", "openai/m", "--seeds", "40"];
     let said = lab
         .with_endpoint(&url, &[&eval[..], &["--budget", "3ktok", "--max-tokens", "20"]].concat());
-    said.fails(1, &["the budget of 3000 tokens is used up", "samples are finished and kept"]);
+    said.fails(
+        1,
+        &[
+            "the budget of 3000 tokens has no room for another sample",
+            "samples are finished and kept",
+        ],
+    );
     let billed = count.load(Ordering::Relaxed) * 110;
     assert!(billed <= 3000 && billed > 1000, "{billed}");
     let states = states(&lab);
