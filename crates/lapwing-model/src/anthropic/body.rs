@@ -21,6 +21,7 @@ pub(crate) fn refused(id: &str, config: &GenerateConfig) -> Option<(&'static str
     let effort = config.reasoning_effort.map(lapwing_core::Effort::word);
     match config {
         _ if config.seed.is_some() => Some(("--seed", "the Messages API has no seed")),
+        _ if config.logprobs => Some(("--logprobs", "the Messages API gives none")),
         _ if config.temperature.is_some_and(|t| !(0.0..=1.0).contains(&t)) => {
             Some(("--temperature", "the Messages API takes 0 to 1"))
         }

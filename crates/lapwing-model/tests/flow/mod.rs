@@ -182,6 +182,7 @@ fn every_provider_has_an_address_or_says_how_to_set_one() {
     for provider in lapwing_model::PROVIDERS.iter().map(|provider| provider.name) {
         match Endpoint::find(&format!("{provider}/x"), around) {
             Ok(endpoint) => {
+                assert!(!format!("{endpoint:?}").contains(KEY), "{provider}");
                 assert!(endpoint.has_key() && !endpoint.base().is_empty(), "{provider}");
             }
             Err(error) => {

@@ -199,6 +199,9 @@ fn setup(name: &str, error: &SetupError) -> Failure {
         | SetupError::KeyFile { .. }
         | SetupError::Client(_) => Failure::ENVIRONMENT,
     };
+    if matches!(error, SetupError::NoModel { .. }) {
+        return Failure::new(code, error.to_string());
+    }
     Failure::new(code, format!("{name}: {error}"))
 }
 

@@ -189,7 +189,13 @@ impl Start {
             ("max_tokens", self.config.max_tokens.map(|n| n.to_string())),
             ("seed", self.config.seed.map(|n| n.to_string())),
             ("reasoning_effort", self.config.reasoning_effort.map(|e| e.word().to_owned())),
+            ("logprobs", self.config.logprobs.then(|| "true".to_owned())),
             ("reasoning_tokens", self.config.reasoning_tokens.map(|n| n.to_string())),
+            (
+                "with",
+                Some(self.optional.iter().cloned().collect::<Vec<_>>().join(" "))
+                    .filter(|list| !list.is_empty()),
+            ),
             ("budget", self.connector.ledger().budget().map(|budget| budget.to_string())),
         ];
         let stops = self.config.stop.iter().enumerate();
