@@ -183,29 +183,40 @@ impl Client {
     async fn ask(&self, request: &Request, segments: &[Vec<u8>], body: &[u8]) -> Reply {
         let started = Instant::now();
         let (mut attempts, mut failed) = (Vec::new(), Failed::default());
+        // Time on the wire and behind failures, without that in which the provider wanted no call.
+        let mut tried = Duration::ZERO;
         loop {
             let (attempt, result) = match self.attempt(request, segments, body, failed).await {
-                Ok(tried) => tried,
+                Ok(done) => done,
                 Err(unpaid) => {
                     let error =
                         ModelError { kind: ModelErrorKind::Budget, message: unpaid.to_string() };
                     return Reply { attempts, result: Err(error) };
                 }
             };
+            tried += Duration::from_millis(attempt.millis);
             attempts.push(attempt);
             let fault = match result {
                 Ok(output) => return Reply { attempts, result: Ok(output) },
                 Err(fault) => fault,
             };
-            match fault.retry {
-                Retry::Throttled(_) => failed.throttled += 1,
-                Retry::Never | Retry::After(_) => failed.broken += 1,
-            }
-            let elapsed = started.elapsed();
+            let elapsed = match fault.retry {
+                Retry::Throttled(_) => {
+                    failed.throttled += 1;
+                    started.elapsed()
+                }
+                Retry::Never | Retry::After(_) => {
+                    failed.broken += 1;
+                    tried
+                }
+            };
             let Some(pause) = self.shared.retry.pause(fault.retry, failed, elapsed, body) else {
                 let error = self.explain(fault.error, &attempts).await;
                 return Reply { attempts, result: Err(error) };
             };
+            if matches!(fault.retry, Retry::After(_)) {
+                tried += pause;
+            }
             waiting(&request.waits, tokio::time::sleep(pause)).await;
         }
     }
@@ -264,9 +275,10 @@ impl Client {
         let url = self.transport.url(self.codec.path());
         let hints = self.hints(&url);
         let passing = |mut fault: Fault| {
-            let unreadable = fault.error.kind == ModelErrorKind::Malformed;
-            if unreadable && self.has_worked.load(Ordering::Relaxed) && fault.retry == Retry::Never
-            {
+            // What is broken and malformed is an answer without end, which would be as long the next time.
+            let unreadable =
+                fault.error.kind == ModelErrorKind::Malformed && exchange.broken.is_none();
+            if unreadable && self.has_worked.load(Ordering::Relaxed) {
                 fault.retry = Retry::After(None);
             }
             fault
