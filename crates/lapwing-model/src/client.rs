@@ -242,12 +242,7 @@ impl Client {
         let result = self.read(&exchange);
         permit.end(match &result {
             Ok(_) if failed.broken + failed.throttled == 0 => Outcome::AtOnce,
-            Err(fault) => match (fault.retry, exchange.status) {
-                (Retry::Throttled(asked), _) | (Retry::After(asked), Some(503 | 529)) => {
-                    Outcome::TooMany(asked)
-                }
-                (Retry::Never | Retry::After(_), _) => Outcome::Other,
-            },
+            Err(fault) => self.outcome(fault, exchange.status),
             Ok(_) => Outcome::Other,
         });
         let presumed = reservation.settle(used(&result, &exchange));
@@ -269,6 +264,17 @@ impl Client {
             receipt,
         };
         Ok((attempt, result))
+    }
+
+    /// What a failure says about the account. A pause that no call would wait for holds nobody back either.
+    fn outcome(&self, fault: &Fault, status: Option<u16>) -> Outcome {
+        let RetryConfig { total_limit, throttled_limit, .. } = self.shared.retry;
+        let within = |asked: Option<Duration>, limit| asked.filter(|asked| *asked < limit);
+        match (fault.retry, status) {
+            (Retry::Throttled(asked), _) => Outcome::TooMany(within(asked, throttled_limit)),
+            (Retry::After(asked), Some(503 | 529)) => Outcome::TooMany(within(asked, total_limit)),
+            (Retry::Never | Retry::After(_), _) => Outcome::Other,
+        }
     }
 
     fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {

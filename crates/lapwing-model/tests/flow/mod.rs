@@ -207,3 +207,13 @@ async fn a_limit_of_tokens_is_sent_where_the_budget_needs_one() {
     assert!(requests[0].contains("\"max_tokens\":100"), "{}", requests[0]);
     assert!(requests[1].contains("\"max_tokens\":7"), "{}", requests[1]);
 }
+
+#[tokio::test]
+async fn a_pause_of_years_ends_the_call_that_met_it_and_holds_no_other_back() {
+    let never = answer(429, "retry-after: 999999999\r\n", r#"{"error": {"message": "no"}}"#);
+    let server = Server::play(vec![never, json(PLAIN)]).await.unwrap();
+    let model = client("openai/demo", &server.base, Some(KEY), at_once()).unwrap();
+    let error = model.generate(&hello()).await.result.unwrap_err();
+    assert_eq!(error.kind, ModelErrorKind::RateLimit);
+    assert!(model.generate(&hello()).await.result.is_ok());
+}
