@@ -134,6 +134,9 @@ pub struct GenerateConfig {
     /// How much to reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<Effort>,
+    /// Whether log-probabilities of the generated tokens are asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub logprobs: bool,
     /// Most tokens of reasoning, for models that take a number instead of an effort.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,

@@ -1,6 +1,7 @@
 //! What the engine promises about a run, with models and sandboxes that do just what a test needs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod budget;
 mod fake;
 mod judges;
 
@@ -347,4 +348,32 @@ fn the_model_sees_system_then_user_and_the_tools_of_the_phase() {
     assert!(matches!(&first.messages[1], Message::User { text } if text == "Serve the guests."));
     let tools: Vec<&str> = first.tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(tools, ["bash", "submit", "think"]);
+}
+
+#[test]
+fn the_providers_seed_is_another_in_every_sample_and_the_same_in_every_run() {
+    let seeds = || {
+        let model = FakeModel::new([turn().say("done")]);
+        let mut eval = eval(&model, 3);
+        eval.config.seed = Some(7);
+        eval.max_samples = 1;
+        run(eval);
+        let mut seeds: Vec<u64> = model.requests().iter().filter_map(|r| r.config.seed).collect();
+        seeds.dedup();
+        seeds
+    };
+    assert_eq!(seeds().len(), 3);
+    assert_eq!(seeds(), seeds());
+}
+
+#[test]
+fn every_answer_of_a_sample_is_a_draw_of_its_own() {
+    let model = FakeModel::new([turn().bash("a"), turn().bash("b"), turn().say("done")]);
+    run(eval(&model, 2));
+    let mut draws: Vec<_> = model.requests().iter().map(|r| r.place.draw.clone()).collect();
+    let n_draws = draws.len();
+    draws.sort();
+    draws.dedup();
+    assert_eq!(draws.len(), n_draws);
+    assert!(draws.iter().any(|draw| (draw.seed, draw.epoch, draw.call) == (1, 1, 2)), "{draws:?}");
 }

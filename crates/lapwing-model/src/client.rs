@@ -38,6 +38,11 @@ impl Account {
         Self(Arc::new(Limiter::new(most.unwrap_or(MOST_CONNECTIONS))))
     }
 
+    /// How long its provider wants to be left alone.
+    pub fn held(&self) -> Option<Duration> {
+        self.0.held()
+    }
+
     /// Calls on the wire, and how many may be there now.
     pub fn load(&self) -> (usize, usize) {
         self.0.load()
@@ -113,6 +118,7 @@ impl Client {
             let url = self.transport.url(MODELS);
             let exchange = self.transport.get(MODELS, self.look()).await;
             let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
+                self.has_worked.store(true, Ordering::Relaxed);
                 return Ok(());
             };
             let hopeless = exchange.broken.is_some()
@@ -177,29 +183,40 @@ impl Client {
     async fn ask(&self, request: &Request, segments: &[Vec<u8>], body: &[u8]) -> Reply {
         let started = Instant::now();
         let (mut attempts, mut failed) = (Vec::new(), Failed::default());
+        // Time on the wire and behind failures, without that in which the provider wanted no call.
+        let mut tried = Duration::ZERO;
         loop {
             let (attempt, result) = match self.attempt(request, segments, body, failed).await {
-                Ok(tried) => tried,
+                Ok(done) => done,
                 Err(unpaid) => {
                     let error =
                         ModelError { kind: ModelErrorKind::Budget, message: unpaid.to_string() };
                     return Reply { attempts, result: Err(error) };
                 }
             };
+            tried += Duration::from_millis(attempt.millis);
             attempts.push(attempt);
             let fault = match result {
                 Ok(output) => return Reply { attempts, result: Ok(output) },
                 Err(fault) => fault,
             };
-            match fault.retry {
-                Retry::Throttled(_) => failed.throttled += 1,
-                Retry::Never | Retry::After(_) => failed.broken += 1,
-            }
-            let elapsed = started.elapsed();
+            let elapsed = match fault.retry {
+                Retry::Throttled(_) => {
+                    failed.throttled += 1;
+                    started.elapsed()
+                }
+                Retry::Never | Retry::After(_) => {
+                    failed.broken += 1;
+                    tried
+                }
+            };
             let Some(pause) = self.shared.retry.pause(fault.retry, failed, elapsed, body) else {
                 let error = self.explain(fault.error, &attempts).await;
                 return Reply { attempts, result: Err(error) };
             };
+            if matches!(fault.retry, Retry::After(_)) {
+                tried += pause;
+            }
             waiting(&request.waits, tokio::time::sleep(pause)).await;
         }
     }
@@ -225,12 +242,7 @@ impl Client {
         let result = self.read(&exchange);
         permit.end(match &result {
             Ok(_) if failed.broken + failed.throttled == 0 => Outcome::AtOnce,
-            Err(fault) => match (fault.retry, exchange.status) {
-                (Retry::Throttled(asked), _) | (Retry::After(asked), Some(503 | 529)) => {
-                    Outcome::TooMany(asked)
-                }
-                (Retry::Never | Retry::After(_), _) => Outcome::Other,
-            },
+            Err(fault) => self.outcome(fault, exchange.status),
             Ok(_) => Outcome::Other,
         });
         let presumed = reservation.settle(used(&result, &exchange));
@@ -254,13 +266,25 @@ impl Client {
         Ok((attempt, result))
     }
 
+    /// What a failure says about the account. A pause that no call would wait for holds nobody back either.
+    fn outcome(&self, fault: &Fault, status: Option<u16>) -> Outcome {
+        let RetryConfig { total_limit, throttled_limit, .. } = self.shared.retry;
+        let within = |asked: Option<Duration>, limit| asked.filter(|asked| *asked < limit);
+        match (fault.retry, status) {
+            (Retry::Throttled(asked), _) => Outcome::TooMany(within(asked, throttled_limit)),
+            (Retry::After(asked), Some(503 | 529)) => Outcome::TooMany(within(asked, total_limit)),
+            (Retry::Never | Retry::After(_), _) => Outcome::Other,
+        }
+    }
+
     fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {
         let url = self.transport.url(self.codec.path());
         let hints = self.hints(&url);
         let passing = |mut fault: Fault| {
-            let unreadable = fault.error.kind == ModelErrorKind::Malformed;
-            if unreadable && self.has_worked.load(Ordering::Relaxed) && fault.retry == Retry::Never
-            {
+            // What is broken and malformed is an answer without end, which would be as long the next time.
+            let unreadable =
+                fault.error.kind == ModelErrorKind::Malformed && exchange.broken.is_none();
+            if unreadable && self.has_worked.load(Ordering::Relaxed) {
                 fault.retry = Retry::After(None);
             }
             fault

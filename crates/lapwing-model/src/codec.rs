@@ -117,7 +117,7 @@ impl Codec {
         let refused = match self.format {
             Format::Openai => chat::refused(self, config),
             Format::OpenaiResponses => responses::refused(config),
-            Format::Anthropic => anthropic::refused(config),
+            Format::Anthropic => anthropic::refused(&self.id, config),
         };
         match refused {
             Some((setting, why)) => Err(SettingError { model: self.id.clone(), setting, why }),

@@ -167,8 +167,8 @@ pub enum SetupError {
         /// What can be done.
         help: String,
     },
-    /// Nothing stands behind the slash.
-    #[error("{name:?} names no model; write PROVIDER/NAME, for example openai/gpt-4.1")]
+    /// There is no slash, or nothing behind it.
+    #[error("{name:?} is no PROVIDER/NAME; write for example openai/gpt-4.1")]
     NoModel {
         /// What was given.
         name: String,
@@ -244,11 +244,11 @@ impl Endpoint {
         let (provider, id) = name.split_once('/').unwrap_or((name, ""));
         let known = PROVIDERS.iter().find(|known| known.name == provider);
         let config = around.configs.get(provider).cloned().unwrap_or_default();
-        if known.is_none() && !around.configs.contains_key(provider) {
-            return Err(unknown(provider, id, around.configs));
-        }
         if id.is_empty() {
             return Err(SetupError::NoModel { name: name.to_owned() });
+        }
+        if known.is_none() && !around.configs.contains_key(provider) {
+            return Err(unknown(provider, id, around.configs));
         }
         let env = |name: &str| (around.env)(name).filter(|value| !value.trim().is_empty());
         let own_base = || format!("base_url of [provider.{provider}]");
@@ -387,8 +387,8 @@ fn unknown(provider: &str, id: &str, configs: &BTreeMap<String, ProviderConfig>)
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let help = match near {
-        Some((_, near)) if !id.is_empty() => format!("did you mean {near}/{id}?"),
-        Some(_) | None => {
+        Some((_, near)) => format!("did you mean {near}/{id}?"),
+        None => {
             format!("the providers are {}; lapwing.toml can add others", known.join(", "))
         }
     };

@@ -164,14 +164,17 @@ fn of_status(hints: Hints<'_>, status: u16, complaint: &Complaint, exchange: &Ex
                 "{url} redirects elsewhere ({status}); set {base_setting} to the final address"
             ),
         ),
-        _ if code == "context_length_exceeded" || is_about_length(words) => Fault::lasting(
-            ContextLength,
-            format!("{said}; the conversation does not fit the model's context"),
-        ),
+        _ if status == 413 || code == "context_length_exceeded" || is_about_length(words) => {
+            Fault::lasting(
+                ContextLength,
+                format!("{said}; the conversation does not fit the model's context"),
+            )
+        }
         _ if words.contains("credit balance") => {
             Fault::lasting(RateLimit, format!("{said}; the account's credit is spent"))
         }
-        _ if code.starts_with("content_") => {
+        // OpenAI's word for a prompt that its policy does not allow.
+        _ if code.starts_with("content_") || code == "invalid_prompt" => {
             Fault::lasting(Refused, format!("{said}; refused on grounds of policy"))
         }
         _ => Fault::lasting(BadRequest, said),

@@ -90,6 +90,12 @@ impl Limiter {
         Ok(Permit { limiter: self, begun: now, saturated })
     }
 
+    /// How long nobody of the account may ask, if the provider named a pause.
+    pub(crate) fn held(&self) -> Option<Duration> {
+        let until = self.lock().held_until?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
     /// Calls on the wire, and how many may be there.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.lock();

@@ -17,7 +17,7 @@ pub struct RetryConfig {
     pub attempt_limit: Duration,
     /// Time without a byte after which an answer that began to come is given up.
     pub silence_limit: Duration,
-    /// Wall time of one call after which no further attempt starts.
+    /// Time of one call's attempts and pauses after which no further attempt starts, rate limits left out.
     pub total_limit: Duration,
     /// The same for a call that the provider asks to come later; the number of its attempts is not limited.
     pub throttled_limit: Duration,

@@ -18,6 +18,9 @@ const SHORTEST_SECRET: usize = 8;
 /// Longest answer that is kept. A completion with log-probabilities of every token stays far below it.
 const LONGEST_ANSWER: usize = 64 << 20;
 
+/// How long a connection is kept for another request.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// An answer, as far as it came.
 pub(crate) struct Exchange {
     pub(crate) status: Option<u16>,
@@ -68,6 +71,8 @@ impl Transport {
         rustls::crypto::ring::default_provider().install_default().ok();
         // A redirected POST would arrive as a GET, perhaps elsewhere.
         let mut client = Client::builder().redirect(redirect::Policy::none());
+        // Many servers close idle connections, and a request that meets such an end may have been billed.
+        client = client.pool_idle_timeout(IDLE);
         if base.scheme() == "http" {
             // Local servers need no certificates, and machines without any must reach them.
             client = client.tls_certs_only([]);

@@ -178,6 +178,10 @@ pub(crate) struct Sampling {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
+    /// Ask for log-probabilities of the generated tokens; kept where token ids come with them, as from vLLM
+    #[arg(long)]
+    pub(crate) logprobs: bool,
+
     /// Text at which generation stops; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,

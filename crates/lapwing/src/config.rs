@@ -59,6 +59,7 @@ pub(crate) struct Generate {
     reasoning_tokens: Option<u64>,
     seed: Option<u64>,
     stop: Vec<String>,
+    logprobs: bool,
 }
 
 impl Config {
@@ -103,6 +104,7 @@ impl Config {
             max_tokens: flags.max_tokens.or(file.max_tokens),
             seed: flags.seed.or(file.seed),
             stop: stop.clone(),
+            logprobs: flags.logprobs || file.logprobs,
             reasoning_effort: flags.reasoning_effort.or(file.reasoning_effort),
             reasoning_tokens: flags.reasoning_tokens.or(file.reasoning_tokens),
         }
@@ -145,9 +147,22 @@ fn fault(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown field"));
     let known: Vec<String> = quoted.map(str::to_owned).collect();
-    match unknown.and_then(|unknown| near(unknown, &known)) {
-        Some(near) => failure.help(format!("did you mean `{near}`?")),
-        None => failure,
+    let near = unknown.and_then(|unknown| near(unknown, &known));
+    match (unknown.and_then(home), near) {
+        (Some(table), _) => failure.help(format!("it belongs under [{table}]")),
+        (None, Some(near)) => failure.help(format!("did you mean `{near}`?")),
+        (None, None) => failure,
+    }
+}
+
+/// The table of a key that stands where it is not known.
+fn home(key: &str) -> Option<&'static str> {
+    match key {
+        "target" | "judge" => Some("roles"),
+        "temperature" | "top_p" | "max_tokens" | "reasoning_effort" | "reasoning_tokens"
+        | "seed" | "stop" | "logprobs" => Some("generate"),
+        "base_url" | "key_env" | "key_file" | "format" => Some("provider.NAME"),
+        _ => None,
     }
 }
 
@@ -168,6 +183,7 @@ mod tests {
                 "`temperature`?",
             ),
             ("[role]\ntarget = []", "lapwing.toml:1: unknown field `role`", "`roles`?"),
+            ("judge = 'x/y'", "lapwing.toml:1: unknown field `judge`", "it belongs under [roles]"),
             ("cache = 'x'\nbudget = '20'", "lapwing.toml:2: \"20\" is no budget", "20usd"),
             ("[provider.x]\nkey = 'sk'", "lapwing.toml:2: unknown field `key`", "key_env"),
             ("[generate]\nreasoning_effort = 'lots'", "lapwing.toml:2: ", "`high`"),
@@ -177,6 +193,15 @@ mod tests {
             let said = anstream::adapter::strip_str(&said).to_string();
             assert!(said.contains(place) && said.contains(help), "{said}");
         }
+    }
+
+    #[test]
+    fn the_file_in_the_documentation_can_be_read() {
+        let docs = include_str!("../../../docs/models.md");
+        let example = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.roles.judge.as_deref(), Some("openai/gpt-4.1"));
+        assert_eq!(config.price.len() + config.provider.len(), 2);
     }
 
     #[test]

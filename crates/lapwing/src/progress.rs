@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::Progress;
+use lapwing_model::{Account, Usd};
 
 use crate::command::{Connector, short};
 use crate::render::count;
@@ -42,8 +43,15 @@ impl Meter {
         } else {
             ProgressBar::hidden()
         };
-        if let Ok(style) = ProgressStyle::with_template("  {bar:12} {wide_msg}") {
-            bar.set_style(style.progress_chars("━╸ "));
+        if let Ok(style) = ProgressStyle::with_template("  {bar:12} {used}{wide_msg}") {
+            // Drawn at every tick, so that money and pauses are seen while no sample ends.
+            let shown = books.clone();
+            let used = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                if let Some(used) = shown.as_deref().and_then(used) {
+                    let _ = write!(out, "{used}, ");
+                }
+            };
+            bar.set_style(style.progress_chars("━╸ ").with_key("used", used));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
         let present = books.is_some().then_some(0);
@@ -60,7 +68,8 @@ impl Meter {
         self.bar.set_position(seen.done as u64);
         self.bar.set_message(seen.describe());
         if self.bar.is_hidden() && seen.tenths() > tenths {
-            eprintln!("  {}", seen.describe());
+            let used = seen.books.as_deref().and_then(used).map(|used| format!(", {used}"));
+            eprintln!("  {}{}", seen.describe(), used.unwrap_or_default());
         }
     }
 
@@ -82,16 +91,13 @@ impl Seen {
     }
 
     fn describe(&self) -> String {
-        let Self { begun, planned, done, present, errors, books } = self;
+        let Self { begun, planned, done, present, errors, books: _ } = self;
         let mut so_far = format!("{done}/{planned} samples");
         if let Some(present) = present {
             so_far = format!("{so_far}, {present} with a finding");
         }
         if *errors > 0 {
             so_far = format!("{so_far}, {}", count(*errors, "error"));
-        }
-        if let Some(used) = books.as_deref().and_then(used) {
-            so_far = format!("{so_far}, {used}");
         }
         if *done < ENOUGH {
             return so_far;
@@ -103,17 +109,25 @@ impl Seen {
     }
 }
 
-/// What was used so far, and how many calls are on the wire.
+/// What was used so far, how many calls are on the way, and how long a provider wants none.
 fn used(connector: &Connector) -> Option<String> {
     let ledger = connector.ledger();
     let spent = ledger.spent();
-    if spent.tokens() == 0 {
-        return None;
-    }
-    let cost = if spent.unpriced == 0 { format!(", {}", spent.cost) } else { String::new() };
+    let accounts = connector.accounts();
+    let calls: usize = accounts.iter().map(|account| account.load().0).sum();
     let budget = ledger.budget().map(|budget| format!(" of {budget}")).unwrap_or_default();
-    let calls: usize = connector.accounts().iter().map(|account| account.load().0).sum();
-    Some(format!("{} tokens{cost}{budget}, {}", short(spent.tokens()), count(calls, "call")))
+    let parts = [
+        (spent.tokens() > 0).then(|| format!("{} tokens", short(spent.tokens()))),
+        (spent.cost > Usd::default()).then(|| format!("{}{budget}", spent.cost)),
+        (calls > 0).then(|| count(calls, "call")),
+        accounts
+            .iter()
+            .filter_map(Account::held)
+            .max()
+            .map(|left| format!("the provider asks for a pause of {}", HumanDuration(left))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]

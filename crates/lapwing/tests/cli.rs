@@ -4,6 +4,7 @@
 mod compared;
 mod judges;
 mod logs;
+mod models;
 mod printed;
 mod resumed;
 mod scenarios;

@@ -16,11 +16,12 @@ const MAX_TOKENS: u64 = 16_384;
 const MARK: &str = r#","cache_control":{"type":"ephemeral"}"#;
 
 /// The setting that the format does not have, and why.
-pub(crate) fn refused(config: &GenerateConfig) -> Option<(&'static str, &'static str)> {
+pub(crate) fn refused(id: &str, config: &GenerateConfig) -> Option<(&'static str, &'static str)> {
     let thinks = config.reasoning_tokens.is_some() || config.reasoning_effort.is_some();
     let effort = config.reasoning_effort.map(lapwing_core::Effort::word);
     match config {
         _ if config.seed.is_some() => Some(("--seed", "the Messages API has no seed")),
+        _ if config.logprobs => Some(("--logprobs", "the Messages API gives none")),
         _ if config.temperature.is_some_and(|t| !(0.0..=1.0).contains(&t)) => {
             Some(("--temperature", "the Messages API takes 0 to 1"))
         }
@@ -30,6 +31,9 @@ pub(crate) fn refused(config: &GenerateConfig) -> Option<(&'static str, &'static
         _ if matches!(effort, Some("none" | "minimal")) => {
             Some(("--reasoning-effort", "the Messages API knows low to max; leave it out for none"))
         }
+        _ if effort.is_some() && config.reasoning_tokens.is_none() && !thinks_adaptively(id) => {
+            Some(("--reasoning-effort", "models up to Claude 4.5 take --reasoning-tokens"))
+        }
         _ if config.reasoning_tokens.is_some_and(|n| n < 1024) => {
             Some(("--reasoning-tokens", "the least is 1024"))
         }
@@ -38,6 +42,23 @@ pub(crate) fn refused(config: &GenerateConfig) -> Option<(&'static str, &'static
         }
         _ => None,
     }
+}
+
+/// Whether a model takes an effort without a number of tokens, as all do that came after Claude 4.5.
+fn thinks_adaptively(id: &str) -> bool {
+    const OLDER: [&str; 10] = [
+        "claude-2",
+        "claude-3",
+        "claude-sonnet-4-0",
+        "claude-sonnet-4-2",
+        "claude-sonnet-4-5",
+        "claude-haiku-4-5",
+        "claude-opus-4-0",
+        "claude-opus-4-1",
+        "claude-opus-4-2",
+        "claude-opus-4-5",
+    ];
+    !OLDER.iter().any(|older| id.starts_with(older))
 }
 
 /// The limit of tokens that is sent.

@@ -19,6 +19,9 @@ pub(crate) fn refused(
         _ if o_series && !config.stop.is_empty() => {
             Some(("--stop", "OpenAI's o-series has no stop sequences"))
         }
+        _ if o_series && config.logprobs => {
+            Some(("--logprobs", "OpenAI's o-series gives no log-probabilities"))
+        }
         _ if config.stop.len() > 4 => Some(("--stop", "at most four texts can be given")),
         _ if config.reasoning_tokens.is_some() && codec.dialect != Dialect::Openrouter => {
             Some(("--reasoning-tokens", "it takes --reasoning-effort"))
@@ -64,6 +67,7 @@ fn head(codec: &Codec, config: &GenerateConfig) -> String {
         Dialect::Official => "max_completion_tokens",
         Dialect::Openrouter | Dialect::Vllm | Dialect::Compatible => "max_tokens",
     };
+    let is_vllm = codec.dialect == Dialect::Vllm;
     let effort = config.reasoning_effort.map(|effort| json!(effort.word()));
     let (effort, reasoning) = match codec.dialect {
         Dialect::Openrouter => {
@@ -79,6 +83,9 @@ fn head(codec: &Codec, config: &GenerateConfig) -> String {
         (limit, config.max_tokens.map(Value::from)),
         ("seed", config.seed.map(Value::from)),
         ("stop", (!config.stop.is_empty()).then(|| json!(config.stop))),
+        ("logprobs", config.logprobs.then_some(json!(true))),
+        // vLLM's own: without ids a log-probability belongs to a text, not to a token.
+        ("return_token_ids", (config.logprobs && is_vllm).then_some(json!(true))),
         ("reasoning_effort", effort),
         ("reasoning", reasoning),
     ];
@@ -217,6 +224,11 @@ mod tests {
             (&json!(5), &Value::Null)
         );
         assert_eq!(official["reasoning_effort"], "high");
+        let mut asking = request.clone();
+        asking.config.logprobs = true;
+        let vllm = sent(&asking, Dialect::Vllm, false);
+        assert_eq!((&vllm["logprobs"], &vllm["return_token_ids"]), (&json!(true), &json!(true)));
+        assert_eq!(sent(&asking, Dialect::Official, false)["return_token_ids"], Value::Null);
         let router = sent(&request, Dialect::Openrouter, false);
         assert_eq!(
             (&router["max_tokens"], &router["reasoning"]),

@@ -10,6 +10,7 @@ pub(crate) fn refused(config: &GenerateConfig) -> Option<(&'static str, &'static
         _ if config.seed.is_some() => {
             Some(("--seed", "the Responses API has no seed; openai/NAME does"))
         }
+        _ if config.logprobs => Some(("--logprobs", "openai/NAME does")),
         _ if !config.stop.is_empty() => {
             Some(("--stop", "the Responses API has no stop sequences; openai/NAME does"))
         }

@@ -254,6 +254,12 @@ fn what_the_format_does_not_have_is_refused_before_anything_is_sent() {
             "--max-tokens",
         ),
     ];
+    let high = GenerateConfig { reasoning_effort: Some(Effort::High), ..GenerateConfig::default() };
+    assert!(model.codec().check(&high).is_ok());
+    let older = "anthropic/claude-sonnet-4-5-20250929";
+    let older = client(older, "http://127.0.0.1:9/v1", Some(KEY), at_once()).unwrap();
+    let error = older.codec().check(&high).unwrap_err().to_string();
+    assert!(error.contains("--reasoning-tokens"), "{error}");
     for (config, words) in rows {
         let error = model.codec().check(&config).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

@@ -45,9 +45,10 @@ async fn chaos() -> (String, Arc<Books>) {
 
 async fn serve(mut stream: TcpStream, books: Arc<Books>) {
     let request = read_request(&mut stream).await.unwrap_or_default();
-    let Some((_, body)) = request.split_once("\r\n\r\n") else { return };
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return };
+    let path = head.split(' ').nth(1).unwrap_or_default();
     let number = books.requests.fetch_add(1, Ordering::Relaxed);
-    let said = reply_to(&serde_json::from_str(body).unwrap_or_default());
+    let (content_type, said) = reply_to(path, &serde_json::from_str(body).unwrap_or_default());
     // A fixed sequence without a pattern: every kind of failure comes, also twice in a row.
     let drawn =
         number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
@@ -61,7 +62,7 @@ async fn serve(mut stream: TcpStream, books: Arc<Books>) {
     if matches!(kind, 3..=7 | 99) {
         books.billed.fetch_add(INPUT + OUTPUT, Ordering::Relaxed);
     }
-    let whole = answer(200, "content-type: application/json\r\n", &said);
+    let whole = answer(200, &format!("content-type: {content_type}\r\n"), &said);
     let sent = match kind {
         0 => answer(429, "retry-after-ms: 1\r\n", r#"{"error":{"message":"slow down"}}"#),
         1 => answer(500, "", "internal error"),
@@ -77,7 +78,7 @@ async fn serve(mut stream: TcpStream, books: Arc<Books>) {
         ),
         8 => {
             // It never answers; the client gives up.
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            std::future::pending::<()>().await;
             return;
         }
         _ => whole,
@@ -86,17 +87,47 @@ async fn serve(mut stream: TcpStream, books: Arc<Books>) {
     stream.shutdown().await.ok();
 }
 
-fn reply_to(body: &Value) -> String {
-    let messages = body["messages"].as_array().cloned().unwrap_or_default();
-    let last = messages.last().map(|message| message["content"].clone()).unwrap_or_default();
-    json!({
-        "model": "chaos-1", "choices": [{ "message": { "content": last }, "finish_reason": "stop" }],
-        "usage": { "prompt_tokens": INPUT, "completion_tokens": OUTPUT },
-    })
-    .to_string()
+/// The last message again, whole or streamed, in the format of `path`.
+fn reply_to(path: &str, body: &Value) -> (&'static str, String) {
+    let messages = body["messages"].as_array().or(body["input"].as_array());
+    let last = messages.and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let content = &last["content"];
+    // The Messages API has what follows on each other on one side in one message.
+    let block = content.as_array().and_then(|blocks| blocks.last());
+    let text = block.map_or(content, |block| &block["text"]).as_str().unwrap_or_default();
+    let usage = json!({ "input_tokens": INPUT, "output_tokens": OUTPUT });
+    match path {
+        "/v1/messages" => {
+            let (first, rest) = text.split_at(text.len() / 2);
+            let delta = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
+            let events = [
+                json!({ "type": "message_start", "message": { "model": "chaos-1", "usage": { "input_tokens": INPUT, "output_tokens": 1 } } }),
+                json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+                delta(first),
+                delta(rest),
+                json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": OUTPUT } }),
+                json!({ "type": "message_stop" }),
+            ];
+            let lines = events.map(|event| format!("event: {}\ndata: {event}\n\n", event["type"]));
+            ("text/event-stream", lines.concat())
+        }
+        "/v1/responses" => {
+            let item =
+                json!({ "type": "message", "content": [{ "type": "output_text", "text": text }] });
+            let whole = json!({ "status": "completed", "output": [item], "usage": usage });
+            let event = json!({ "type": "response.completed", "response": whole });
+            ("text/event-stream", format!("data: {event}\n\n"))
+        }
+        _ => {
+            let usage = json!({ "prompt_tokens": INPUT, "completion_tokens": OUTPUT });
+            let choice = json!({ "message": { "content": text }, "finish_reason": "stop" });
+            let whole = json!({ "model": "chaos-1", "choices": [choice], "usage": usage });
+            ("application/json", whole.to_string())
+        }
+    }
 }
 
-fn model(base: &str, ledger: &Arc<Ledger>) -> Arc<Client> {
+fn model(name: &str, base: &str, ledger: &Arc<Ledger>) -> Arc<Client> {
     let retry = RetryConfig {
         attempts: 25,
         first_pause: Duration::from_millis(1),
@@ -106,7 +137,7 @@ fn model(base: &str, ledger: &Arc<Ledger>) -> Arc<Client> {
     };
     let ledger = Arc::clone(ledger);
     let shared = Shared { retry, ledger, cache: None, max_tokens: Some(MAX_TOKENS) };
-    Arc::new(client_of("openai/chaos", base, Some(KEY), shared).unwrap())
+    Arc::new(client_of(name, base, Some(KEY), shared).unwrap())
 }
 
 /// Many calls at a time, each with a text of its own.
@@ -124,42 +155,49 @@ async fn many(model: &Arc<Client>, n_calls: usize) -> Vec<(String, Reply)> {
     calls.join_all().await
 }
 
+const NAMES: [&str; 3] = ["openai/chaos", "openai-responses/chaos", "anthropic/chaos"];
+
 #[tokio::test]
 async fn every_call_gets_its_own_answer_once_and_every_billed_token_is_in_the_books() {
-    let (base, books) = chaos().await;
-    let ledger = Arc::new(Ledger::new(Some(Budget::Tokens(100_000_000))));
-    let model = model(&base, &ledger);
-    let replies = many(&model, 1).await.into_iter().chain(many(&model, 300).await);
-    let (mut answered, mut reported) = (0, 0);
-    for (text, reply) in replies {
-        let output = reply.result.unwrap();
-        assert_eq!(output.message.text(), text);
-        assert_eq!(reply.attempts.iter().filter(|attempt| attempt.error.is_none()).count(), 1);
-        reported += output.usage.unwrap().total();
-        answered += 1;
+    for name in NAMES {
+        let (base, books) = chaos().await;
+        let ledger = Arc::new(Ledger::new(Some(Budget::Tokens(100_000_000))));
+        let model = model(name, &base, &ledger);
+        let replies = many(&model, 1).await.into_iter().chain(many(&model, 150).await);
+        let (mut answered, mut reported) = (0, 0);
+        for (text, reply) in replies {
+            let output = reply.result.unwrap();
+            assert_eq!(output.message.text(), text);
+            let good = reply.attempts.iter().filter(|attempt| attempt.error.is_none()).count();
+            assert_eq!(good, 1);
+            reported += output.usage.unwrap().total();
+            answered += 1;
+        }
+        let spent = ledger.spent();
+        let faults = books.faults.load(Ordering::Relaxed);
+        let billed = books.billed.load(Ordering::Relaxed);
+        assert_eq!((answered, spent.usage.total()), (151, reported), "{name}");
+        assert!(faults > 30, "{name}: {faults} faults");
+        assert!(spent.tokens() >= billed, "{name}: {} booked, {billed} billed", spent.tokens());
     }
-    let spent = ledger.spent();
-    let (faults, billed) =
-        (books.faults.load(Ordering::Relaxed), books.billed.load(Ordering::Relaxed));
-    assert_eq!((answered, spent.usage.total()), (301, reported));
-    assert!(faults > 60, "{faults} faults");
-    assert!(spent.tokens() >= billed, "{} in the books, {billed} billed", spent.tokens());
 }
 
 #[tokio::test]
 async fn a_budget_is_never_exceeded_and_what_it_does_not_hold_is_refused_as_such() {
     const BUDGET: u64 = 60_000;
-    let (base, books) = chaos().await;
-    let ledger = Arc::new(Ledger::new(Some(Budget::Tokens(BUDGET))));
-    let model = model(&base, &ledger);
-    let replies = many(&model, 300).await;
-    let (answered, refused): (Vec<_>, Vec<_>) =
-        replies.into_iter().map(|(_, reply)| reply.result).partition(Result::is_ok);
-    let kinds: Vec<_> = refused.into_iter().map(|result| result.unwrap_err().kind).collect();
-    assert!(kinds.iter().all(|kind| *kind == ModelErrorKind::Budget), "{kinds:?}");
-    assert!(!answered.is_empty() && !kinds.is_empty(), "{} answered", answered.len());
-    let billed = books.billed.load(Ordering::Relaxed);
-    assert!(billed <= BUDGET && ledger.spent().tokens() <= BUDGET, "{billed} of {BUDGET}");
+    for name in NAMES {
+        let (base, books) = chaos().await;
+        let ledger = Arc::new(Ledger::new(Some(Budget::Tokens(BUDGET))));
+        let replies = many(&model(name, &base, &ledger), 200).await;
+        let (answered, refused): (Vec<_>, Vec<_>) =
+            replies.into_iter().map(|(_, reply)| reply.result).partition(Result::is_ok);
+        let kinds: Vec<_> = refused.into_iter().map(|result| result.unwrap_err().kind).collect();
+        assert!(kinds.iter().all(|kind| *kind == ModelErrorKind::Budget), "{name}: {kinds:?}");
+        assert!(!answered.is_empty() && !kinds.is_empty(), "{name}: {} answered", answered.len());
+        let billed = books.billed.load(Ordering::Relaxed);
+        let spent = ledger.spent().tokens();
+        assert!(billed <= BUDGET && spent <= BUDGET, "{name}: {billed} of {BUDGET}");
+    }
 }
 
 proptest! {

@@ -182,6 +182,7 @@ fn every_provider_has_an_address_or_says_how_to_set_one() {
     for provider in lapwing_model::PROVIDERS.iter().map(|provider| provider.name) {
         match Endpoint::find(&format!("{provider}/x"), around) {
             Ok(endpoint) => {
+                assert!(!format!("{endpoint:?}").contains(KEY), "{provider}");
                 assert!(endpoint.has_key() && !endpoint.base().is_empty(), "{provider}");
             }
             Err(error) => {
@@ -205,4 +206,14 @@ async fn a_limit_of_tokens_is_sent_where_the_budget_needs_one() {
     let requests = server.requests().await;
     assert!(requests[0].contains("\"max_tokens\":100"), "{}", requests[0]);
     assert!(requests[1].contains("\"max_tokens\":7"), "{}", requests[1]);
+}
+
+#[tokio::test]
+async fn a_pause_of_years_ends_the_call_that_met_it_and_holds_no_other_back() {
+    let never = answer(429, "retry-after: 999999999\r\n", r#"{"error": {"message": "no"}}"#);
+    let server = Server::play(vec![never, json(PLAIN)]).await.unwrap();
+    let model = client("openai/demo", &server.base, Some(KEY), at_once()).unwrap();
+    let error = model.generate(&hello()).await.result.unwrap_err();
+    assert_eq!(error.kind, ModelErrorKind::RateLimit);
+    assert!(model.generate(&hello()).await.result.is_ok());
 }

@@ -99,6 +99,7 @@ fn settings(config: &Config) -> Result<Vec<Setting>, Failure> {
         ("reasoning_tokens", set("reasoning_tokens"), "the provider's"),
         ("seed", set("seed"), "none"),
         ("stop", set("stop"), "none"),
+        ("logprobs", set("logprobs"), "not asked for"),
         ("budget", config.budget.clone(), "none"),
         ("cache", config.cache.as_ref().map(|dir| dir.display().to_string()), "none"),
         (

@@ -1,6 +1,7 @@
 //! Models behind an endpoint, as `--model`, `--judge` and `lapwing.toml` name them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lapwing_core::{BoxFuture, GenerateConfig, Model, ModelError, ModelErrorKind, Reply, Request};
@@ -25,6 +26,8 @@ pub(crate) struct Connector {
     codecs: Mutex<BTreeMap<String, String>>,
     /// Nothing is asked.
     is_dry: bool,
+    /// Whether the budget had room for another sample when that was last asked.
+    has_room: AtomicBool,
 }
 
 /// What a command says about its models.
@@ -55,6 +58,7 @@ impl Connector {
             accounts: Mutex::default(),
             codecs: Mutex::default(),
             is_dry: wishes.is_dry,
+            has_room: AtomicBool::new(true),
         })
     }
 
@@ -66,6 +70,15 @@ impl Connector {
     /// What was spent, and the budget.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.shared.ledger
+    }
+
+    /// Whether the budget had room for another sample when that was last asked.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_room(&self, has_room: bool) {
+        self.has_room.store(has_room, Ordering::Relaxed);
     }
 
     /// The accounts that are in use.
@@ -186,6 +199,9 @@ fn setup(name: &str, error: &SetupError) -> Failure {
         | SetupError::KeyFile { .. }
         | SetupError::Client(_) => Failure::ENVIRONMENT,
     };
+    if matches!(error, SetupError::NoModel { .. }) {
+        return Failure::new(code, error.to_string());
+    }
     Failure::new(code, format!("{name}: {error}"))
 }
 

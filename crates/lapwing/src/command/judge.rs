@@ -13,7 +13,7 @@ use crate::args;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::library::{self, near};
-use crate::render::{BOLD, Grid, fault, interval, note, paragraph, percent};
+use crate::render::{BOLD, Grid, fault, interval, note, paragraph, percent, say};
 use crate::transcript::harmless;
 
 const KNOWS_THE_LABELS: &str = "The test judge knows the labels of these texts and errs only as it is told to: this shows that the plumbing works, and nothing about a judge.";
@@ -66,10 +66,14 @@ pub(crate) fn check(args: &args::JudgeCheck, global: &Global) -> Result<ExitCode
     let scenario = library::load(&args.scenario)?;
     let rubrics = rubrics(&scenario, args.rubric.as_deref())?;
     let (is_test, calibrations) = start::runtime()?.block_on(async {
-        let judge = named(&args.judge, &connector(&args.connection)?).await?;
+        let connector = connector(&args.connection)?;
+        let judge = named(&args.judge, &connector).await?;
         let mut calibrations = Vec::new();
         for rubric in &rubrics {
             calibrations.extend(calibrate(&judge, &scenario, rubric, AT_A_TIME).await);
+        }
+        if let Some(used) = start::used(&connector) {
+            say(&used);
         }
         Ok::<_, Failure>((matches!(judge, Judge::Test(_)), calibrations))
     })?;

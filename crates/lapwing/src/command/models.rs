@@ -32,7 +32,7 @@ struct Report {
     tools: Feature,
     parallel_calls: Feature,
     reasoning: &'static str,
-    log_probabilities: bool,
+    log_probabilities: Feature,
     tokens: u64,
     cost_usd: Option<f64>,
     price: Option<Listed>,
@@ -83,8 +83,24 @@ async fn ask(connector: &Connector, name: &str) -> Result<Report, Failure> {
         price: price.clone(),
         ..Report::default()
     };
-    let plain = call(connector, &endpoint, Streaming::Never, &plain(config)).await?;
-    report.read_plain(&plain);
+    let asking = GenerateConfig { logprobs: true, ..config.clone() };
+    let can_ask = endpoint.codec.check(&asking);
+    let asked = match &can_ask {
+        Ok(()) => call(connector, &endpoint, Streaming::Never, &plain(&asking)).await,
+        Err(_) => call(connector, &endpoint, Streaming::Never, &plain(config)).await,
+    };
+    let answered = match (asked, &can_ask) {
+        (Ok(output), _) => output,
+        // Some servers refuse to be asked for them.
+        (Err(_), Ok(())) => call(connector, &endpoint, Streaming::Never, &plain(config)).await?,
+        (Err(failure), Err(_)) => return Err(failure),
+    };
+    report.log_probabilities = match can_ask {
+        Err(error) => Feature::Not(error.why.to_owned()),
+        Ok(()) if answered.tokens.is_some() => Feature::Works,
+        Ok(()) => Feature::Not("no token ids came with them, or they did not come".to_owned()),
+    };
+    report.read_plain(&answered);
     let tools = tools(config);
     let streamed = match call(connector, &endpoint, Streaming::Always, &tools).await {
         Ok(output) => {
@@ -155,7 +171,6 @@ impl Report {
         self.fingerprint.clone_from(&output.fingerprint);
         self.stop = Some(output.stop);
         self.usage = output.usage.is_some();
-        self.log_probabilities = output.tokens.is_some();
         self.read_reasoning(output);
     }
 
@@ -227,7 +242,7 @@ fn print(report: &Report) -> std::io::Result<()> {
         ("tools", feature(&report.tools)),
         ("parallel calls", feature(&report.parallel_calls)),
         ("reasoning", report.reasoning.to_owned()),
-        ("log-probabilities", yes(report.log_probabilities, "none came")),
+        ("log-probabilities", feature(&report.log_probabilities)),
         ("this check took", cost),
     ];
     for (name, value) in rows {

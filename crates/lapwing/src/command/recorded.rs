@@ -21,6 +21,7 @@ pub(crate) fn config(spec: &RunSpec) -> GenerateConfig {
         reasoning_effort: effort
             .and_then(|word| Effort::ALL.into_iter().find(|effort| effort.word() == word)),
         reasoning_tokens: set(spec, "reasoning_tokens"),
+        logprobs: set(spec, "logprobs").unwrap_or(false),
     }
 }
 

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
-use lapwing_core::{Act, Draw, Event, GenerateConfig, Model, Role};
+use lapwing_core::{Draw, Event, GenerateConfig, Model, Role};
 use lapwing_eval::{Admission, Eval, Judge, Planned, Stop, Target};
 use lapwing_model::{Asked, Replay, Then};
-use lapwing_scenario::Scenario;
 use lapwing_store::{Run, RunSpec, SampleRow, SampleState};
 use serde::Serialize;
 
@@ -95,7 +94,7 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
         samples,
         limits: recorded::limits(&spec),
         config: connector.generate().clone(),
-        optional: optional(&scenario, &events),
+        optional: recorded::optional(&spec),
         // What is said from there on was never judged.
         judge: judge.filter(|_| !goes_on),
         max_samples: 16,
@@ -132,6 +131,7 @@ fn connector(args: &args::Replay, config: Config, spec: &RunSpec) -> Result<Conn
         seed: flags.seed.or(recorded.seed),
         stop: if flags.stop.is_empty() { recorded.stop } else { flags.stop },
         reasoning_effort: flags.reasoning_effort.or(recorded.reasoning_effort),
+        logprobs: flags.logprobs || recorded.logprobs,
         reasoning_tokens: flags.reasoning_tokens.or(recorded.reasoning_tokens),
     };
     let wishes = Wishes {
@@ -277,14 +277,4 @@ fn print(report: &Report, global: &Global) -> Result<ExitCode, Failure> {
         crate::render::paragraph(&mut out, 4, &format!("is:  {}", cut(is)))?;
     }
     Ok(ExitCode::from(code))
-}
-
-/// The optional phases that were run.
-fn optional(scenario: &Scenario, events: &BTreeMap<u64, Vec<Event>>) -> BTreeSet<String> {
-    let begun = events.values().flatten().filter_map(|event| match &event.act {
-        Act::PhaseStarted { id } => Some(id.clone()),
-        _ => None,
-    });
-    let optional = scenario.optional_phases();
-    begun.filter(|id| optional.contains(id)).collect()
 }

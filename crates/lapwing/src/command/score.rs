@@ -14,7 +14,7 @@ use super::{Global, judge, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
-use crate::render::count;
+use crate::render::{count, say};
 use crate::tables;
 
 /// Samples that are judged at a time.
@@ -32,9 +32,13 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let spec = run.spec()?;
     let (run, judge, said) = match &args.judge {
         Some(wanted) => start::runtime()?.block_on(async {
-            let judge = judge::named(wanted, &judge::connector(&args.connection)?).await?;
+            let connector = judge::connector(&args.connection)?;
+            let judge = judge::named(wanted, &connector).await?;
             judge::refuse_test_on_models(&judge, spec.models.iter().map(String::as_str))?;
             let (run, said) = judge_again(run, &scenario, &judge, AT_A_TIME).await?;
+            if let Some(used) = start::used(&connector) {
+                say(&used);
+            }
             Ok::<_, Failure>((run, Some(judge.name()), said))
         })?,
         None => (run, None, Judgings::default()),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use lapwing_core::{Finding, Outcome};
 use lapwing_eval::{Check, Comparisons, Table, measured};
+use lapwing_model::Asked;
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
 use serde_json::json;
@@ -106,8 +107,8 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     if global.json {
         let rows = samples.iter().map(|sample| {
             json!({
-                "sample": sample.number, "key": sample.key, "planted": sample.planted,
-                "findings": findings.get(&sample.number),
+                "sample": sample.number, "key": sample.key, "state": progress(sample.state),
+                "planted": sample.planted, "findings": findings.get(&sample.number),
             })
         });
         print_json(&json!({
@@ -136,6 +137,9 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
         )?;
     }
     for (name, value) in &spec.settings {
+        // Of how a model was asked only the address is for readers.
+        let address = serde_json::from_str::<Asked>(value).map(|asked| asked.base);
+        let value = address.as_ref().unwrap_or(value);
         writeln!(out, "{DIM}  {}: {}{DIM:#}", harmless(name), harmless(value))?;
     }
     writeln!(out)?;
@@ -248,6 +252,15 @@ fn width() -> usize {
 
 fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+/// How far a sample came, in a word.
+fn progress(state: SampleState) -> &'static str {
+    match state {
+        SampleState::Planned => "planned",
+        SampleState::Begun => "begun",
+        SampleState::Done => "done",
+    }
 }
 
 #[cfg(test)]

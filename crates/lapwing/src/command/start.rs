@@ -10,7 +10,7 @@ use lapwing_core::{Condition, Digest, GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{
     Admission, Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch,
 };
-use lapwing_model::{Budget, Ledger, Spent, Usd};
+use lapwing_model::{Budget, Spent, Usd};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Resume, Run, RunSpec, Runs, SampleState};
@@ -122,7 +122,7 @@ impl Start {
             }
         };
         let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
-        let has_room = has_room(Arc::clone(self.connector.ledger()), self.expected, samples.len());
+        let has_room = has_room(Arc::clone(&self.connector), self.expected, samples.len());
         let meter = Meter::new(samples.len(), self.person, books);
         let eval = Eval {
             scenario: self.scenario,
@@ -227,6 +227,7 @@ impl Start {
             ("max_tokens", self.config.max_tokens.map(|n| n.to_string())),
             ("seed", self.config.seed.map(|n| n.to_string())),
             ("reasoning_effort", self.config.reasoning_effort.map(|e| e.word().to_owned())),
+            ("logprobs", self.config.logprobs.then(|| "true".to_owned())),
             ("reasoning_tokens", self.config.reasoning_tokens.map(|n| n.to_string())),
             ("budget", self.connector.ledger().budget().map(|budget| budget.to_string())),
         ];
@@ -294,8 +295,9 @@ pub(crate) async fn make(
 }
 
 /// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
-fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoom {
+fn has_room(connector: Arc<Connector>, expected: Estimate, n_samples: usize) -> HasRoom {
     Box::new(move |n_running, n_finished| {
+        let ledger = connector.ledger();
         let expected = match ledger.budget() {
             None => return true,
             Some(_) if n_running + n_finished == 0 => return true,
@@ -307,12 +309,14 @@ fn has_room(ledger: Arc<Ledger>, expected: Estimate, n_samples: usize) -> HasRoo
                 (expected.tokens_in + expected.tokens_out) as f64 / n_samples as f64 / budget as f64
             }
         };
-        ledger.share() + (n_running + 1) as f64 * expected <= 1.0
+        let has_room = ledger.share() + (n_running + 1) as f64 * expected <= 1.0;
+        connector.note_room(has_room);
+        has_room
     })
 }
 
 /// What the models of a run used, in a line; `None` if none was asked.
-fn used(connector: &Connector) -> Option<String> {
+pub(crate) fn used(connector: &Connector) -> Option<String> {
     let spent = connector.ledger().spent();
     if spent.tokens() + spent.n_kept == 0 {
         return None;
@@ -361,9 +365,10 @@ pub(crate) fn stopped(run: &Run, connector: &Connector) -> Result<ExitCode, Fail
     );
     let ledger = connector.ledger();
     let why = match ledger.budget() {
-        Some(budget) if ledger.is_exhausted() || ledger.share() > 0.5 => {
-            format!("the budget of {budget} is used up ({:.0} %)", ledger.share() * 100.0)
-        }
+        Some(budget) if ledger.is_exhausted() || !connector.has_room() => format!(
+            "the budget of {budget} has no room for another sample ({:.0} % is spent)",
+            ledger.share() * 100.0
+        ),
         Some(_) | None => "stopped".to_owned(),
     };
     say(&format!("{why}: {left}"));

@@ -31,7 +31,7 @@ not = ["a plan to do it"]
 "#;
 
 /// A lab with the folder `plants`.
-fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     let lab = Lab::new();
     let dir = lab.path().join("plants");
     let item = |n: usize| {

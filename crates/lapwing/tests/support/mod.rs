@@ -48,8 +48,13 @@ impl Lab {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lapwing"));
         command.args(args).current_dir(self.path()).env("NO_COLOR", "1");
-        for name in ["OPENAI_BASE_URL", "OPENAI_API_KEY", "LAPWING_RUNS"] {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["_BASE_URL", "_API_KEY"].iter().any(|end| text.ends_with(end))
+                || text.starts_with("LAPWING_")
+            {
+                command.env_remove(&name);
+            }
         }
         command
     }
@@ -122,9 +127,34 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// An answer of an endpoint.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+    /// The bytes of the text that are sent before the connection is closed.
+    pub(crate) cut: usize,
+}
+
+impl Answer {
+    pub(crate) fn json(status: u16, text: String) -> Self {
+        Self { status, kind: "application/json", text, cut: usize::MAX }
+    }
+}
+
 /// Serves each request with what `answer` makes of its path and body, until the test ends. Returns the base URL.
 pub(crate) fn endpoint(
     answer: impl Fn(&str, &Value) -> (&'static str, String) + Send + Sync + 'static,
+) -> String {
+    endpoint_of(move |path, body| {
+        let (kind, text) = answer(path, body);
+        Answer { kind, ..Answer::json(200, text) }
+    })
+}
+
+/// The same with any status, and answers that break off.
+pub(crate) fn endpoint_of(
+    answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -138,7 +168,7 @@ pub(crate) fn endpoint(
     url
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&str, &Value) -> (&'static str, String)) {
+fn serve(stream: TcpStream, answer: &dyn Fn(&str, &Value) -> Answer) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut request = String::new();
@@ -160,13 +190,14 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&str, &Value) -> (&'static str, Stri
         reader.read_exact(&mut body).unwrap();
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let path = request.split(' ').nth(1).unwrap_or_default();
-        let (kind, text) = answer(path, &body);
+        let Answer { status, kind, text, cut } = answer(path, &body);
         let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             text.len()
         );
         let stream = reader.get_mut();
-        if stream.write_all((head + &text).as_bytes()).is_err() {
+        let sent = text.get(..cut).unwrap_or(&text);
+        if stream.write_all((head + sent).as_bytes()).is_err() || sent.len() < text.len() {
             return;
         }
     }
