@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod data;
+mod digest;
 pub mod kernels;
 pub mod nn;
 pub mod objective;
