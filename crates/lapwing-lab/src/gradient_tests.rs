@@ -316,7 +316,9 @@ impl Hooks for Penalty {
     }
 
     fn forward(&mut self, _place: &Place, values: &mut [f64]) {
-        values.iter_mut().for_each(|value| *value *= 2.0);
+        for value in values.iter_mut() {
+            *value *= 2.0;
+        }
         self.total += dot(values, &self.weights);
     }
 
