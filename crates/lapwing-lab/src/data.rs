@@ -95,7 +95,7 @@ impl Dataset {
             example.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
             example.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::digest::hexadecimal(&hash.finalize())
     }
 
     /// The examples of one step: every epoch takes all of them, in an order of its own. A pure function of its arguments.

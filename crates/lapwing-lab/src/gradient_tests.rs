@@ -151,6 +151,19 @@ fn cross_entropy_has_the_right_gradient_and_ignores_rows_of_no_weight() {
 }
 
 #[test]
+fn the_divergence_from_a_reference_has_the_right_gradient() {
+    let (x, reference, weights) = (numbers(2 * 19, "x"), numbers(2 * 19, "reference"), [1.0, 2.5]);
+    let (mut dx, mut losses) = (x.clone(), [0.0; 2]);
+    kernels::kl_divergence(&mut dx, &mut losses, &reference, &weights, 19);
+    check("x", &x, &dx, |x| {
+        kernels::kl_divergence(&mut x.to_vec(), &mut losses, &reference, &weights, 19);
+        losses.iter().sum()
+    });
+    kernels::kl_divergence(&mut x.clone(), &mut losses, &x, &weights, 19);
+    assert!(losses.iter().all(|loss| loss.abs() < 1e-12), "nothing diverges from itself");
+}
+
+#[test]
 fn log_softmax_is_what_cross_entropy_reads() {
     let (x, mut losses) = (numbers(2 * 19, "x"), [0.0; 2]);
     kernels::cross_entropy(&mut x.clone(), &mut losses, &[4, 18], &[1.0; 2], 19);
@@ -303,7 +316,9 @@ impl Hooks for Penalty {
     }
 
     fn forward(&mut self, _place: &Place, values: &mut [f64]) {
-        values.iter_mut().for_each(|value| *value *= 2.0);
+        for value in values.iter_mut() {
+            *value *= 2.0;
+        }
         self.total += dot(values, &self.weights);
     }
 

@@ -35,7 +35,7 @@ pub use attention::{Heads, attention, attention_backward, attention_pattern};
 pub use cached::{Cache, attend};
 pub use elementwise::{add, add_bias, bias_backward, sum_of_squares};
 pub use embedding::{embed, embed_backward};
-pub use loss::{cross_entropy, log_softmax, tempered};
+pub use loss::{cross_entropy, kl_divergence, log_softmax, tempered};
 pub use matrix::{Matrix, MatrixMut, Store, multiply, multiply_scaled};
 pub use norm::{head_norm, head_norm_backward, rms_norm, rms_norm_backward};
 pub use optimiser::{AdamW, adamw};

@@ -3,9 +3,17 @@
 //!
 //! `kernels` are the operations on flat buffers, `nn` is the network, and everything else stands on these two.
 //! `docs/lab.md` explains how to read it and how to train.
+#![cfg_attr(
+    test,
+    expect(
+        clippy::duplicate_mod,
+        reason = "the gradient checks compile kernels and network once more, in double precision"
+    )
+)]
 
 pub mod checkpoint;
 pub mod data;
+mod digest;
 pub mod kernels;
 pub mod nn;
 pub mod objective;
@@ -27,6 +35,11 @@ mod gradient_tests;
 #[cfg(test)]
 #[path = "."]
 #[expect(dead_code, unreachable_pub, unused_imports, reason = "the checks use a part of it")]
+#[expect(
+    clippy::useless_conversion,
+    clippy::struct_field_names,
+    reason = "not so in single precision, and in public"
+)]
 mod double {
     pub mod real {
         pub type Real = f64;

@@ -28,10 +28,10 @@ pub(crate) fn each<S: Send, T: Send>(
 }
 
 /// Cuts a buffer into pieces of the given lengths.
-pub(crate) fn cut<'a, T>(
-    mut buffer: &'a mut [T],
+pub(crate) fn cut<T>(
+    mut buffer: &mut [T],
     lengths: impl IntoIterator<Item = usize>,
-) -> Vec<&'a mut [T]> {
+) -> Vec<&mut [T]> {
     let mut pieces = Vec::new();
     for length in lengths {
         let (piece, rest) = buffer.split_at_mut(length);

@@ -1,4 +1,5 @@
 //! What the engine does as a whole: training, resuming, sampling.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,7 +9,10 @@ use lapwing_lab::data::{Dataset, Example};
 use lapwing_lab::nn::{
     Activations, Batch, Config, Lora, Network, NoHooks, PackedNetwork, Projection,
 };
-use lapwing_lab::objective::{CrossEntropy, log_probabilities};
+use lapwing_lab::objective::{
+    CrossEntropy, KlToReference, MicroBatch, Objective, Pair, Weighted, log_probabilities,
+    preference_weights,
+};
 use lapwing_lab::sample::{End, Request, Sampling, generate, stop_tokens};
 use lapwing_lab::train::{Checkpoints, Settings, TrainError, Trainer, run};
 
@@ -251,4 +255,107 @@ fn the_logits_of_a_sequence_do_not_see_the_future() {
     });
     let last = logits.each_mut().map(|logits| logits.split_off(4 * 17));
     assert!(logits[0] == logits[1] && last[0] != last[1]);
+}
+
+/// The mean log-probability of an example's tokens.
+fn likelihood(network: &Network, example: &Example) -> f32 {
+    let all = log_probabilities(network, &mut Activations::default(), &[example]).unwrap();
+    all[0].iter().sum::<f32>() / all[0].len() as f32
+}
+
+fn flat() -> Settings {
+    Settings { steps: 30, warmup_steps: 0, final_rate: 1.0, weight_decay: 0.0, ..settings() }
+}
+
+#[test]
+fn the_policy_gradient_favours_what_had_the_advantage() {
+    let [good, bad] =
+        [1, 2].map(|token| Example { tokens: vec![0, token], weights: vec![0.0, 1.0] });
+    let advantage =
+        |example: &Example, weight| Example { weights: vec![0.0, weight], ..example.clone() };
+    let batch = [advantage(&good, 1.0), advantage(&bad, -1.0)];
+    let mut trainer = Trainer::new(Network::random(config(), 1).unwrap(), flat()).unwrap();
+    let before = [&good, &bad].map(|example| likelihood(&trainer.network, example));
+    for _ in 0..10 {
+        trainer.step(&batch.iter().collect::<Vec<_>>(), &Weighted { divisor: 2.0 }).unwrap();
+    }
+    let after = [&good, &bad].map(|example| likelihood(&trainer.network, example));
+    assert!(after[0] > before[0] + 0.1 && after[1] < before[1] - 0.1, "{before:?} {after:?}");
+}
+
+#[test]
+fn the_divergence_from_a_reference_alone_leads_back_to_it() {
+    let reference = trained(1, None);
+    // The tokens count, and weigh nothing beside the divergence.
+    let examples: Vec<Example> = data()
+        .examples()
+        .iter()
+        .map(|one| Example { weights: vec![1e-9; one.tokens.len()], ..one.clone() })
+        .collect();
+    let batch: Vec<&Example> = examples.iter().collect();
+    let tokens = batch.iter().map(|example| example.rows()).sum::<usize>() as f64;
+    let weighted = Weighted { divisor: tokens };
+    let objective = KlToReference { objective: &weighted, reference: &reference, beta: 1.0 };
+    let mut trainer = Trainer::new(Network::random(config(), 9).unwrap(), flat()).unwrap();
+    let losses: Vec<f64> =
+        (0..60).map(|_| trainer.step(&batch, &objective).unwrap().loss).collect();
+    assert!(losses[0] > 0.01 && losses[59] < losses[0] / 10.0, "{losses:?}");
+    let same = Trainer::new(trained(1, None), flat()).unwrap().step(&batch, &objective).unwrap();
+    assert!(same.loss.abs() < 1e-6, "{}", same.loss);
+}
+
+#[test]
+fn preferences_begin_at_log_2_and_are_learned() {
+    let pair = Pair {
+        chosen: Example::answer(&[3, 4], &[5, 6]),
+        rejected: Example::answer(&[3, 4], &[7]),
+    };
+    let reference = Network::random(config(), 1).unwrap();
+    let mut trainer = Trainer::new(Network::random(config(), 1).unwrap(), flat()).unwrap();
+    let pairs = std::slice::from_ref(&pair);
+    let (first, examples) = preference_weights(&trainer.network, &reference, pairs, 0.5).unwrap();
+    assert!((first - 2_f64.ln()).abs() < 1e-6, "{first}");
+    assert_eq!(
+        examples[0].weights,
+        [0.0, 0.0, 0.25, 0.25],
+        "beta times the chance of the wrong order"
+    );
+    assert_eq!(examples[1].weights, [0.0, 0.0, -0.25]);
+    for _ in 0..30 {
+        let (_, examples) = preference_weights(&trainer.network, &reference, pairs, 0.5).unwrap();
+        trainer.step(&examples.iter().collect::<Vec<_>>(), &Weighted { divisor: 1.0 }).unwrap();
+    }
+    let (last, _) = preference_weights(&trainer.network, &reference, pairs, 0.5).unwrap();
+    assert!(last < 0.2, "{last}");
+}
+
+#[test]
+fn the_gradient_of_preferences_is_the_slope_of_their_loss() {
+    let pair = Pair {
+        chosen: Example::answer(&[3, 4], &[5, 6]),
+        rejected: Example::answer(&[3, 4], &[7]),
+    };
+    let reference = Network::random(config(), 1).unwrap();
+    let mut network = Network::random(config(), 2).unwrap();
+    let pairs = std::slice::from_ref(&pair);
+    let (_, examples) = preference_weights(&network, &reference, pairs, 0.5).unwrap();
+    let micro = MicroBatch::new(&network.config, examples.iter().collect()).unwrap();
+    let (mut activations, mut gradient) =
+        (Activations::default(), vec![0.0; network.weights.len()]);
+    network.forward(&mut activations, &micro.batch, &mut NoHooks);
+    let weighted = Weighted { divisor: 1.0 };
+    let mut on_logits = weighted.gradient(&micro);
+    network.backward(&mut activations, &micro.batch, &mut gradient, &mut NoHooks, &mut *on_logits);
+    let square: f64 = gradient.iter().map(|slope| f64::from(*slope).powi(2)).sum();
+    let weights = network.weights.clone();
+    let mut loss_at = |step: f32| {
+        let moved = network.weights.iter_mut().zip(&weights).zip(&gradient);
+        moved.for_each(|((moved, weight), slope)| *moved = weight + step * slope);
+        preference_weights(&network, &reference, pairs, 0.5).unwrap().0
+    };
+    let slope = (loss_at(5e-4) - loss_at(-5e-4)) / 1e-3;
+    assert!(
+        (slope / square - 1.0).abs() < 0.02,
+        "the slope along the gradient is {slope}, its square {square}"
+    );
 }

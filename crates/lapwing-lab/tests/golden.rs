@@ -1,4 +1,5 @@
 //! Model folders: those of `transformers` in `fixtures/`, and those that are not as they should be.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,19 +18,18 @@ fn model(name: &str) -> (Config, usize, usize) {
     }
 }
 
-/// Tokens a second and the peak memory in MB.
-pub(super) fn measure(work: &str, threads: usize) -> (f64, f64) {
+/// Tokens a second, tokens a second of processor time, and the peak memory in MB.
+pub(super) fn measure(work: &str, threads: usize) -> [f64; 3] {
     let (what, name) = work.split_once(' ').unwrap();
-    let speed = match what {
+    let [speed, effort] = match what {
         "train" => train(name, threads),
         "generate" => generation(name, threads),
         other => panic!("there is no work {other}"),
     };
-    (speed, peak())
+    [speed, effort, peak()]
 }
 
-/// The median of some steps, after some that are not measured.
-fn train(name: &str, threads: usize) -> f64 {
+fn train(name: &str, threads: usize) -> [f64; 2] {
     let (config, length, batch) = model(name);
     let vocab = config.vocab_size;
     let settings = Settings { batch_size: batch, ..Settings::default() };
@@ -40,37 +39,48 @@ fn train(name: &str, threads: usize) -> f64 {
     let mut example = || Example::new((0..=length).map(|_| random.below(vocab) as u32).collect());
     let examples: Vec<Example> = (0..batch).map(|_| example()).collect();
     let examples: Vec<&Example> = examples.iter().collect();
-    let timed = if name == "A" { 7 } else { 4 };
-    let mut seconds: Vec<f64> = (0..2 + timed)
-        .map(|_| {
-            let started = Instant::now();
-            trainer.step(&examples, &CrossEntropy).unwrap();
-            started.elapsed().as_secs_f64()
-        })
-        .skip(2)
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    (batch * length) as f64 / seconds[seconds.len() / 2]
+    let step = || drop_report(trainer.step(&examples, &CrossEntropy));
+    speeds(batch * length, 2, if name == "A" { 7 } else { 4 }, step)
+}
+
+fn drop_report<T, E: std::fmt::Debug>(result: Result<T, E>) {
+    result.unwrap();
 }
 
 /// 64 sequences of 64 new tokens from one start token.
-fn generation(name: &str, threads: usize) -> f64 {
+fn generation(name: &str, threads: usize) -> [f64; 2] {
     let (config, ..) = model(name);
     let network = Network::random(config, 1).unwrap();
     let requests: Vec<Request> = (0..64).map(|seed| Request { prompt: vec![1], seed }).collect();
     let sampling = Sampling { max_tokens: 64, ..Sampling::default() };
-    let mut seconds: Vec<f64> = (0..4)
+    speeds(64 * 64, 1, 5, || {
+        // Packing is a part of the work: it happens once for each set of weights.
+        let packed = PackedNetwork::new(&network);
+        drop_report(generate(&packed, &requests, sampling, &|_| false, threads));
+    })
+}
+
+/// Tokens a second in the median of `timed` runs after `warm` others, and tokens a second of processor time in all timed ones.
+fn speeds(tokens: usize, warm: usize, timed: usize, mut work: impl FnMut()) -> [f64; 2] {
+    (0..warm).for_each(|_| work());
+    let before = processor_seconds();
+    let mut seconds: Vec<f64> = (0..timed)
         .map(|_| {
             let started = Instant::now();
-            // Packing is a part of the work: it happens once for each set of weights.
-            let packed = PackedNetwork::new(&network);
-            generate(&packed, &requests, sampling, &|_| false, threads).unwrap();
+            work();
             started.elapsed().as_secs_f64()
         })
-        .skip(1)
         .collect();
     seconds.sort_by(f64::total_cmp);
-    64.0 * 64.0 / seconds[seconds.len() / 2]
+    let effort = processor_seconds() - before;
+    [tokens as f64 / seconds[timed / 2], (tokens * timed) as f64 / effort]
+}
+
+/// What all threads of this process have used, to a hundredth of a second.
+fn processor_seconds() -> f64 {
+    let line = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = line.rsplit_once(')').unwrap().1.split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
 /// The most memory that this process had.

@@ -1,4 +1,7 @@
-"""The same work in PyTorch: python reference.py eager|compiled "train A"; prints tokens a second and the peak memory in MB."""
+"""The same work in PyTorch: python reference.py eager|compiled "train A" THREADS.
+
+Prints tokens a second, tokens a second of processor time, and the peak memory in MB.
+"""
 
 import statistics
 import sys
@@ -94,7 +97,7 @@ def train(model, shape, compiled, name):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
 
-    return batch * length / median(step, 7 if name == "A" else 4, 2)
+    return speeds(batch * length, step, 7 if name == "A" else 4, 2)
 
 
 @torch.inference_mode()
@@ -110,30 +113,32 @@ def generate(model, shape, compiled):
             logits = step_of(tokens, caches, position)[:, -1]
             tokens = torch.multinomial(torch.softmax(logits, -1), 1)
 
-    return 64 * 64 / median(batch, 3, 1)
+    return speeds(64 * 64, batch, 5, 1)
 
 
-def median(work, timed, warm):
-    seconds = []
-    for index in range(warm + timed):
+def speeds(tokens, work, timed, warm):
+    for _ in range(warm):
+        work()
+    seconds, before = [], time.process_time()
+    for _ in range(timed):
         started = time.perf_counter()
         work()
-        if index >= warm:
-            seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+        seconds.append(time.perf_counter() - started)
+    effort = time.process_time() - before
+    return tokens / statistics.median(seconds), tokens * timed / effort
 
 
 def main():
-    mode, work = sys.argv[1:]
+    mode, work, threads = sys.argv[1:]
     what, name = work.split()
     torch.manual_seed(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(threads))
     model = Model(*MODELS[name])
     compiled = mode == "compiled"
     speed = train(model, MODELS[name], compiled, name) if what == "train" else generate(model, MODELS[name], compiled)
     with open("/proc/self/status", encoding="utf-8") as status:
         peak = next(line for line in status if line.startswith("VmHWM:")).split()[1]
-    print(speed, int(peak) / 1024)
+    print(*speed, int(peak) / 1024)
 
 
 main()

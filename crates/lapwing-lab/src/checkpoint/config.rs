@@ -13,6 +13,7 @@ const KNOWN: &str = "llama, qwen2 (also Qwen2.5) and qwen3";
 
 /// The keys that are read; others do not change what the network computes.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "so it is in the file")]
 struct Raw {
     model_type: String,
     vocab_size: usize,
@@ -41,9 +42,10 @@ struct Raw {
 
 #[derive(Clone, Deserialize)]
 struct Rope {
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f64>,
+    #[serde(rename = "rope_type", alias = "type")]
+    kind: Option<String>,
+    #[serde(rename = "rope_theta")]
+    theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
@@ -80,8 +82,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<(Config, Stops), Checkpoi
         }
     }
     let rope = raw.rope_parameters.or(raw.rope_scaling);
-    let theta = rope.as_ref().and_then(|rope| rope.rope_theta).or(raw.rope_theta);
-    let rope_type = rope.as_ref().and_then(|rope| rope.rope_type.as_deref()).unwrap_or("default");
+    let theta = rope.as_ref().and_then(|rope| rope.theta).or(raw.rope_theta);
+    let rope_type = rope.as_ref().and_then(|rope| rope.kind.as_deref()).unwrap_or("default");
     let rope_scaling = match (rope_type, &rope) {
         ("default", _) => None,
         ("llama3", Some(rope)) => Some(scaling(rope).ok_or_else(|| {

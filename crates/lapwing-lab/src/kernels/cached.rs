@@ -49,7 +49,9 @@ vectorised! {
                 let weights = &mut weights[..=*position];
                 let most = maximum(weights) * heads.scale();
                 let sum = exp_and_sum(weights, heads.scale(), most);
-                weights.iter_mut().for_each(|weight| *weight /= sum);
+                for weight in weights.iter_mut() {
+                    *weight /= sum;
+                }
                 weighted_sum(out, weights, &cache.values[head_of]);
             }
         }

@@ -1,7 +1,7 @@
 //! Softmax over the vocabulary.
 
 use super::Real;
-use super::simd::{exp_and_sum, maximum};
+use super::simd::{dot, exp_and_sum, maximum};
 
 vectorised! {
     /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · -log p(target), which is weight (p - 1[target]), and writes the
@@ -23,6 +23,32 @@ vectorised! {
                 *value *= scale;
             }
             row[target] -= weight;
+        }
+    }
+}
+
+vectorised! {
+    /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · KL(p ‖ q), where q are the probabilities of the logits `reference`
+    /// `[rows, vocab]`: weight p (log p - log q - KL). Writes the terms of the sum to `losses [rows]`.
+    pub fn kl_divergence(logits: &mut [Real], losses: &mut [Real], reference: &[Real], weights: &[Real], vocab: usize) {
+        let mut p = vec![0.0; vocab];
+        let mut q = vec![0.0; vocab];
+        let rows = logits.chunks_exact_mut(vocab).zip(reference.chunks_exact(vocab));
+        for ((row, reference), (loss, weight)) in rows.zip(losses.iter_mut().zip(weights)) {
+            p.copy_from_slice(row);
+            q.copy_from_slice(reference);
+            let shifts = [maximum(&p), maximum(&q)];
+            let sums = [exp_and_sum(&mut p, 1.0, shifts[0]), exp_and_sum(&mut q, 1.0, shifts[1])];
+            let offset = shifts[1] + sums[1].ln() - shifts[0] - sums[0].ln();
+            for ((value, reference), p) in row.iter_mut().zip(reference).zip(&mut p) {
+                *value += offset - reference;
+                *p /= sums[0];
+            }
+            let kl = dot(&p, row);
+            for (value, p) in row.iter_mut().zip(&p) {
+                *value = weight * p * (*value - kl);
+            }
+            *loss = weight * kl;
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// A row-major matrix with `columns` columns that fills the buffer.
+    ///
+    /// # Panics
+    /// If the buffer does not hold whole rows.
     pub fn new(values: &'a [Real], columns: usize) -> Self {
         let rows = values.len() / columns;
         assert_eq!(values.len(), rows * columns, "a matrix of {columns} columns");
@@ -67,6 +70,9 @@ pub struct MatrixMut<'a> {
 
 impl<'a> MatrixMut<'a> {
     /// A row-major matrix with `columns` columns that fills the buffer.
+    ///
+    /// # Panics
+    /// If the buffer does not hold whole rows.
     pub fn new(values: &'a mut [Real], columns: usize) -> Self {
         let rows = values.len() / columns;
         assert_eq!(values.len(), rows * columns, "a matrix of {columns} columns");
@@ -120,6 +126,7 @@ pub fn multiply(out: MatrixMut<'_>, store: Store, a: Matrix<'_>, b: Matrix<'_>) 
 ///
 /// # Panics
 /// If the shapes do not fit.
+#[expect(clippy::needless_pass_by_value, reason = "a view that is written to is used up")]
 pub fn multiply_scaled(
     out: MatrixMut<'_>,
     store: Store,

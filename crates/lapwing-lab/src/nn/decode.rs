@@ -67,7 +67,10 @@ struct Buffers {
 }
 
 impl<'a> Decoder<'a> {
-    /// Room for `slots` sequences of at most `capacity` tokens, which must not exceed the model's positions.
+    /// Room for `slots` sequences of at most `capacity` tokens.
+    ///
+    /// # Panics
+    /// If the capacity exceeds the model's positions.
     pub fn new(packed: &'a PackedNetwork<'a>, slots: usize, capacity: usize) -> Self {
         let config = &packed.network.config;
         assert!(capacity <= config.max_positions, "a cache longer than the model's positions");

@@ -121,6 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "the same formula")]
     fn the_rate_rises_evenly_and_falls_as_a_cosine() {
         let settings = Settings {
             steps: 12,

@@ -224,13 +224,12 @@ impl Trainer {
 
 /// Cuts what is trained into pieces that lie in one tensor, with whether it is a matrix, whose weights decay.
 fn pieces(network: &Network) -> Vec<(usize, bool)> {
-    let tensors: Vec<(usize, bool)> = match &network.lora {
-        Some(lora) => vec![(lora.weights.len(), true)],
-        None => {
-            let mut tensors = network.layout.tensors(&network.config);
-            tensors.sort_by_key(|tensor| tensor.span.start);
-            tensors.iter().map(|tensor| (tensor.span.len, tensor.shape.len() == 2)).collect()
-        }
+    let tensors: Vec<(usize, bool)> = if let Some(lora) = &network.lora {
+        vec![(lora.weights.len(), true)]
+    } else {
+        let mut tensors = network.layout.tensors(&network.config);
+        tensors.sort_by_key(|tensor| tensor.span.start);
+        tensors.iter().map(|tensor| (tensor.span.len, tensor.shape.len() == 2)).collect()
     };
     let cut = |(len, decays): (usize, bool)| {
         (0..len).step_by(PIECE).map(move |start| (PIECE.min(len - start), decays))
