@@ -321,3 +321,27 @@ fn a_full_disk_is_told_and_what_was_acknowledged_is_kept() {
     let run = Runs::new(disk).find("tea-a").unwrap();
     assert_eq!(run.events(1).unwrap(), [event(1)]);
 }
+
+#[test]
+fn samples_can_be_added_under_their_numbers_and_events_be_seen_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = Runs::new(dir.path()).create("a", &spec(), &BTreeMap::new(), &[]).unwrap();
+        writer.add(7, &key(3), None).await.unwrap();
+        assert!(writer.add(7, &key(4), None).await.is_err());
+        let writer = Runs::new(dir.path()).create("b", &spec(), &BTreeMap::new(), &[]).unwrap();
+        writer.add(7, &key(3), None).await.unwrap();
+        writer.record(7, vec![event(1), event(2), event(3)]).await.unwrap();
+        writer.seal(Ending::Finished, 5).await.unwrap();
+    });
+    let run = Runs::new(dir.path()).find("tea-b").unwrap();
+    let samples = run.samples().unwrap();
+    assert_eq!((samples[0].number, &samples[0].key), (7, &key(3)));
+    let mut seen = Vec::new();
+    let stopped: Result<(), StoreError> = run.each_event(7, |event| {
+        seen.push(event.seq);
+        if event.seq < 2 { Ok(()) } else { Err(StoreError::NotARun { path: dir.path().into() }) }
+    });
+    assert!(matches!(stopped, Err(StoreError::NotARun { .. })));
+    assert_eq!(seen, [1, 2]);
+}
