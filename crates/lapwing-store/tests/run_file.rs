@@ -398,3 +398,27 @@ fn a_run_that_goes_on_is_not_resumed() {
         writer.record(1, vec![event(2)]).await.unwrap();
     });
 }
+
+#[test]
+fn samples_can_be_added_under_their_numbers_and_events_be_seen_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    wait(async {
+        let writer = Runs::new(dir.path()).create("a", &spec(), &BTreeMap::new(), &[]).unwrap();
+        writer.add(7, &key(3), None).await.unwrap();
+        assert!(writer.add(7, &key(4), None).await.is_err());
+        let writer = Runs::new(dir.path()).create("b", &spec(), &BTreeMap::new(), &[]).unwrap();
+        writer.add(7, &key(3), None).await.unwrap();
+        writer.record(7, vec![event(1), event(2), event(3)]).await.unwrap();
+        writer.seal(Ending::Finished, 5).await.unwrap();
+    });
+    let run = Runs::new(dir.path()).find("tea-b").unwrap();
+    let samples = run.samples().unwrap();
+    assert_eq!((samples[0].number, &samples[0].key), (7, &key(3)));
+    let mut seen = Vec::new();
+    let stopped: Result<(), StoreError> = run.each_event(7, |event| {
+        seen.push(event.seq);
+        if event.seq < 2 { Ok(()) } else { Err(StoreError::NotARun { path: dir.path().into() }) }
+    });
+    assert!(matches!(stopped, Err(StoreError::NotARun { .. })));
+    assert_eq!(seen, [1, 2]);
+}

@@ -430,7 +430,7 @@ pub(crate) struct ExportScenario {
 
 #[derive(Group)]
 #[command(
-    after_help = "Examples:\n  lapwing import logs/2026-09-22T10-00-00_task_x.eval\n  lapwing show latest"
+    after_help = "Examples:\n  lapwing import logs/2026-09-22T10-00-00_task_x.eval --name mine\n  lapwing show mine"
 )]
 pub(crate) struct Import {
     /// The log, NAME.eval

@@ -1,4 +1,4 @@
-//! Whether what we write is read by the tools of others, and what they write by us.
+//! Logs that go to Inspect and come back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ fn script(root: &Path, python: &Path, name: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(root.join(SCRIPTS).join(name)).current_dir(root);
     // Nothing of a user's own settings, and nothing of Inspect's outside of the target folder.
-    command.env("HOME", root.join("target/interop")).env("INSPECT_TELEMETRY", "");
+    command.env("HOME", root.join("target/interop"));
     command
 }
 

@@ -148,6 +148,10 @@ impl<'p> Fold<'p> {
     /// An event of the log.
     pub(crate) fn event(&mut self, mut event: Value) -> Result<(), InspectError> {
         self.n_events += 1;
+        if !event.is_object() {
+            self.emit(INSPECT, "event", Map::from_iter([("data".to_owned(), event)]));
+            return Ok(());
+        }
         self.pools.resolve(&mut event).map_err(|error| InspectError::temporary(&error))?;
         let time = event["timestamp"].as_str().and_then(at_ms);
         self.at_ms = time.unwrap_or(self.at_ms);

@@ -90,8 +90,8 @@ impl LogFile {
         let mut header = self.value("header.json")?;
         if header.is_none() {
             header = self.value("_journal/start.json")?;
-            if let Some(start) = &mut header {
-                start["status"] = Value::from("started");
+            if let Some(Value::Object(start)) = &mut header {
+                start.insert("status".to_owned(), Value::from("started"));
             }
         }
         let Some(header) = header else {

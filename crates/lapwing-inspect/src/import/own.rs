@@ -162,10 +162,8 @@ impl Sink for Replay<'_> {
         if event["event"] != "info" || event["source"] != "lapwing" {
             return Ok(());
         }
-        let mut record = event["data"]["record"].take();
-        if record.is_null() {
-            return Ok(());
-        }
+        let record = event.pointer_mut("/data/record").map(Value::take);
+        let Some(mut record) = record else { return Ok(()) };
         self.pools.resolve(&mut record).map_err(|error| InspectError::temporary(&error))?;
         let record = Record::deserialize(record).map_err(|error| self.damaged(error))?;
         let number = self.begun.as_ref().map(|begun| begun.number);

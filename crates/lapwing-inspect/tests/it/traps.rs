@@ -266,6 +266,80 @@ fn a_log_without_events_has_its_messages_and_one_without_samples_its_summaries()
 }
 
 #[test]
+fn values_of_any_other_shape_are_kept_or_left_out_and_never_break_anything() {
+    let shapes = [
+        json!(null),
+        json!(1),
+        json!("x"),
+        json!([]),
+        json!({}),
+        json!([[1, 2], "y"]),
+        json!({ "a": [{}] }),
+    ];
+    let tags = [
+        "model",
+        "tool",
+        "sandbox",
+        "info",
+        "score",
+        "step",
+        "span_begin",
+        "error",
+        "sample_init",
+        "",
+    ];
+    let names = [
+        "output",
+        "call",
+        "input",
+        "input_refs",
+        "error",
+        "result",
+        "arguments",
+        "events",
+        "data",
+        "timestamp",
+        "working_time",
+    ];
+    let mut events = shapes.to_vec();
+    for tag in tags {
+        for shape in &shapes {
+            let fields = names.iter().map(|name| ((*name).to_owned(), shape.clone()));
+            let mut event = Value::Object(fields.collect());
+            event["event"] = json!(tag);
+            events.push(event);
+        }
+    }
+    for shape in &shapes {
+        let mut sample = sample();
+        sample["events"] = json!(events);
+        for name in
+            ["scores", "error", "limit", "metadata", "target", "input", "id", "epoch", "started_at"]
+        {
+            sample[name] = shape.clone();
+        }
+        let (_dir, run) = import_members(&[("header.json", header()), (SAMPLE, sample)]).unwrap();
+        assert!(run.events(1).unwrap().len() > events.len() / 2);
+    }
+    for shape in shapes {
+        let refused = import_members(&[("_journal/start.json", shape.clone()), (SAMPLE, sample())]);
+        assert!(matches!(refused, Err(InspectError::NotALog { .. })), "{shape}");
+        let odd = import_members(&[
+            ("header.json", header()),
+            ("summaries.json", json!([shape.clone()])),
+            (SAMPLE, sample()),
+        ]);
+        assert_eq!(odd.unwrap().1.samples().unwrap().len(), 1);
+        let mut own = header();
+        own["eval"]["metadata"] = json!({ "lapwing": { "format": 1, "spec": shape } });
+        assert!(matches!(
+            import_members(&[("header.json", own)]),
+            Err(InspectError::Damaged { .. })
+        ));
+    }
+}
+
+#[test]
 fn a_sample_in_chunks_is_named_in_the_error() {
     let header = header().to_string();
     let error = error_of(&[("header.json", &header), ("samples/s1_epoch_1/sample.json", "{}")]);

@@ -147,7 +147,8 @@ impl Fold<'_> {
 
     /// The request in pieces, of which those that are repeated from call to call are kept once.
     fn request(&mut self, call: &mut Value) -> Result<Vec<Digest>, InspectError> {
-        let Value::Object(mut request) = call["request"].take() else { return Ok(Vec::new()) };
+        let request = call.get_mut("request").map(Value::take);
+        let Some(Value::Object(mut request)) = request else { return Ok(Vec::new()) };
         let key = call["call_key"].as_str().unwrap_or("messages").to_owned();
         let refs = self.pools.numbers(Pool::Calls, &call["call_refs"]);
         let listed = match request.remove(&key) {
