@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lapwing_core::{
     Act, BoxFuture, Message, Model, ModelError, ModelErrorKind, Output, Reply, Request, StopReason,
 };
-use lapwing_eval::{Planned, Target};
+use lapwing_eval::Target;
 use lapwing_store::{Ending, SampleState};
 
 use crate::fake::{FakeModel, eval, run};
@@ -45,9 +45,9 @@ fn spend(
 ) -> crate::fake::Done {
     let mut eval = eval(&FakeModel::new([]), 9);
     let model: Arc<dyn Model> = Arc::new(Spending { left: AtomicUsize::new(left) });
-    let spending =
-        |sample: Planned| Planned { target: Target::Model(Arc::clone(&model)), ..sample };
-    eval.samples = eval.samples.into_iter().map(spending).collect();
+    for (_, sample) in &mut eval.samples {
+        sample.target = Target::Model(Arc::clone(&model));
+    }
     eval.max_samples = 1;
     eval.has_room = Box::new(has_room);
     run(eval)

@@ -1,6 +1,6 @@
 //! `lapwing replay`: a run again, from its record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
