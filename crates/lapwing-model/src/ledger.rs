@@ -52,6 +52,16 @@ impl FromStr for Budget {
     }
 }
 
+impl Budget {
+    /// The exact amount, as it is read again.
+    pub fn written(&self) -> String {
+        match self {
+            Self::Usd(usd) => format!("{}usd", usd.dollars()),
+            Self::Tokens(tokens) => format!("{tokens}tok"),
+        }
+    }
+}
+
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -293,6 +303,9 @@ mod tests {
         assert_eq!("0.5 USD".parse(), Ok(Budget::Usd(Usd::new(0.5))));
         assert_eq!("2Mtok".parse(), Ok(Budget::Tokens(2_000_000)));
         assert_eq!("1.5ktok".parse(), Ok(Budget::Tokens(1500)));
+        for text in ["20usd", "1.2799usd", "0.005usd", "1500tok"] {
+            assert_eq!(text.parse::<Budget>().map(|budget| budget.written()).as_deref(), Ok(text));
+        }
         for text in ["20", "usd", "-1usd", "0tok", "nanusd", "1e99usd", "20 eur"] {
             assert!(text.parse::<Budget>().is_err(), "{text}");
         }
