@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::eprintln;
-use lapwing_core::{Act, Draw, Event, GenerateConfig, Model, Role};
+use lapwing_core::{Draw, Event, GenerateConfig, Model, Role};
 use lapwing_eval::{Eval, Judge, Planned, SampleLimits, Stop, Target};
 use lapwing_model::{Asked, Replay, Then};
-use lapwing_scenario::Scenario;
 use lapwing_store::{Run, RunSpec, SampleRow, SampleState};
 use serde::Serialize;
 
@@ -91,7 +90,7 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
         samples,
         limits: limits(&spec),
         config: connector.generate().clone(),
-        optional: optional(&scenario, &events),
+        optional: optional(&spec),
         // What is said from there on was never judged.
         judge: judge.filter(|_| !goes_on),
         max_samples: 16,
@@ -308,11 +307,7 @@ fn set<T: std::str::FromStr>(spec: &RunSpec, name: &str) -> Option<T> {
 }
 
 /// The optional phases that were run.
-fn optional(scenario: &Scenario, events: &BTreeMap<u64, Vec<Event>>) -> BTreeSet<String> {
-    let begun = events.values().flatten().filter_map(|event| match &event.act {
-        Act::PhaseStarted { id } => Some(id.clone()),
-        _ => None,
-    });
-    let optional = scenario.optional_phases();
-    begun.filter(|id| optional.contains(id)).collect()
+fn optional(spec: &RunSpec) -> BTreeSet<String> {
+    let with = spec.settings.get("with").map_or("", String::as_str);
+    with.split_whitespace().map(str::to_owned).collect()
 }

@@ -179,10 +179,8 @@ impl Start {
             DesignChoice::Full => Some("full".to_owned()),
             DesignChoice::Screen(runs) => Some(format!("screen={runs}")),
         };
-        let phases = self.optional.iter().cloned().collect::<Vec<_>>().join(",");
         let optional = [
             ("design", design),
-            ("with", (!phases.is_empty()).then_some(phases)),
             ("judge", self.judge.as_ref().map(Judge::name)),
             ("turns", limits.turns.map(|n| n.to_string())),
             ("tokens", limits.tokens.map(|n| n.to_string())),
@@ -193,7 +191,12 @@ impl Start {
             ("reasoning_effort", self.config.reasoning_effort.map(|e| e.word().to_owned())),
             ("logprobs", self.config.logprobs.then(|| "true".to_owned())),
             ("reasoning_tokens", self.config.reasoning_tokens.map(|n| n.to_string())),
-            ("budget", self.connector.ledger().budget().map(|budget| budget.written())),
+            (
+                "with",
+                Some(self.optional.iter().cloned().collect::<Vec<_>>().join(" "))
+                    .filter(|list| !list.is_empty()),
+            ),
+            ("budget", self.connector.ledger().budget().map(|budget| budget.to_string())),
         ];
         let stops = self.config.stop.iter().enumerate();
         settings.extend(stops.map(|(index, stop)| (format!("stop {}", index + 1), stop.clone())));
