@@ -1,8 +1,9 @@
 //! How many calls of one account are on the wire at a time.
 //!
 //! The number is found out: it grows while all of it is in use and calls succeed at once, and is cut when the provider says that
-//! it is too much (additive increase, multiplicative decrease; Chiu and Jain 1989), after which it comes near that number slowly. Calls that were sent before a cut belong to
-//! the same episode and cut nothing more. Where the provider names a pause, nobody of the account asks before it is over.
+//! it is too much (additive increase, multiplicative decrease; Chiu and Jain 1989), after which it comes near that number slowly.
+//! Calls that were sent before a cut belong to the same episode and cut nothing more. Where the provider names a pause, nobody of
+//! the account asks before it is over.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
