@@ -193,3 +193,28 @@ impl Codec {
         Some(Usage { input, output: self.most_output(config)?, ..Usage::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_can_be_long_are_streamed_where_servers_are_known_to_stream() {
+        let rows = [
+            (Format::Anthropic, Dialect::Official, None, true),
+            (Format::Anthropic, Dialect::Official, Some(4096), false),
+            (Format::OpenaiResponses, Dialect::Official, None, true),
+            (Format::Openai, Dialect::Official, None, true),
+            (Format::Openai, Dialect::Openrouter, None, true),
+            (Format::Openai, Dialect::Compatible, None, false),
+            (Format::Openai, Dialect::Vllm, Some(8193), true),
+        ];
+        for (format, dialect, max_tokens, expected) in rows {
+            let config = GenerateConfig { max_tokens, ..GenerateConfig::default() };
+            let codec = |streaming| Codec { format, dialect, id: "m".to_owned(), streaming };
+            assert_eq!(codec(Streaming::Auto).streams(&config), expected, "{format:?} {dialect:?}");
+            assert!(codec(Streaming::Always).streams(&config));
+            assert!(!codec(Streaming::Never).streams(&config));
+        }
+    }
+}

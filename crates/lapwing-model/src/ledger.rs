@@ -34,7 +34,7 @@ impl FromStr for Budget {
     fn from_str(text: &str) -> Result<Self, BudgetError> {
         let fault = || BudgetError(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
-        let units = [("usd", 1.0), ("mtok", 1e6), ("ktok", 1e3), ("tok", 1.0)];
+        let units = [("usd", 1.0), ("mtok", 1e6), ("ktok", 1e3), ("tok", 1.0), ("tokens", 1.0)];
         let (number, unit, factor) = units
             .into_iter()
             .find_map(|(unit, factor)| Some((lower.strip_suffix(unit)?, unit, factor)))
@@ -53,9 +53,10 @@ impl FromStr for Budget {
 }
 
 impl fmt::Display for Budget {
+    /// The exact amount, `20usd` or `3000 tokens`, as it is read again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usd(usd) => usd.fmt(f),
+            Self::Usd(usd) => write!(f, "{}usd", usd.dollars()),
             Self::Tokens(tokens) => write!(f, "{tokens} tokens"),
         }
     }
@@ -307,6 +308,12 @@ mod tests {
         assert_eq!("0.5 USD".parse(), Ok(Budget::Usd(Usd::new(0.5))));
         assert_eq!("2Mtok".parse(), Ok(Budget::Tokens(2_000_000)));
         assert_eq!("1.5ktok".parse(), Ok(Budget::Tokens(1500)));
+        for text in ["20usd", "1.2799usd", "0.005usd", "1500 tokens"] {
+            assert_eq!(
+                text.parse::<Budget>().map(|budget| budget.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
         for text in ["20", "usd", "-1usd", "0tok", "nanusd", "1e99usd", "20 eur"] {
             assert!(text.parse::<Budget>().is_err(), "{text}");
         }

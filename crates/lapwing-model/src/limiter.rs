@@ -1,8 +1,9 @@
 //! How many calls of one account are on the wire at a time.
 //!
 //! The number is found out: it grows while all of it is in use and calls succeed at once, and is cut when the provider says that
-//! it is too much (additive increase, multiplicative decrease; Chiu and Jain 1989). Calls that were sent before a cut belong to
-//! the same episode and cut nothing more. Where the provider names a pause, nobody of the account asks before it is over.
+//! it is too much (additive increase, multiplicative decrease; Chiu and Jain 1989), after which it comes near that number slowly.
+//! Calls that were sent before a cut belong to the same episode and cut nothing more. Where the provider names a pause, nobody of
+//! the account asks before it is over.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,9 @@ const FIRST: f64 = 8.0;
 
 /// What a cut leaves.
 const KEPT: f64 = 0.7;
+
+/// Rounds in which one more call is tried near the number that was too much.
+const SLOW: f64 = 8.0;
 
 /// Calls at a time of one account.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ struct State {
     in_flight: usize,
     /// Until the first cut the limit doubles every round.
     cut_at: Option<Instant>,
+    /// The limit at the last cut.
+    too_much: f64,
     held_until: Option<Instant>,
 }
 
@@ -56,8 +62,14 @@ impl Limiter {
     /// A limiter that never lets more than `most` through.
     pub(crate) fn new(most: usize) -> Self {
         let most = most.max(1) as f64;
-        let state =
-            State { limit: FIRST.min(most), most, in_flight: 0, cut_at: None, held_until: None };
+        let state = State {
+            limit: FIRST.min(most),
+            most,
+            in_flight: 0,
+            cut_at: None,
+            too_much: most,
+            held_until: None,
+        };
         Self { state: Mutex::new(state), freed: Notify::new() }
     }
 
@@ -117,11 +129,12 @@ impl Permit<'_> {
         let mut state = self.limiter.lock();
         match outcome {
             Outcome::AtOnce if self.saturated || state.is_saturated() => {
-                let growth = if state.cut_at.is_none() { 1.0 } else { 1.0 / state.limit };
+                let growth = state.growth();
                 state.limit = (state.limit + growth).min(state.most);
             }
             Outcome::TooMany(pause) => {
                 if state.cut_at.is_none_or(|cut_at| self.begun > cut_at) {
+                    state.too_much = state.limit.floor();
                     state.limit = (state.limit * KEPT).floor().max(1.0);
                     state.cut_at = Some(now);
                 }
@@ -142,6 +155,18 @@ impl Drop for Permit<'_> {
 }
 
 impl State {
+    /// What a call that succeeds at once adds to the limit: one before the first cut, later one a round, and near the number
+    /// that was too much the last time one in [`SLOW`] rounds.
+    fn growth(&self) -> f64 {
+        if self.cut_at.is_none() {
+            1.0
+        } else if (self.limit + 1.0 - self.too_much).abs() <= 1.0 {
+            1.0 / (SLOW * self.limit)
+        } else {
+            1.0 / self.limit
+        }
+    }
+
     fn is_saturated(&self) -> bool {
         self.in_flight as f64 >= self.limit.floor()
     }
@@ -149,6 +174,13 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use tokio::task::JoinSet;
+    use tokio::time::sleep;
+
     use super::*;
 
     fn limit(limiter: &Limiter) -> usize {
@@ -228,5 +260,57 @@ mod tests {
             drop(first);
         });
         assert_eq!(limiter.load(), (1, 1));
+    }
+
+    /// A provider that takes `most` calls of a second at a time and refuses others.
+    struct Provider {
+        limiter: Limiter,
+        most: usize,
+        end: Instant,
+        busy: AtomicUsize,
+        taken: AtomicUsize,
+        refused: AtomicUsize,
+    }
+
+    /// One who asks it again and again.
+    async fn ask(provider: Arc<Provider>) {
+        let Provider { limiter, most, end, busy, taken, refused } = provider.as_ref();
+        let mut outcome = Outcome::AtOnce;
+        while Instant::now() < *end {
+            let permit = limiter.permit().await;
+            if busy.load(Relaxed) >= *most {
+                refused.fetch_add(1, Relaxed);
+                outcome = Outcome::Other;
+                sleep(Duration::from_millis(50)).await;
+                permit.end(Outcome::TooMany(None));
+                sleep(Duration::from_secs(1)).await;
+            } else {
+                busy.fetch_add(1, Relaxed);
+                sleep(Duration::from_secs(1)).await;
+                busy.fetch_sub(1, Relaxed);
+                taken.fetch_add(1, Relaxed);
+                permit.end(std::mem::replace(&mut outcome, Outcome::AtOnce));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_finds_out_what_an_account_takes_and_stays_near_it() {
+        for most in [3, 12, 40] {
+            let provider = Arc::new(Provider {
+                limiter: Limiter::new(200),
+                most,
+                end: Instant::now() + Duration::from_mins(10),
+                busy: AtomicUsize::new(0),
+                taken: AtomicUsize::new(0),
+                refused: AtomicUsize::new(0),
+            });
+            let askers: JoinSet<()> = (0..64).map(|_| ask(Arc::clone(&provider))).collect();
+            askers.join_all().await;
+            let (taken, refused) = (provider.taken.load(Relaxed), provider.refused.load(Relaxed));
+            let share = taken as f64 / (most * 600) as f64;
+            assert!(share > 0.85, "{most}: {share:.2} of what it takes");
+            assert!(refused * 25 < taken, "{most}: {refused} refused, {taken} taken");
+        }
     }
 }

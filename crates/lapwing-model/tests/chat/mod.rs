@@ -164,6 +164,20 @@ async fn failures_that_cannot_pass_are_not_repeated() {
             ModelErrorKind::Refused,
             "policy",
         ),
+        (
+            400,
+            r#"{"error": {"message": "filtered", "code": "content_filter"}}"#,
+            ModelErrorKind::Refused,
+            "policy",
+        ),
+        (
+            400,
+            r#"{"error": {"message": "flagged", "code": "invalid_prompt"}}"#,
+            ModelErrorKind::Refused,
+            "policy",
+        ),
+        (402, r#"{"error": {"message": "pay"}}"#, ModelErrorKind::RateLimit, "credit is spent"),
+        (413, "too large", ModelErrorKind::ContextLength, "does not fit"),
         (422, r#"{"detail": "odd field"}"#, ModelErrorKind::BadRequest, "422: odd field"),
         (302, "", ModelErrorKind::BadRequest, "set --base-url to the final address"),
     ];
