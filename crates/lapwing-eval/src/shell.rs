@@ -70,10 +70,9 @@ impl Shell<'_> {
 
 fn words(halt: Halt) -> String {
     match halt {
-        Halt::Failed(_, message) => message,
+        Halt::Failed(_, message) | Halt::Unpaid(message) => message,
         Halt::Limit(limit, value) => format!("a limit was reached: {limit:?}, {value}"),
         Halt::Refused => "it was refused".to_owned(),
-        Halt::Unpaid(message) => message,
         Halt::Record(error) => error.to_string(),
     }
 }
