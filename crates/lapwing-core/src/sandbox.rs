@@ -41,14 +41,14 @@ pub trait Provider: Send + Sync {
     fn create(&self, spec: SandboxSpec) -> BoxFuture<'_, Result<Box<dyn Sandbox>, SandboxError>>;
 
     /// A provider whose sandboxes stand beside each other on one loopback and share nothing else: what one serves on
-    /// 127.0.0.1 answers in all of them. `outside` is the same for all.
+    /// 127.0.0.1 answers in all of them, and what is outside is the same for all.
     ///
     /// # Errors
     /// [`SandboxError::Unavailable`] where this back end cannot.
-    fn beside(&self, outside: Network) -> BoxFuture<'_, Result<Arc<dyn Provider>, SandboxError>> {
+    fn beside(&self, _outside: Network) -> BoxFuture<'_, Result<Arc<dyn Provider>, SandboxError>> {
         let reason =
             format!("the back end `{}` cannot put sandboxes beside each other", self.name());
-        let mend = format!("use the native one (asked for: {outside:?})");
+        let mend = "use the native back end".to_owned();
         Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
     }
 }

@@ -65,11 +65,18 @@ fn connected(sandbox: &str, contact: Contact, log: &mut Log<'_>) -> Act {
     }
 }
 
-/// The names of all sandboxes on the network of `name`.
+/// What stands for 127.0.0.1 in the sandbox `name`, beside its own host name: those of the others on its network, and the names
+/// of all.
 pub(crate) fn names(name: &str, plan: &Plan) -> Vec<String> {
-    let on_network = neighbours(name, plan);
-    let names = on_network.iter().filter_map(|name| plan.sandboxes.get(*name));
-    names.flat_map(|sandbox| sandbox.names.clone()).collect()
+    let mut names = Vec::new();
+    for neighbour in neighbours(name, plan) {
+        let Some(sandbox) = plan.sandboxes.get(neighbour) else { continue };
+        if neighbour != name {
+            names.push(sandbox.hostname.clone());
+        }
+        names.extend(sandbox.names.iter().cloned());
+    }
+    names
 }
 
 /// The sandboxes on the network of `name`, that which has it first.

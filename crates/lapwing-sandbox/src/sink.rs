@@ -50,6 +50,8 @@ struct Stream {
     key: Option<u64>,
     talk: Talk,
     until: Instant,
+    /// More has come than was read at a time.
+    more: bool,
 }
 
 struct Receiver {
@@ -151,8 +153,8 @@ impl Sink {
         listeners.chain(self.streams.iter().map(|stream| stream.until)).min()
     }
 
-    /// Takes what has come, until nothing more is there.
-    pub(crate) fn advance(&mut self, records: &mut Records) {
+    /// Takes what has come. Returns whether there is more.
+    pub(crate) fn advance(&mut self, records: &mut Records) -> bool {
         for listener in &mut self.listeners {
             while let Ok((socket, _)) = listener.socket.accept() {
                 let at = listener.at;
@@ -166,7 +168,7 @@ impl Sink {
                     continue;
                 }
                 let until = Instant::now() + IDLE;
-                let mut stream = Stream { socket, key, talk: Talk::new(), until };
+                let mut stream = Stream { socket, key, talk: Talk::new(), until, more: false };
                 if stream.read(records) {
                     self.streams.push(stream);
                 }
@@ -182,6 +184,7 @@ impl Sink {
             }
         }
         self.receive(records);
+        self.streams.iter().any(|stream| stream.more)
     }
 
     fn receive(&mut self, records: &mut Records) {
@@ -228,6 +231,7 @@ impl Stream {
     /// Takes what has come. Returns whether more may come.
     fn read(&mut self, records: &mut Records) -> bool {
         let mut buffer = vec![0; READ_BYTES];
+        self.more = false;
         for _ in 0..READS {
             match self.socket.read(&mut buffer) {
                 Ok(count @ 1..) => {
@@ -248,6 +252,7 @@ impl Stream {
                 }
             }
         }
+        self.more = true;
         true
     }
 

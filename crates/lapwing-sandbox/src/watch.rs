@@ -27,6 +27,9 @@ use look::{Family, Program, Target};
 /// Calls that are let go on before pid 1 looks at other things again.
 const CALLS: usize = 64;
 
+/// Looks for what was sent, when the harness asks.
+const DRAINS: usize = 16;
+
 /// What is written down of one sandbox.
 pub(crate) struct Watch {
     listener: Option<OwnedFd>,
@@ -190,6 +193,14 @@ impl Watch {
     /// What is new, in a file for the harness. What commands that have ended did is in it.
     pub(crate) fn collect(&mut self, jobs: &mut Jobs) -> io::Result<OwnedFd> {
         self.advance(jobs);
+        if let Some(sink) = &mut self.sink {
+            // What commands that have ended sent is in the kernel's buffers; one that goes on sending is not waited for.
+            for _ in 0..DRAINS {
+                if !sink.advance(&mut self.records) {
+                    break;
+                }
+            }
+        }
         self.noted.clear();
         record::write(self.records.collect()).map(OwnedFd::from)
     }

@@ -18,6 +18,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("datagrams_and_ipv6_are_taken_with_their_destination", datagrams);
     suite.test("services_beside_and_inside_answer_and_their_ports_stay_free", services);
     suite.test("ten_thousand_connections_are_all_written_down_in_bounded_memory", many);
+    suite.test("an_upload_of_many_megabytes_is_counted_to_its_end", large);
     suite.test("a_silent_connection_is_told_of_while_it_is_open_and_once", open);
     suite.test("what_is_lost_on_the_way_is_not_taken_for_nothing", lost);
     suite.test("commands_cannot_end_the_sinkhole", safe);
@@ -183,6 +184,16 @@ async fn many(native: Native) {
     assert_eq!(
         seen.iter().map(|one| one.port).collect::<Vec<_>>(),
         (2..=10_001).collect::<Vec<_>>()
+    );
+}
+
+async fn large(native: Native) {
+    let sandbox = sinkhole(&native).await;
+    output(&*sandbox, "exec 3<>/dev/tcp/192.0.2.1/99; head -c 60000000 /dev/zero >&3").await;
+    let seen = contacts(&*sandbox).await;
+    assert_eq!(
+        (seen.len(), seen[0].sent_bytes, seen[0].payload.len()),
+        (1, Some(60_000_000), 1 << 20)
     );
 }
 
