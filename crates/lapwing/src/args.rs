@@ -37,7 +37,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Test a model in a scenario; without --model, check the instrument with scripted policies
-    Eval(Eval),
+    Eval(Box<Eval>),
     /// List runs
     Runs,
     /// Show a run's samples and findings, or one sample's transcript

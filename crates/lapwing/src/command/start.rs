@@ -108,18 +108,16 @@ impl Start {
         let most_live = most_live(&self.scenario, self.max_sandboxes);
         let mut settings = machine.settings(native.enforced());
         settings.push(("max_sandboxes".to_owned(), most_live.to_string()));
-        let (begin, line, samples) = match self.resume.take() {
-            Some(Remainder { run, resume, samples, line }) => {
-                (Begin::Old(run, resume), line, samples)
+        let (begin, line, samples) = if let Some(remainder) = self.resume.take() {
+            let Remainder { run, resume, samples, line } = remainder;
+            (Begin::Old(run, Box::new(resume)), line, samples)
+        } else {
+            if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
+                eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
             }
-            None => {
-                if let Some(screen) = self.scenario.screen(&self.chosen, self.design)? {
-                    eprintln!("  {}", screen.to_string().replace('\n', "\n  "));
-                }
-                let samples = self.samples()?;
-                let line = self.describe(samples.len())?;
-                (Begin::New(self.spec(settings)), line, (1..).zip(samples).collect())
-            }
+            let samples = self.samples()?;
+            let line = self.describe(samples.len())?;
+            (Begin::New(self.spec(settings)), line, (1..).zip(samples).collect())
         };
         let books = (!self.instrument_check).then(|| Arc::clone(&self.connector));
         let has_room = has_room(Arc::clone(&self.connector), self.expected, samples.len());
@@ -257,7 +255,7 @@ pub(crate) enum Begin {
     /// A new one.
     New(RunSpec),
     /// One that is gone on with.
-    Old(Run, Resume),
+    Old(Run, Box<Resume>),
 }
 
 /// Makes a run: tries isolation, runs every sample, seals the file. `line` describes it.
