@@ -142,7 +142,7 @@ fn what_a_run_is_made_of_cannot_be_changed() {
     refused(&["--seeds", "1"]).fails(2, &["it has 2 seeds already", "can only add"]);
     refused(&["-f", "instruction=allow"]).fails(2, &["its conditions are settled"]);
     refused(&["--temperature", "1"]).fails(2, &["how its models sample is settled"]);
-    refused(&["--model", "opnai/x"]).fails(2, &["no such kind of model"]);
+    refused(&["--model", "opnai/x"]).fails(2, &["there is no provider `opnai`", "openai/x"]);
     lab.lapwing(&["eval"]).fails(2, &["required"]);
     lab.lapwing(&["eval", "shutdown", "--retry-errors"]).fails(2, &["--retry-errors"]);
     lab.lapwing(&["eval", "--resume", "nope"]).fails(2, &["no run \"nope\""]);
