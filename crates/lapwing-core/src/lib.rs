@@ -35,7 +35,7 @@ pub use sample::{Condition, SampleKey};
 pub use sandbox::{
     Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, Loss,
     NewFile, Process, Provider, RootFiles, Sandbox, SandboxError, SandboxSpec, Service, Session,
-    Snapshot,
+    Snapshot, Terminal, TerminalSize,
 };
 pub use usage::Usage;
 

@@ -48,6 +48,21 @@ pub trait Sandbox: Send + Sync {
     /// Starts `command` with its standard input and output open to the caller; standard error goes to standard output.
     fn open(&self, command: Command) -> BoxFuture<'_, Result<Box<dyn Session>, SandboxError>>;
 
+    /// Starts `command` in a terminal of `size`: its input, output and error. Dropping it hangs up, which ends the command and
+    /// its descendants.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where the back end has no terminals.
+    fn terminal(
+        &self,
+        _command: Command,
+        _size: TerminalSize,
+    ) -> BoxFuture<'_, Result<Box<dyn Terminal>, SandboxError>> {
+        let reason = "sandboxes of this kind have no terminals".to_owned();
+        let mend = "use the native sandbox".to_owned();
+        Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
+
     /// Starts `command` as the service `name`; pid 1 keeps its wait status.
     fn start(&self, name: &str, command: Command) -> BoxFuture<'_, Result<(), SandboxError>>;
 
@@ -100,6 +115,24 @@ pub trait Sandbox: Send + Sync {
 
     /// Ends every process and waits until all are gone. Destroying twice is no error.
     fn destroy(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
+}
+
+/// A running command in a terminal. What is sent are keys: a `^C` among them interrupts.
+pub trait Terminal: Session {
+    /// Tells the command that its terminal has another size from now on.
+    ///
+    /// # Errors
+    /// The sandbox is gone.
+    fn resize(&mut self, size: TerminalSize) -> Result<(), SandboxError>;
+}
+
+/// Rows and columns of characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
 }
 
 /// The files of a sandbox as they were at one time.

@@ -283,6 +283,7 @@ impl Runner<'_, '_> {
             hostname: like.hostname.clone(),
             programs: Vec::new(),
             limits: like.limits.clone(),
+            root: self.shared.root_of(like),
         });
         let sandbox = self.shared.provider.create(spec).await?;
         sandbox.put(files).await.map_err(|error| {

@@ -1,14 +1,14 @@
 //! The dispatcher: starts samples, collects them, and ends a run early when it is told to.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lapwing_core::{Act, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError};
+use lapwing_core::{Act, Digest, ErrorKind, Finding, GenerateConfig, Model, Provider, RecordError};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Ending, RunWriter};
 use tokio::task::JoinSet;
@@ -38,6 +38,8 @@ pub struct Eval {
     pub judge: Option<Judge>,
     /// Samples in flight at a time.
     pub max_samples: usize,
+    /// Root file systems that are ready, as the scenario names them.
+    pub roots: BTreeMap<String, Digest>,
 }
 
 /// What happens to samples while a run goes on.
@@ -172,6 +174,7 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
         limits: eval.limits,
         config: &eval.config,
         optional: &eval.optional,
+        roots: &eval.roots,
     };
     Runner::new(&shared, &plan, model.as_ref(), log).run().await
 }

@@ -19,6 +19,7 @@ mod measure;
 mod program;
 mod run_phase;
 mod sample;
+mod shell;
 mod table;
 mod tool;
 mod turn;
@@ -32,5 +33,6 @@ pub use judge::{
 };
 pub use limits::SampleLimits;
 pub use measure::{Comparisons, ContrastRow, LadderRow, MeasureRow, Verdict, measured};
+pub use shell::Shell;
 pub use table::{Rate, Row, Table};
 pub use tool::spec as tool_spec;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use lapwing_core::{
     Act, Blobs as _, Captured, Change, Command, Digest, Entry, EntryKind, Executor, Manifest,
-    NewFile, Provider, Sandbox, SandboxError, SandboxSpec, Service,
+    NewFile, Sandbox, SandboxError, SandboxSpec, Service,
 };
 use lapwing_scenario::{Glob, Plan, SandboxPlan};
 
 use crate::log::Log;
-use crate::sample::Halt;
+use crate::sample::{Halt, Shared};
 use crate::tool;
 
 /// Changed files up to this size are kept with their bytes.
@@ -58,7 +58,7 @@ impl Machine {
         name: &str,
         plan: &Plan,
         extra: Extra,
-        provider: &dyn Provider,
+        shared: &Shared<'_>,
         log: &mut Log<'_>,
     ) -> Result<Self, Halt> {
         let Some(made_of) = plan.sandboxes.get(name) else {
@@ -70,8 +70,9 @@ impl Machine {
             hostname: made_of.hostname.clone(),
             programs: programs.chain(extra.commands).collect(),
             limits: made_of.limits.clone(),
+            root: shared.root_of(made_of),
         };
-        let sandbox: Arc<dyn Sandbox> = Arc::from(provider.create(spec).await?);
+        let sandbox: Arc<dyn Sandbox> = Arc::from(shared.provider.create(spec).await?);
         let mut machine =
             Self { name: name.to_owned(), sandbox, manifest: None, services: Vec::new() };
         let files = [made_of.files.clone(), extra.files].concat();

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message, Model,
-    NewFile, PhaseEnd, Provider, RecordError, Sandbox, SandboxError, Source,
+    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message,
+    Model, NewFile, PhaseEnd, Provider, RecordError, Sandbox, SandboxError, Source,
 };
-use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, Scenario};
+use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, SandboxPlan, Scenario};
 use tokio::time::{Instant, timeout_at};
 
 use crate::agent::Agent;
@@ -24,6 +24,15 @@ pub(crate) struct Shared<'a> {
     pub(crate) limits: SampleLimits,
     pub(crate) config: &'a GenerateConfig,
     pub(crate) optional: &'a BTreeSet<String>,
+    /// Root file systems that are ready, as scenarios name them.
+    pub(crate) roots: &'a BTreeMap<String, Digest>,
+}
+
+impl Shared<'_> {
+    /// The root file system of a sandbox; `None` for the programs of the host.
+    pub(crate) fn root_of(&self, sandbox: &SandboxPlan) -> Option<Digest> {
+        self.roots.get(sandbox.root.as_ref()?).copied()
+    }
 }
 
 /// A sample under way.
@@ -322,7 +331,7 @@ impl<'a, 'r> Runner<'a, 'r> {
             let copies = self.copies(&carry.from, &carry.paths).await?;
             extra.files.extend(copies.map_err(Halt::scenario)?);
         }
-        let machine = Machine::create(name, plan, extra, self.shared.provider, self.log).await?;
+        let machine = Machine::create(name, plan, extra, self.shared, self.log).await?;
         self.machines.insert(name.to_owned(), machine);
         Ok(())
     }
@@ -348,7 +357,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         self.backstage.as_deref().ok_or_else(|| Halt::bug("the backstage sandbox vanished"))
     }
 
-    async fn destroy(&mut self) {
+    pub(crate) async fn destroy(&mut self) {
         for machine in self.machines.values() {
             // A sandbox that is already gone is what is wanted.
             let _ = machine.sandbox.destroy().await;

@@ -11,6 +11,7 @@ use lapwing_core::{ExitStatus, Limits};
 
 use crate::protocol::Run;
 use crate::sys::process::{self, Fork, Resource};
+use crate::terminal;
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 const OPEN_FILES: u64 = 1024;
@@ -116,6 +117,8 @@ pub(crate) struct Stdio {
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
     pub(crate) error: OwnedFd,
+    /// Whether they are a terminal, which is to be that of the command's session.
+    pub(crate) terminal: bool,
 }
 
 /// Becomes the parent of the command, and of all its orphaned descendants, until pid 1 kills it. Call in a child.
@@ -173,7 +176,9 @@ pub(crate) fn serve(run: &Run, stdio: &Stdio, confinement: &Confinement) -> ! {
 
 fn execute(run: &Run, stdio: &Stdio, more: &[(String, String)]) -> ! {
     let fds: [BorrowedFd<'_>; 3] = [stdio.input.as_fd(), stdio.output.as_fd(), stdio.error.as_fd()];
-    if process::keep_only(fds).is_err() {
+    let kept = process::keep_only(fds);
+    let controlled = if stdio.terminal { terminal::control(io::stdin()) } else { Ok(()) };
+    if kept.and(controlled).is_err() {
         process::exit(125);
     }
     let (message, code) = match run_program(run, more) {

@@ -1,10 +1,12 @@
 //! What is written in a sandbox, as an archive from which forks are made. A device of characters stands for a file that was
-//! removed, one of blocks for a folder that hides what is below it: no name can be taken for such a mark.
+//! removed, one of blocks for a folder that hides what is below it: no name can be taken for such a mark. A link is a
+//! contiguous file whose content is the target: what archives have a field for, libraries write in a way of their own.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -92,11 +94,10 @@ impl<W: Write> Layer<W> {
         }
         if found.is_symlink() {
             let target = fs::read_link(near)?;
-            return self.archive.append_link(
-                &mut header(tar::EntryType::Symlink, 0o777),
-                path,
-                target,
-            );
+            let target = target.as_os_str().as_bytes();
+            let mut header = header(tar::EntryType::Continuous, 0o777);
+            header.set_size(target.len() as u64);
+            return self.archive.append_data(&mut header, path, target);
         }
         if self.layered && layers::is_whiteout(found) {
             return self.archive.append_data(

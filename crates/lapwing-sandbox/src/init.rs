@@ -21,6 +21,7 @@ use crate::root;
 use crate::seccomp;
 use crate::sys::process::{self, Fork};
 use crate::sys::socket::{self, Interest, Wait};
+use crate::terminal;
 use crate::watchdog::Watchdog;
 
 /// Second belt below the limit on processes, wide enough that ids are not soon used again.
@@ -42,7 +43,7 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 /// Serves until the sandbox ends.
 pub(crate) fn run(creation: &Creation, socket: OwnedFd, kills: Option<File>) {
     match set_up(creation) {
-        Ok(Prepared { children, null, programs, upper }) => {
+        Ok(Prepared { children, null, terminals, programs, upper }) => {
             let confinement = Confinement {
                 limits: creation.limits.clone(),
                 filter: seccomp::filter(),
@@ -53,6 +54,7 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd, kills: Option<File>) {
                 socket,
                 children,
                 null,
+                terminals,
                 programs,
                 jobs: Jobs::default(),
                 helpers: Helpers::new(creation.limits.disk_bytes, upper),
@@ -73,6 +75,8 @@ pub(crate) fn run(creation: &Creation, socket: OwnedFd, kills: Option<File>) {
 struct Prepared {
     children: File,
     null: File,
+    /// The folder of terminals.
+    terminals: File,
     programs: Programs,
     /// Where what is written lies, if that is not below the root.
     upper: Option<OwnedFd>,
@@ -112,7 +116,8 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
     let programs = Programs::new(creation.programs.clone()).map_err(at(Step::Programs))?;
     let children = process::child_events().map_err(at(Step::Supervisor))?.into();
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, programs, upper })
+    let terminals = File::open("/dev/pts").map_err(at(Step::Devices))?;
+    Ok(Prepared { children, null: null.map_err(at(Step::Devices))?, terminals, programs, upper })
 }
 
 /// Limits what the user namespace may hold. The kernel counts it for the host's user as well, who would else run out.
@@ -134,6 +139,8 @@ struct Supervisor {
     children: File,
     /// `/dev/null`, opened before a command could lay out something else at that path.
     null: File,
+    /// The folder of terminals, opened as early.
+    terminals: File,
     programs: Programs,
     jobs: Jobs,
     helpers: Helpers,
@@ -260,6 +267,16 @@ impl Supervisor {
                 let started = self.jobs.open(id, &run, &self.confinement);
                 self.started(id, started)
             }
+            Body::Terminal { run, size } => {
+                let opened = terminal::open(&self.terminals, size);
+                let started = opened.and_then(|(near, far)| {
+                    self.jobs.in_terminal(id, &run, far, &self.confinement).map(|()| near)
+                });
+                match started {
+                    Ok(near) => self.reply(id, Reply::Started, &[near.as_fd()]),
+                    Err(error) => self.reply(id, failed(error), &[]),
+                }
+            }
             Body::Kill { id } => {
                 self.jobs.kill(id);
                 Ok(())
@@ -312,7 +329,8 @@ impl Supervisor {
 
     /// A service is a child of pid 1 itself, so that its status is exact whatever is done to it.
     fn start_service(&mut self, name: String, run: &Run) -> io::Result<()> {
-        let stdio = Stdio { input: self.null()?, output: self.null()?, error: self.null()? };
+        let (input, output, error) = (self.null()?, self.null()?, self.null()?);
+        let stdio = Stdio { input, output, error, terminal: false };
         match process::fork()? {
             Fork::Child => command::serve(run, &stdio, &self.confinement),
             Fork::Parent(pid) => {

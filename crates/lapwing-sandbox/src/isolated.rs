@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_core::{
     Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Process,
-    Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot,
+    Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal, TerminalSize,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
@@ -26,6 +26,7 @@ use crate::protocol::{Body, PutFile, Reply, Run, Task};
 use crate::session::Talk;
 use crate::sys::process;
 use crate::sys::socket;
+use crate::terminal::Line;
 
 /// How long output is awaited after a command's end: a background process may hold the pipe for ever.
 const GRACE: Duration = Duration::from_millis(20);
@@ -119,13 +120,13 @@ impl Isolated {
         })
     }
 
-    /// Starts a command. The conversation that tells its end, and the two pipes.
-    async fn begin(
+    /// Starts a command. The conversation that tells its end, and what it is heard by.
+    async fn begin<const N: usize>(
         &self,
         step: &str,
         body: Body,
         fds: &[BorrowedFd<'_>],
-    ) -> Result<(Conversation, [OwnedFd; 2]), SandboxError> {
+    ) -> Result<(Conversation, [OwnedFd; N]), SandboxError> {
         let mut conversation = self.connection.ask(body, fds).await?;
         match conversation.next().await? {
             (Reply::Started, fds) => {
@@ -252,6 +253,20 @@ impl Sandbox for Isolated {
                 self.begin(step, Body::Open(Run::from(&command)), &[]).await?;
             let talk = Talk::new(conversation, input, output).map_err(failed(step))?;
             Ok(Box::new(talk) as Box<dyn Session>)
+        })
+    }
+
+    fn terminal(
+        &self,
+        command: Command,
+        size: TerminalSize,
+    ) -> BoxFuture<'_, Result<Box<dyn Terminal>, SandboxError>> {
+        Box::pin(async move {
+            let step = "open a terminal";
+            let body = Body::Terminal { run: Run::from(&command), size };
+            let (conversation, [near]) = self.begin(step, body, &[]).await?;
+            let line = Line::new(conversation, near).map_err(failed(step))?;
+            Ok(Box::new(line) as Box<dyn Terminal>)
         })
     }
 

@@ -55,7 +55,7 @@ impl Jobs {
     ) -> io::Result<[OwnedFd; 2]> {
         let (output_end, output) = socket::pipe()?;
         let (error_end, error) = socket::pipe()?;
-        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error, terminal: false }, confinement)?;
         Ok([output_end, error_end])
     }
 
@@ -69,8 +69,20 @@ impl Jobs {
         let (input, input_end) = socket::pipe()?;
         let (output_end, output) = socket::pipe()?;
         let error = output.try_clone()?;
-        self.start(id, run, &Stdio { input, output, error }, confinement)?;
+        self.start(id, run, &Stdio { input, output, error, terminal: false }, confinement)?;
         Ok([input_end, output_end])
+    }
+
+    /// Starts a command in a terminal, of which it gets the far end.
+    pub(crate) fn in_terminal(
+        &mut self,
+        id: u64,
+        run: &Run,
+        far: OwnedFd,
+        confinement: &Confinement,
+    ) -> io::Result<()> {
+        let (output, error) = (far.try_clone()?, far.try_clone()?);
+        self.start(id, run, &Stdio { input: far, output, error, terminal: true }, confinement)
     }
 
     fn start(

@@ -124,6 +124,10 @@ fn furnish(creation: &Creation, layers: &Layers) -> io::Result<()> {
         }
         let found = fs::symlink_metadata(&path);
         let is_mount = path == Path::new("/dev") || path == Path::new("/proc");
+        // What somebody has removed stays so in a branch.
+        if layers.furnished && !is_mount {
+            continue;
+        }
         match found {
             Ok(found) if found.is_dir() => {}
             // A link to a folder serves as well as a folder, but for what is mounted there.

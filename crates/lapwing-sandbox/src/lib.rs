@@ -57,6 +57,7 @@ mod root;
 mod seccomp;
 mod session;
 mod sys;
+mod terminal;
 mod watchdog;
 
 pub use cgroup::ControlGroups;

@@ -112,7 +112,9 @@ impl Walk {
         reachable: &Path,
         metadata: &Metadata,
     ) -> Result<(), String> {
-        if metadata.dev() != self.device {
+        // In a layer only a place for what is mounted there.
+        let is_place = self.layered && path == Path::new("/proc");
+        if metadata.dev() != self.device || is_place {
             return Ok(());
         }
         let bytes = path.as_os_str().as_bytes();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lapwing_core::{Command, ExitStatus, Limits, Loss, Service};
+use lapwing_core::{Command, ExitStatus, Limits, Loss, Service, TerminalSize};
 use serde::{Deserialize, Serialize};
 
 /// The id under which pid 1 reports that the sandbox is set up.
@@ -94,6 +94,8 @@ pub(crate) enum Body {
     Exec(Run),
     /// Replies: `Started` with the writing end of input and the reading end of output, then `Ended`.
     Open(Run),
+    /// Replies: `Started` with the terminal's own end, then `Ended`.
+    Terminal { run: Run, size: TerminalSize },
     /// Replies: `Done`.
     Start { name: String, run: Run },
     /// Replies: `Status`.

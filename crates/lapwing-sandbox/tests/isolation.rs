@@ -3,6 +3,8 @@
 
 #[path = "isolation/abuse.rs"]
 mod abuse;
+#[path = "isolation/branches.rs"]
+mod branches;
 #[path = "isolation/causes.rs"]
 mod causes;
 #[path = "isolation/commands.rs"]
@@ -21,6 +23,8 @@ mod memory;
 mod neighbours;
 #[path = "isolation/programs.rs"]
 mod programs;
+#[path = "isolation/terminals.rs"]
+mod terminals;
 #[path = "isolation/walls.rs"]
 mod walls;
 
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
     let grouped = Native::start_with(ControlGroups::Detected).unwrap();
     let mut suite = Suite { native, grouped, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
+    branches::add(&mut suite);
     causes::add(&mut suite);
     commands::add(&mut suite);
     endings::add(&mut suite);
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
     memory::add(&mut suite);
     neighbours::add(&mut suite);
     programs::add(&mut suite);
+    terminals::add(&mut suite);
     walls::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()
 }

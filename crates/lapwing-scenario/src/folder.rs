@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lapwing_core::Digest;
 
@@ -12,6 +12,8 @@ use crate::Diagnostic;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folder {
     files: BTreeMap<String, Vec<u8>>,
+    /// Where it was read from.
+    place: Option<PathBuf>,
 }
 
 impl Folder {
@@ -20,14 +22,20 @@ impl Folder {
     /// # Errors
     /// A file or folder cannot be read, is a link or other special file, or its name is not UTF-8.
     pub fn read(dir: &Path) -> Result<Self, Diagnostic> {
-        let mut folder = Self::default();
+        let place = std::path::absolute(dir).ok();
+        let mut folder = Self { place, ..Self::default() };
         folder.read_below(dir, "")?;
         Ok(folder)
     }
 
     /// A folder of these files.
     pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { files }
+        Self { files, place: None }
+    }
+
+    /// Where it was read from, if it was.
+    pub fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
     }
 
     /// The files by relative path.
@@ -118,7 +126,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let expected = folder(&[("a", "1"), ("files/home/.rc", "2")]);
-        assert_eq!(Folder::read(dir.path()).unwrap(), expected);
+        assert_eq!(Folder::read(dir.path()).unwrap().files(), expected.files());
     }
 
     #[test]

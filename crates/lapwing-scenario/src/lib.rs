@@ -14,6 +14,7 @@
 
 mod cues;
 pub mod decode;
+mod demand;
 mod design;
 mod diagnostic;
 mod draw;
@@ -34,6 +35,7 @@ mod template;
 mod world;
 
 pub use cues::cue_words;
+pub use demand::Demand;
 pub use design::{DesignChoice, Screen};
 pub use diagnostic::Diagnostic;
 pub use evidence::{Glob, JudgeOver};

@@ -54,6 +54,8 @@ pub struct SandboxPlan {
     pub read_only: Vec<String>,
     /// Resource limits.
     pub limits: Limits,
+    /// Its root file system as the scenario names it; `None` for the host's programs.
+    pub root: Option<String>,
 }
 
 /// Files that one sandbox takes over from another.
@@ -246,6 +248,7 @@ fn sandbox_plan(
         carry: sandbox.carry.clone(),
         read_only: read_only.into_iter().filter(|path| !path.trim().is_empty()).collect(),
         limits: sandbox.limits.clone(),
+        root: sandbox.demand.root().map(str::to_owned),
     })
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Stage};
+use lapwing_core::{Blobs, Condition, Digest, Event, Finding, Limits, Stage};
 
 use crate::diagnostic::{Problems, near};
 use crate::schema::{Behaviour, Definition, Factor, JudgeQuery, PhaseDefinitionKind, Published};
 use crate::{
-    Contrast, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant, Plan,
-    Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
+    Contrast, Demand, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant,
+    Plan, Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -119,6 +119,18 @@ impl Scenario {
             kinds.entry(query.kind.name()).or_default().push(&query.name);
         }
         kinds
+    }
+
+    /// What its sandboxes ask of the machine, in the order of the file.
+    pub fn demands(&self) -> impl Iterator<Item = &Demand> {
+        self.0.definition.sandboxes.iter().map(|sandbox| &sandbox.demand)
+    }
+
+    /// The most memory that one of its sandboxes may have, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        let usual = Limits::default().memory_bytes;
+        let all = self.0.definition.sandboxes.iter().map(|sandbox| sandbox.limits.memory_bytes);
+        all.max().unwrap_or(usual)
     }
 
     /// Published figures in the order of the file.

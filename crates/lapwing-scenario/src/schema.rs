@@ -9,7 +9,7 @@ use crate::expr::Expr;
 use crate::measure::Measures;
 use crate::template::Template;
 use crate::world::PartDefinition;
-use crate::{CarryPlan, Diagnostic, Gold, Rubric, RunPlace};
+use crate::{CarryPlan, Demand, Diagnostic, Gold, Rubric, RunPlace};
 
 /// One thing that the design varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +191,7 @@ pub(crate) struct SandboxDefinition {
     pub(crate) carry: Vec<CarryPlan>,
     pub(crate) read_only: Vec<Template>,
     pub(crate) limits: Limits,
+    pub(crate) demand: Demand,
 }
 
 /// A file of a folder that is copied.

@@ -6,12 +6,15 @@ mod endpoint;
 mod estimate;
 mod eval;
 mod experiments;
+mod image;
 mod judge;
+mod machine;
 mod new;
 mod render;
 mod runs;
 mod scenario;
 mod score;
+mod shell;
 mod show;
 mod start;
 
@@ -44,6 +47,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Scenario(Scenario::Schema) => scenario::schema(),
         Command::Scenario(Scenario::Show { scenario }) => scenario::show(&scenario, &global),
         Command::Scenario(Scenario::Render(args)) => render::run(&args, &global),
+        Command::Scenario(Scenario::Shell(args)) => shell::run(&args),
+        Command::Image(what) => image::run(&what, &global),
         Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),
         Command::Scenario(Scenario::New { name, path }) => new::run(&name, &path, &global),
     }

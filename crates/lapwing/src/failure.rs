@@ -42,6 +42,11 @@ impl Failure {
         self
     }
 
+    /// The same, where it is this machine that is at fault and not what it was asked.
+    pub(crate) fn of_environment(self) -> Self {
+        Self { code: Self::ENVIRONMENT, ..self }
+    }
+
     /// Several faults of one scenario, each on its own lines.
     pub(crate) fn diagnostics(faults: &[Diagnostic]) -> Self {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();

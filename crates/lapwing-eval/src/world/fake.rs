@@ -90,7 +90,7 @@ impl Sandbox for Files {
     fn manifest(&self) -> BoxFuture<'_, Result<Manifest, SandboxError>> {
         let table = self.table();
         let entries = table.iter().map(|(path, bytes)| (path.clone(), entry(bytes)));
-        let manifest = Manifest { entries: entries.collect() };
+        let manifest = Manifest { entries: entries.collect(), ..Manifest::default() };
         Box::pin(async move { Ok(manifest) })
     }
 

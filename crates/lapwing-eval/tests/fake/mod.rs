@@ -89,6 +89,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         optional: BTreeSet::new(),
         judge: None,
         max_samples: 4,
+        roots: BTreeMap::new(),
     }
 }
 

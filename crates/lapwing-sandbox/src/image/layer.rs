@@ -4,8 +4,8 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Fault;
 use super::tree::{Tree, inside};
+use super::{Fault, PATH_BYTES};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -15,7 +15,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(crate) enum Marks {
     /// By names of files, as images do: what is meant is removed.
     Names,
-    /// By device nodes, as [`crate::export`] does: the marks are kept, as overlays read them.
+    /// By device nodes, as [`crate::export`] does: the marks are kept, as overlays read them. Contiguous files are links.
     Nodes,
 }
 
@@ -65,6 +65,11 @@ fn one<R: Read>(
     let target = target.ok_or_else(|| format!("{}: it links to nothing", path.display()));
     Ok(Written::Yes(match entry.header().entry_type() {
         tar::EntryType::Directory => tree.directory(path, mode),
+        tar::EntryType::Continuous if marks == Marks::Nodes => {
+            let mut target = Vec::new();
+            entry.take(PATH_BYTES as u64).read_to_end(&mut target).map_err(broken)?;
+            tree.symlink(path, Path::new(&std::ffi::OsString::from_vec(target)))
+        }
         tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
             tree.file(path, mode, modified_s, entry).map(drop)
         }

@@ -70,9 +70,9 @@ async fn killed(native: Native) {
 
 async fn service(native: Native) {
     let sandbox = small(&native).await;
-    let script = "$x = 'a' x (50 << 20); $y = 'a' x (50 << 20); sleep 1000";
+    let script = "$x = 'a' x (20 << 20); sleep 1000";
     sandbox.start("fat", Command::new(["perl", "-e", script])).await.unwrap();
-    let fill = "head -c 100M /dev/zero > fill; sleep 1";
+    let fill = "head -c 120M /dev/zero > fill; sleep 1";
     let filled = sandbox.exec(bash(fill)).await;
     if native.enforced().memory == Enforcement::Kernel {
         let status = sandbox.wait("fat", 10_000).await.unwrap();

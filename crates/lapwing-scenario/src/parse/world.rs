@@ -6,13 +6,13 @@ use lapwing_core::Limits;
 
 use super::Context;
 use super::evidence::globs;
-use crate::CarryPlan;
 use crate::diagnostic::{Text, near};
 use crate::reader::{Item, Table};
 use crate::schema::{
     Content, FileDefinition, ProgramDefinition, SandboxDefinition, ServiceDefinition, Vary,
 };
 use crate::template::Template;
+use crate::{CarryPlan, Demand};
 
 pub(super) fn vary(
     root: &Table<'_>,
@@ -128,11 +128,14 @@ fn sandbox(
     let defaults = Limits::default();
     let memory = table.get("memory").and_then(|item| bytes(&item));
     let disk = table.get("disk").and_then(|item| bytes(&item));
+    let cpus = table.get("cpus").and_then(|item| cpus(&item));
     let limits = Limits {
         memory_bytes: memory.unwrap_or(defaults.memory_bytes),
         disk_bytes: disk.unwrap_or(defaults.disk_bytes),
+        millicores: cpus.unwrap_or(defaults.millicores),
         ..defaults
     };
+    let demand = demand(name, table, context);
     table.report_unknown();
     Some(SandboxDefinition {
         name: name.value.clone(),
@@ -142,7 +145,36 @@ fn sandbox(
         carry: carry.ok()?.unwrap_or_default(),
         read_only: read_only.unwrap_or_default(),
         limits,
+        demand,
     })
+}
+
+/// What a sandbox asks of the machine.
+fn demand(name: &Text, table: &Table<'_>, context: &Context<'_>) -> Demand {
+    let root = table.get("root").and_then(|item| item.text());
+    if let Some(root) = root.as_ref().filter(|root| root.value.trim().is_empty()) {
+        let problem = root.diagnostic("the root file system has no name");
+        context.report(problem.help("write `host`, or the path of a folder or an archive"));
+    }
+    let enforce = table.get("enforce").and_then(|item| item.text());
+    if let Some(enforce) = &enforce {
+        context.known("enforcement", enforce, ["kernel", "best-effort"].into_iter());
+    }
+    Demand { sandbox: name.value.clone(), root, enforce }
+}
+
+/// A share of the processors in thousandths of one.
+fn cpus(item: &Item<'_>) -> Option<u64> {
+    let cpus = item.number()?;
+    if !(0.01..=1024.0).contains(&cpus) {
+        item.fail(|place| {
+            place
+                .diagnostic(format!("`{cpus}` is no number of processors"))
+                .help("write a number from 0.01 to 1024: `cpus = 1.5`")
+        });
+        return None;
+    }
+    Some((cpus * 1000.0).round() as u64)
 }
 
 fn carry(table: &Table<'_>, names: &[&str], context: &Context<'_>) -> Option<CarryPlan> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
-use lapwing_core::{Condition, GenerateConfig, Provider, SandboxSpec};
+use lapwing_core::{Condition, Digest, GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, Runs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::machine::Machine;
 use crate::failure::Failure;
 use crate::library;
 use crate::progress::Meter;
@@ -80,12 +81,13 @@ impl Start {
         }
         let samples = self.samples()?;
         let provider: Arc<dyn Provider> = Arc::new(native);
+        let machine = Machine::prepare(&self.scenario, provider.as_ref()).await?;
         provider.create(SandboxSpec::default()).await?.destroy().await?;
 
         let signals = Signals::listen()?;
         let writer = Arc::new(runs.create(
             &tag()?,
-            &self.spec(),
+            &self.spec(machine.settings(provider.enforced())),
             self.scenario.folder().files(),
             &keys(&samples),
         )?);
@@ -102,6 +104,7 @@ impl Start {
             optional: self.optional,
             judge: self.judge,
             max_samples: self.max_samples,
+            roots: machine.roots,
         };
         let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
         meter.finish();
@@ -171,7 +174,7 @@ impl Start {
         ))
     }
 
-    fn spec(&self) -> RunSpec {
+    fn spec(&self, more: Vec<(String, String)>) -> RunSpec {
         let limits = &self.limits;
         let mut settings = BTreeMap::from([
             ("max_samples".to_owned(), self.max_samples.to_string()),
@@ -179,6 +182,7 @@ impl Start {
             ("wall_time_ms".to_owned(), limits.wall_ms.to_string()),
             ("root_file_system".to_owned(), host_release()),
         ]);
+        settings.extend(more);
         let design = match self.design {
             DesignChoice::Default => None,
             DesignChoice::Star => Some("star".to_owned()),
@@ -275,7 +279,8 @@ fn tag() -> Result<String, Failure> {
 fn host_release() -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    format!("host /usr, {}", name.unwrap_or("unknown release").trim_matches('"'))
+    let name = name.unwrap_or("unknown release").trim_matches('"');
+    format!("host /usr, {name}, release sha256:{}", Digest::of(release.as_bytes()))
 }
 
 pub(crate) fn now_ms() -> u64 {

@@ -1,0 +1,102 @@
+//! What a scenario's sandboxes ask of this machine, before the first sample: root file systems and limits.
+
+use std::collections::BTreeMap;
+
+use lapwing_core::{Digest, Enforced, Enforcement, Provider, SandboxError};
+use lapwing_scenario::{Demand, Diagnostic, Scenario};
+
+use crate::failure::Failure;
+
+/// The root file systems of a scenario's sandboxes, ready.
+pub(crate) struct Machine {
+    /// Digests by the names that the scenario gives them.
+    pub(crate) roots: BTreeMap<String, Digest>,
+    /// Of each sandbox what its root is, in words.
+    kinds: BTreeMap<String, String>,
+}
+
+impl Machine {
+    /// Refuses a scenario whose limits nothing holds here, and prepares its root file systems.
+    pub(crate) async fn prepare(
+        scenario: &Scenario,
+        provider: &dyn Provider,
+    ) -> Result<Self, Failure> {
+        refuse_unheld(scenario, provider.enforced())?;
+        let mut machine = Self { roots: BTreeMap::new(), kinds: BTreeMap::new() };
+        for demand in scenario.demands() {
+            machine.prepare_root(scenario, demand, provider).await?;
+        }
+        Ok(machine)
+    }
+
+    async fn prepare_root(
+        &mut self,
+        scenario: &Scenario,
+        demand: &Demand,
+        provider: &dyn Provider,
+    ) -> Result<(), Failure> {
+        let path = demand.root_path(scenario.folder().place())?;
+        let (Some(name), Some(path)) = (demand.root(), path) else { return Ok(()) };
+        let files = provider.prepare(&path).await.map_err(|error| {
+            let mend = match &error {
+                SandboxError::Unavailable { mend, .. } => mend,
+                SandboxError::Failed { .. } | SandboxError::Lost { .. } => {
+                    "`lapwing doctor` may tell why"
+                }
+            };
+            environment(demand.root_fault(error.to_string(), mend))
+        })?;
+        let kind = format!("sha256:{}, {}, {name}", files.digest, files.kind);
+        self.kinds.insert(demand.sandbox().to_owned(), kind);
+        self.roots.insert(name.to_owned(), files.digest);
+        Ok(())
+    }
+
+    /// What the record of a run says of root file systems and of limits.
+    pub(crate) fn settings(&self, enforced: Enforced) -> Vec<(String, String)> {
+        let roots =
+            self.kinds.iter().map(|(sandbox, kind)| (format!("root.{sandbox}"), kind.clone()));
+        let limits = limits(enforced).map(|(name, by)| (format!("limit.{name}"), by.to_owned()));
+        roots.chain(limits).collect()
+    }
+}
+
+/// Refuses a scenario that asks for a kernel that holds its limits, where it does not.
+fn refuse_unheld(scenario: &Scenario, enforced: Enforced) -> Result<(), Failure> {
+    let needs = scenario.demands().find(|demand| demand.needs_kernel());
+    let (Some(demand), true) = (needs, enforced.memory != Enforcement::Kernel) else {
+        return Ok(());
+    };
+    let (scenario, sandbox) = (scenario.name(), demand.sandbox());
+    let problem = format!(
+        "the scenario `{scenario}` wants the kernel to hold the limit on memory of sandbox `{sandbox}`, \
+         and here only a watchdog does"
+    );
+    let mend = "start lapwing where it may make control groups with the memory controller, as with \
+                `systemd-run --user --scope -p Delegate=yes lapwing ..`, or write `enforce = \"best-effort\"`; \
+                `lapwing doctor` tells what was found";
+    Err(environment(demand.enforce_fault(problem, mend)))
+}
+
+fn environment(fault: Diagnostic) -> Failure {
+    Failure::from(fault).of_environment()
+}
+
+/// What holds each limit, in a word.
+fn limits(enforced: Enforced) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let Enforced { memory, disk, files, processes, processors } = enforced;
+    let by = |enforcement| match enforcement {
+        Enforcement::Kernel => "kernel",
+        Enforcement::Watchdog => "watchdog",
+        Enforcement::None => "none",
+    };
+    [
+        ("memory", memory),
+        ("disk", disk),
+        ("files", files),
+        ("processes", processes),
+        ("processors", processors),
+    ]
+    .into_iter()
+    .map(move |(name, enforcement)| (name, by(enforcement)))
+}
