@@ -14,6 +14,7 @@ use lapwing_store::{Ending, RunWriter};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, most_sandboxes};
 use crate::design::{Planned, Target};
 use crate::judge::{Judge, judge_sample};
 use crate::limits::SampleLimits;
@@ -40,6 +41,8 @@ pub struct Eval {
     pub max_samples: usize,
     /// Root file systems that are ready, as the scenario names them.
     pub roots: BTreeMap<String, Digest>,
+    /// Room for their sandboxes.
+    pub admission: Admission,
 }
 
 /// What happens to samples while a run goes on.
@@ -163,6 +166,8 @@ async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(),
             return Ok(());
         }
     };
+    // Its time begins when it enters.
+    let _entered = eval.admission.enter(most_sandboxes(&plan)).await;
     log.push(Act::SampleStarted {
         scenario: eval.scenario.digest(),
         key: key.clone(),

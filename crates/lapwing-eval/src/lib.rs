@@ -5,6 +5,7 @@
 //! `log`. Judges (`judge`) label what a model wrote, as events of the same log. Findings are folds over that log; [`Table`],
 //! [`Comparisons`] and [`Check`] are folds over findings and measures.
 
+mod admission;
 mod agent;
 mod backstage;
 mod check;
@@ -25,6 +26,7 @@ mod tool;
 mod turn;
 mod world;
 
+pub use admission::Admission;
 pub use check::{Check, Confusion, MeasureMismatch, Mismatch, MutationCount, ShownCue, Uncaught};
 pub use design::{Design, Planned, Target};
 pub use dispatch::{Eval, Progress, Stop, dispatch};

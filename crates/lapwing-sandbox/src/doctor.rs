@@ -10,13 +10,17 @@ use lapwing_core::{
 use crate::native::Native;
 use crate::protocol::{Event, Step};
 
-/// One thing that isolation needs.
+mod optional;
+
+/// One thing that isolation needs, or that some scenarios use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// What it is.
     pub name: String,
     /// Whether it is there.
     pub ok: bool,
+    /// Whether nothing can be isolated without it. What is not needed is told where some scenarios use it.
+    pub needed: bool,
     /// What was found, or why it is missing.
     pub detail: String,
     /// The command or setting that mends it; always told where something is missing.
@@ -181,25 +185,25 @@ impl Native {
         let spec = SandboxSpec { hostname: "probe".to_owned(), ..SandboxSpec::default() };
         let system = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut probes = vec![found("Linux", system.trim())];
-        let asked_for = self.enforced().memory == Enforcement::Kernel;
-        let works = |step: Step| {
-            let idle = step == Step::ControlGroup && !asked_for;
-            found(&step.to_string(), if idle { "none asked for" } else { "works" })
-        };
+        let works = |step: Step| found(&step.to_string(), "works");
+        // Both are tried apart: nothing that is made here depends on them.
+        let needed = || Step::ALL.into_iter().filter(|step| !OPTIONAL.contains(step));
         match self.create_isolated(&spec).await {
             Ok(isolated) => {
                 probes.push(found("launcher", "answers"));
-                probes.extend(Step::ALL.map(works));
+                probes.extend(needed().map(works));
+                let optional = optional::of(&isolated).await;
                 probes.extend(inside(Box::new(isolated)).await);
+                probes.extend(optional);
             }
             Err(Failure::Step { step, errno, cause }) => {
                 probes.push(found("launcher", "answers"));
-                let before = Step::ALL.into_iter().filter(|earlier| *earlier < step);
+                let before = needed().filter(|earlier| *earlier < step);
                 probes.extend(before.map(works));
                 let mend = mend(step, errno, Settings::read());
                 let mend = mend.unwrap_or_else(|| advice(step, errno).to_owned());
                 probes.push(missing(&step.to_string(), &cause, &mend));
-                let after = Step::ALL.into_iter().filter(|later| *later > step);
+                let after = needed().filter(|later| *later > step);
                 let untried = format!("not tried, as it needs: {step}");
                 let first = format!("mend first: {step}");
                 probes.extend(after.map(|step| missing(&step.to_string(), &untried, &first)));
@@ -209,6 +213,7 @@ impl Native {
                 probes.push(missing("launcher", &failure.diagnose().to_string(), mend));
             }
         }
+        probes.push(optional::groups(self));
         probes.extend(limits(self.enforced()));
         probes
     }
@@ -220,9 +225,11 @@ fn limits(enforced: Enforced) -> [Probe; 5] {
     let by = |enforcement| match enforcement {
         Enforcement::Kernel => "held by the kernel",
         Enforcement::Watchdog => {
-            "held by a watchdog that looks ten times a second; by the kernel where LAPWING_CGROUP names a control group"
+            "held by a watchdog that looks ten times a second; by the kernel where there are control groups"
         }
-        Enforcement::None => "not limited",
+        Enforcement::None => {
+            "not limited; commands run only while nothing more urgent does (nice 10)"
+        }
     };
     [
         ("limit on memory", memory),
@@ -235,12 +242,20 @@ fn limits(enforced: Enforced) -> [Probe; 5] {
 }
 
 fn found(name: &str, detail: &str) -> Probe {
-    Probe { name: name.to_owned(), ok: true, detail: detail.to_owned(), mend: None }
+    Probe { name: name.to_owned(), ok: true, needed: true, detail: detail.to_owned(), mend: None }
 }
 
 fn missing(name: &str, detail: &str, mend: &str) -> Probe {
     Probe { ok: false, mend: Some(mend.to_owned()), ..found(name, detail) }
 }
+
+/// Something that only some scenarios use is missing.
+fn absent(name: &str, detail: &str, mend: &str) -> Probe {
+    Probe { needed: false, ..missing(name, detail, mend) }
+}
+
+/// Steps that are not part of every sandbox.
+const OPTIONAL: [Step; 2] = [Step::ControlGroup, Step::Layers];
 
 /// What helps where `step` failed for another reason than missing isolation.
 fn advice(step: Step, errno: i32) -> &'static str {

@@ -138,6 +138,10 @@ pub(crate) struct Design {
     /// Samples in flight at a time [default: 16 for models, 16 a core for the instrument check]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) max_samples: Option<u64>,
+
+    /// Sandboxes that live at a time; samples wait for room for theirs [default: 16 a core, less where memory is short]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) max_sandboxes: Option<u64>,
 }
 
 impl Design {

@@ -12,7 +12,7 @@ use lapwing_core::{
     Output, Part, Process, Provider, Recorder as _, Reply, Request, Sandbox, SandboxError,
     SandboxSpec, Service, Session, StopReason, ToolCall, Usage,
 };
-use lapwing_eval::{Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Admission, Design, Eval, Progress, SampleLimits, Stop, Target, dispatch};
 use lapwing_scenario::{DesignChoice, Folder, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, RunWriter, Runs};
 use tokio::sync::{Notify, oneshot};
@@ -90,6 +90,7 @@ pub(crate) fn eval(model: &Arc<FakeModel>, seeds: u64) -> Eval {
         judge: None,
         max_samples: 4,
         roots: BTreeMap::new(),
+        admission: Admission::new(64),
     }
 }
 

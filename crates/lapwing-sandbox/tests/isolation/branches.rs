@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lapwing_core::{Change, ChangeKind, Command, Provider as _, Sandbox, SandboxSpec};
+use lapwing_core::{Change, ChangeKind, Command, Limits, Provider as _, Sandbox, SandboxSpec};
 use lapwing_sandbox::Native;
 
 use crate::images::Place;
@@ -158,7 +158,9 @@ async fn left_behind(native: Native) {
 
 async fn hostile(native: Native) {
     let place = Place::new();
-    let parent = parent(&place, &native).await;
+    let limits = Limits { disk_bytes: 16 << 20, ..Limits::default() };
+    let native = native_in(&place, &native);
+    let parent = native.create(SandboxSpec { limits, ..spec() }).await.unwrap();
     let script = "cd /tmp; echo k > kept; echo x > .wh.kept; mkdir d; echo x > d/.wh..wh..opq; echo y > d/y; \
                   ln -s /etc/passwd link; ln -s / root; mkdir -p \"$(printf 'n%.0s' $(seq 200))\"; \
                   d=$(printf 'q%.0s' $(seq 250)); for i in 1 2 3 4 5 6; do mkdir $d; cd $d; done; echo deep > deep";
@@ -168,7 +170,7 @@ async fn hostile(native: Native) {
         "cd /tmp; cat kept .wh.kept d/y; ls -a d; find . -name deep -exec cat {} +; readlink root";
     assert_eq!(output(&*child, look).await, output(&*parent, look).await);
     // Holes of any size: as much is copied as the limit on the disk allows, several times over, and no more.
-    output(&*parent, "for i in 1 2 3 4 5; do truncate -s 500M /tmp/hole$i; done").await;
+    output(&*parent, "for i in 1 2 3 4 5; do truncate -s 15M /tmp/hole$i; done").await;
     let error = parent.snapshot().await.err().unwrap().to_string();
     assert!(error.contains("too large to be copied"), "{error}");
     assert_eq!(output(&*parent, "echo alive").await, "alive");

@@ -129,6 +129,7 @@ fn prove(
         epochs: 1,
         drawn: has_always.then(|| (DRAWN.to_owned(), DRAWN_SEEDS)),
         max_samples: design.max_samples(true),
+        max_sandboxes: design.max_sandboxes,
         limits: SampleLimits::default(),
         config: GenerateConfig::default(),
         optional: scenario.optional_phases().into_iter().collect(),

@@ -71,6 +71,7 @@ pub(crate) fn run(args: &args::Eval, global: &Global) -> Result<ExitCode, Failur
         epochs: args.epochs,
         drawn: None,
         max_samples: if person { 1 } else { args.design.max_samples(instrument_check) },
+        max_sandboxes: args.design.max_sandboxes,
         limits: limits(args),
         config: GenerateConfig {
             temperature: args.temperature,

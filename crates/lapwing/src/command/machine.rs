@@ -61,6 +61,24 @@ impl Machine {
     }
 }
 
+/// Sandboxes that live at a time: not more than the processors can serve, nor than the memory that is available can hold.
+pub(crate) fn most_live(scenario: &Scenario, wanted: Option<u64>) -> usize {
+    const OF_A_CORE: usize = 16;
+    if let Some(wanted) = wanted {
+        return wanted as usize;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let by_memory = available_bytes()
+        .map_or(usize::MAX, |available| (available / scenario.most_memory().max(1)) as usize);
+    (OF_A_CORE * cores).min(by_memory).max(1)
+}
+
+fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
 /// Refuses a scenario that asks for a kernel that holds its limits, where it does not.
 fn refuse_unheld(scenario: &Scenario, enforced: Enforced) -> Result<(), Failure> {
     let needs = scenario.demands().find(|demand| demand.needs_kernel());

@@ -7,13 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use lapwing_core::{Condition, Digest, GenerateConfig, Provider, SandboxSpec};
-use lapwing_eval::{Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
+use lapwing_eval::{Admission, Design, Eval, Judge, Planned, SampleLimits, Stop, Target, dispatch};
 use lapwing_sandbox::Native;
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Run, RunSpec, Runs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::machine::Machine;
+use super::machine::{Machine, most_live};
 use crate::failure::Failure;
 use crate::library;
 use crate::progress::Meter;
@@ -30,6 +30,8 @@ pub(crate) struct Start {
     /// A further policy and its number of seeds, in the first condition only.
     pub(crate) drawn: Option<(String, u64)>,
     pub(crate) max_samples: usize,
+    /// Sandboxes that live at a time, where that is told.
+    pub(crate) max_sandboxes: Option<u64>,
     pub(crate) limits: SampleLimits,
     pub(crate) config: GenerateConfig,
     pub(crate) optional: BTreeSet<String>,
@@ -84,10 +86,14 @@ impl Start {
         let machine = Machine::prepare(&self.scenario, provider.as_ref()).await?;
         provider.create(SandboxSpec::default()).await?.destroy().await?;
 
+        let most_live = most_live(&self.scenario, self.max_sandboxes);
+        let mut settings = machine.settings(provider.enforced());
+        settings.push(("max_sandboxes".to_owned(), most_live.to_string()));
+
         let signals = Signals::listen()?;
         let writer = Arc::new(runs.create(
             &tag()?,
-            &self.spec(machine.settings(provider.enforced())),
+            &self.spec(settings),
             self.scenario.folder().files(),
             &keys(&samples),
         )?);
@@ -105,6 +111,7 @@ impl Start {
             judge: self.judge,
             max_samples: self.max_samples,
             roots: machine.roots,
+            admission: Admission::new(most_live),
         };
         let done = dispatch(Arc::new(eval), &writer, &stop, |progress| meter.see(&progress)).await;
         meter.finish();
