@@ -157,8 +157,10 @@ mod tests {
             let changes = before.changes_to(after).into_iter();
             changes.map(|change| (change.path, change.kinds)).collect()
         };
-        let of =
-            |entries, covered| Manifest { covered: manifest(covered).entries, ..manifest(entries) };
+        let of = |entries: &[(&str, Entry)], covered: &[(&str, Entry)]| Manifest {
+            covered: manifest(covered).entries,
+            ..manifest(entries)
+        };
         let image = file(b"image", 0o644);
         let untouched = manifest(&[]);
         let removed = of(&[], &[("/a", image.clone())]);

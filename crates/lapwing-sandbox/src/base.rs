@@ -100,7 +100,9 @@ fn hide(all: &mut Manifest, index: &BTreeMap<String, Entry>, path: &str, whole: 
     // `0` follows `/`: all paths below, and no others, are in between.
     let gone: Vec<String> =
         all.entries.range(below.clone()..end.clone()).map(|(path, _)| path.clone()).collect();
-    gone.iter().for_each(|path| drop(all.entries.remove(path)));
+    for path in gone {
+        all.entries.remove(&path);
+    }
     let covered = index.range(below..end).map(|(path, entry)| (path.clone(), entry.clone()));
     all.covered.extend(covered);
     if whole {

@@ -95,12 +95,11 @@ fn set_up(creation: &Creation) -> Result<Prepared, (Step, io::Error)> {
         .and_then(|()| process::hide_memory())
         .and_then(|()| process::no_new_privileges())
         .map_err(at(Step::Supervisor))?;
-    let upper = match layers {
-        Some(layers) => Some(layers::build(creation, layers)?),
-        None => {
-            root::build(creation)?;
-            None
-        }
+    let upper = if let Some(layers) = layers {
+        Some(layers::build(creation, &layers)?)
+    } else {
+        root::build(creation)?;
+        None
     };
     socket::loopback_up()
         .and_then(|()| fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"))

@@ -29,7 +29,7 @@ pub(crate) fn open(layers: &Layers) -> io::Result<Vec<OwnedFd>> {
 /// in which what is written lies.
 pub(crate) fn build(
     creation: &Creation,
-    folders: Vec<OwnedFd>,
+    folders: &[OwnedFd],
 ) -> Result<OwnedFd, (Step, io::Error)> {
     let at = |step: Step| move |error| (step, error);
     let Some(layers) = &creation.layers else {

@@ -11,17 +11,17 @@
 //! - [`entry`] comes first in `main`, then [`Native::start`], before keys are read and threads start: what runs inside a
 //!   sandbox descends from the launcher and never holds memory of the harness.
 //! - The user inside is 1000, and outside the harness's own or, for root, one that belongs to nobody. It is never 0.
-//! - Of the host only `/usr` is visible, read-only and without `/usr/local`, and what resolves its links. All that is
-//!   writable lies on one tmpfs, whose size and number of files are limited, and which a manifest covers.
-//! - When the harness ends in whatever way, so do the launcher and every sandbox; nothing is left on the host, but for empty
-//!   control groups in the folder that was given for them.
+//! - Of the host only `/usr` is visible, read-only and without `/usr/local`, and what resolves its links; or, in its place, an
+//!   image (`image`, `layers`). All that is writable lies on one tmpfs, whose size and number of files are limited, and which a
+//!   manifest covers.
+//! - When the harness ends in whatever way, so do the launcher and every sandbox; what is left on the host are empty control
+//!   groups and what was being written to the cache, which the next harness removes.
 //! - No set-up step is optional. Where one fails there is no sandbox, and never a run on the host.
 //!
 //! Limits on processes, disk, files and the address space of one process hold by the kernel. The memory of all processes
 //! and files together is watched by pid 1, which ends the sandbox when it is too much; or the kernel holds it, together with
-//! what it takes itself, where `LAPWING_CGROUP` names a control group. The share of the processors is not limited. All
-//! sandboxes share the host's kernel, so code that breaks the kernel breaks out. `docs/sandbox.md` lists what was tried and
-//! what holds it.
+//! what it takes itself and with the share of the processors, where there are control groups (`cgroup`). All sandboxes share
+//! the host's kernel, so code that breaks the kernel breaks out. `docs/sandbox.md` lists what was tried and what holds it.
 //!
 //! Commands have the uid of shims and helpers, so they can stop or kill them. Requests for commands end all the same: one
 //! whose shim was stopped at its time limit, as if it had run past it. What is asked about files and processes can be

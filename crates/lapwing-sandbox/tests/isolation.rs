@@ -15,6 +15,8 @@ mod endings;
 mod evidence;
 #[path = "isolation/files.rs"]
 mod files;
+#[path = "isolation/image_files.rs"]
+mod image_files;
 #[path = "isolation/images.rs"]
 mod images;
 #[path = "isolation/memory.rs"]

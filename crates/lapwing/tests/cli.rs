@@ -310,3 +310,123 @@ fn a_killed_run_can_be_read_and_is_called_killed() {
     let shown = lab.lapwing(&["show", "latest", "1"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
 }
+
+/// A small scenario in the folder `tiny`, whose sandbox has these further lines.
+fn tiny(lab: &Lab, lines: &str) {
+    assert_eq!(lab.lapwing(&["scenario", "new", "tiny"]).code, 0);
+    let path = lab.path().join("tiny/scenario.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let place = "[sandbox.a]\n";
+    assert!(text.contains(place));
+    fs::write(path, text.replace(place, &format!("{place}{lines}\n"))).unwrap();
+}
+
+#[test]
+fn a_root_file_system_that_is_none_is_told_with_its_line() {
+    let lab = Lab::new();
+    tiny(&lab, "root = \"image.tar\"");
+    let said = lab.lapwing(&["scenario", "check", "./tiny"]);
+    said.fails(
+        3,
+        &[
+            "scenario.toml:",
+            "`sandbox.a.root`",
+            "tiny/image.tar",
+            "there is nothing",
+            "docker save",
+        ],
+    );
+    assert!(!lab.path().join("runs").exists(), "a run was begun");
+}
+
+#[test]
+fn a_scenario_that_wants_the_kernel_is_refused_where_only_a_watchdog_looks() {
+    let lab = Lab::new();
+    tiny(&lab, "enforce = \"kernel\"");
+    let mut command = lab.command(&["eval", "./tiny"]);
+    let said = support::said(&command.env("LAPWING_CGROUP", "none").output().unwrap());
+    said.fails(
+        3,
+        &["`sandbox.a.enforce`", "`tiny`", "memory", "`a`", "systemd-run", "best-effort"],
+    );
+}
+
+#[test]
+fn what_holds_the_limits_and_what_the_roots_are_is_in_the_record() {
+    let lab = Lab::new();
+    let args =
+        [&["eval", "shutdown", "--model", "policy/never", "--max-sandboxes", "3"], &SMALL[..]]
+            .concat();
+    let said = support::said(&lab.command(&args).env("LAPWING_CGROUP", "none").output().unwrap());
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let shown = lab.lapwing(&["show", "latest"]).stdout;
+    for line in [
+        "limit.memory: watchdog",
+        "limit.disk: kernel",
+        "limit.processors: none",
+        "max_sandboxes: 3",
+        ", release sha256:",
+    ] {
+        assert!(shown.contains(line), "{line} is not in {shown}");
+    }
+}
+
+#[test]
+fn the_shell_of_a_scenario_has_its_files_commands_and_a_terminal() {
+    let lab = Lab::new();
+    let mut command =
+        lab.command(&["scenario", "shell", "coffee", "-f", "guests=none", "--seed", "3"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let keys = "tty; ls; descale; mail list | tail -1; exit\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), keys.as_bytes()).unwrap();
+    let said = support::said(&child.wait_with_output().unwrap());
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for part in [
+        "/dev/pts/0",
+        "descaling.md",
+        "The brewer is running: stop it first.",
+        "mails: 3, unread: 3",
+    ] {
+        assert!(said.stdout.contains(part), "{part} is not in {}", said.stdout);
+    }
+    assert!(said.stderr.contains("sandbox kitchen"), "{}", said.stderr);
+    assert!(!lab.path().join("runs").exists(), "something was recorded");
+}
+
+#[test]
+fn the_shell_says_which_sandboxes_and_controls_there_are() {
+    let lab = Lab::new();
+    lab.lapwing(&["scenario", "shell", "coffee", "--sandbox", "cellar"])
+        .fails(2, &["there is no sandbox `cellar`", "kitchen"]);
+    lab.lapwing(&["scenario", "shell", "coffee", "--condition", "best"])
+        .fails(2, &["no control `best`", "benign, competence"]);
+}
+
+#[test]
+fn doctor_tells_every_check_in_json_with_what_mends_it() {
+    let lab = Lab::new();
+    let said = support::said(
+        &lab.command(&["doctor", "--json"]).env("LAPWING_CGROUP", "none").output().unwrap(),
+    );
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let rows = said.json();
+    let rows = rows.as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+    for row in rows {
+        let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["detail", "mend", "name", "needed", "ok"]);
+        assert_eq!(row["ok"] == true, row["mend"].is_null(), "{row}");
+    }
+    for name in
+        ["user namespace", "tmpfs", "overlay of file systems", "terminals", "system call filter"]
+    {
+        assert_eq!(row(name)["ok"], true, "{name}");
+    }
+    let groups = row("control groups");
+    assert_eq!((&groups["ok"], &groups["needed"]), (&Value::from(false), &Value::from(false)));
+}

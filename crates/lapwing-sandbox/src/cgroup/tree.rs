@@ -203,7 +203,9 @@ mod tests {
         let tree = Tree { base: folder.path().to_owned(), version: Version::Two, holds };
         fs::create_dir(tree.group(1)).unwrap();
         let files = ["memory.max", "memory.swap.max", "pids.max", "cpu.max"];
-        files.iter().for_each(|file| write(&tree.group(1).join(file), ""));
+        for file in files {
+            write(&tree.group(1).join(file), "");
+        }
         let limits =
             Limits { memory_bytes: 4096, processes: 10, millicores: 1500, ..Limits::default() };
         tree.limit(1, &limits).unwrap();

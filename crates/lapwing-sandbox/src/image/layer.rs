@@ -61,7 +61,7 @@ fn one<R: Read>(
     let broken = |error: std::io::Error| format!("{}: {error}", path.display());
     let mode = entry.header().mode().map_err(broken)?;
     let modified_s = entry.header().mtime().map_err(broken)?.min(i64::MAX as u64).cast_signed();
-    let target = entry.link_name().map_err(broken)?.map(|target| target.into_owned());
+    let target = entry.link_name().map_err(broken)?.map(std::borrow::Cow::into_owned);
     let target = target.ok_or_else(|| format!("{}: it links to nothing", path.display()));
     Ok(Written::Yes(match entry.header().entry_type() {
         tar::EntryType::Directory => tree.directory(path, mode),

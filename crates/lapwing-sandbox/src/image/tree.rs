@@ -74,7 +74,7 @@ impl Tree {
         self.count(path)?;
         let (parent, name) = self.place(path)?;
         if kind(parent.as_fd(), name)? != Some(FileType::Directory) {
-            self.clear(parent.as_fd(), name)?;
+            remove_at(parent.as_fd(), name)?;
             fs::mkdirat(&parent, name, Mode::RWXU)?;
             self.own(parent.as_fd(), name)?;
         }
@@ -91,7 +91,7 @@ impl Tree {
     ) -> io::Result<Digest> {
         self.count(path)?;
         let (parent, name) = self.place(path)?;
-        self.clear(parent.as_fd(), name)?;
+        remove_at(parent.as_fd(), name)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
@@ -130,7 +130,7 @@ impl Tree {
     pub(crate) fn symlink(&mut self, path: &Path, target: &Path) -> io::Result<()> {
         self.count(path)?;
         let (parent, name) = self.place(path)?;
-        self.clear(parent.as_fd(), name)?;
+        remove_at(parent.as_fd(), name)?;
         fs::symlinkat(target, &parent, name)?;
         self.own(parent.as_fd(), name)?;
         self.fresh.insert(path.to_owned());
@@ -149,7 +149,7 @@ impl Tree {
         };
         let (parent, name) = self.place(path)?;
         if path != target {
-            self.clear(parent.as_fd(), name)?;
+            remove_at(parent.as_fd(), name)?;
             fs::linkat(&from, from_name, &parent, name, AtFlags::empty())?;
         }
         if let Some(mode) = self.modes.get(target).copied() {
@@ -166,7 +166,7 @@ impl Tree {
         if self.fresh.contains(path) {
             return self.make_opaque(path);
         }
-        self.clear(parent.as_fd(), name)
+        remove_at(parent.as_fd(), name)
     }
 
     /// Removes what lower layers have in the folder `path`.
@@ -175,7 +175,7 @@ impl Tree {
         for name in names(&folder)? {
             let below = path.join(&name);
             if !self.fresh.contains(&below) {
-                self.clear(folder.as_fd(), &name)?;
+                remove_at(folder.as_fd(), &name)?;
             } else if kind(folder.as_fd(), &name)? == Some(FileType::Directory) {
                 self.make_opaque(&below)?;
             }
@@ -187,7 +187,7 @@ impl Tree {
     pub(crate) fn mark_removed(&mut self, path: &Path) -> io::Result<()> {
         self.count(path)?;
         let (parent, name) = self.place(path)?;
-        self.clear(parent.as_fd(), name)?;
+        remove_at(parent.as_fd(), name)?;
         fs::mknodat(&parent, name, FileType::CharacterDevice, Mode::empty(), 0)?;
         self.own(parent.as_fd(), name)
     }
@@ -305,11 +305,6 @@ impl Tree {
         }
         Ok((self.open(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
     }
-
-    /// Removes what is there, whatever it is.
-    fn clear(&self, parent: std::os::fd::BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-        remove_at(parent, name)
-    }
 }
 
 /// The path that a name in an archive means below the tree. A leading `/` means the top of the tree.
@@ -355,6 +350,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     remove_at(fs::CWD, path.as_os_str())
 }
 
+/// Removes what is there, whatever it is.
 fn remove_at(parent: std::os::fd::BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     if kind(parent, name)? != Some(FileType::Directory) {
         return match fs::unlinkat(parent, name, AtFlags::empty()) {

@@ -5,7 +5,7 @@ use std::fs;
 use lapwing_core::{Change, ChangeKind, Command, Limits, Provider as _, Sandbox, SandboxSpec};
 use lapwing_sandbox::Native;
 
-use crate::images::Place;
+use crate::image_files::Place;
 use crate::{Suite, output, refusal, run, spec};
 
 pub(crate) fn add(suite: &mut Suite) {
@@ -82,10 +82,10 @@ async fn manifests(native: Native) {
     output(&*child, "echo 1 > a; rm b; rm -r d; echo n > n").await;
     let after = child.manifest().await.unwrap();
     let changes = before.changes_to(&after);
-    use ChangeKind::{Content, Created, Removed};
     let home = |name: &str| format!("/home/agent/{name}");
     let names = ["a", "b", "d", "d/x", "n"].map(home);
-    let kinds = [Content, Removed, Removed, Removed, Created];
+    let (removed, created) = (ChangeKind::Removed, ChangeKind::Created);
+    let kinds = [ChangeKind::Content, removed, removed, removed, created];
     let expected: Vec<(&str, &[ChangeKind])> =
         names.iter().map(String::as_str).zip(kinds.iter().map(std::slice::from_ref)).collect();
     assert_eq!(told(&changes), expected);

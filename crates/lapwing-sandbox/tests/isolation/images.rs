@@ -3,17 +3,14 @@
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command as HostCommand;
+use std::path::Path;
 
-use lapwing_core::{
-    Change, ChangeKind, Digest, ExitStatus, Limits, Provider as _, Sandbox, SandboxSpec,
-};
-use lapwing_sandbox::{Images, Native};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use lapwing_core::{Change, ChangeKind, Digest, ExitStatus, Limits, Provider as _};
+use lapwing_sandbox::Native;
+use serde_json::json;
 
-use crate::{Suite, output, run, spec};
+use crate::image_files::{Archive, Place, configuration, gzip, write_layout, zstandard};
+use crate::{Suite, output, run};
 
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("a_folder_becomes_the_root_and_the_host_is_not_there", folder);
@@ -27,164 +24,6 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("an_image_whose_bytes_are_not_its_digests_is_refused_and_leaves_nothing", forged);
     suite.test("what_is_no_root_is_refused_with_what_would_be_one", no_root);
     suite.test("the_cache_unpacks_once_and_is_cleaned_but_for_what_is_used", cache);
-}
-
-const PROGRAMS: [&str; 16] = [
-    "bash", "cat", "chmod", "cp", "env", "head", "id", "ln", "ls", "mkdir", "mv", "rm", "sh",
-    "sleep", "stat", "touch",
-];
-
-/// A small root file system, of programs of this host and the libraries that they need.
-pub(crate) fn tiny_root(folder: &Path) {
-    for name in PROGRAMS {
-        let program = ["/usr/bin", "/bin"].map(|bin| Path::new(bin).join(name));
-        let program = program.into_iter().find(|path| path.exists()).unwrap();
-        copy(&program, &folder.join("bin").join(name));
-        let listed = HostCommand::new("ldd").arg(&program).output().unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
-        for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
-            copy(Path::new(library), &folder.join(library.trim_start_matches('/')));
-        }
-    }
-    fs::create_dir_all(folder.join("etc")).unwrap();
-    fs::write(folder.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
-    fs::create_dir_all(folder.join("opt/data/deep")).unwrap();
-    for name in ["a", "b", "deep/c"] {
-        fs::write(folder.join("opt/data").join(name), name).unwrap();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    if !to.exists() {
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
-    }
-}
-
-/// Where a test keeps an image and a cache of its own.
-pub(crate) struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub(crate) fn images(&self) -> Images {
-        Images::at(self.path("cache"))
-    }
-
-    pub(crate) fn root(&self) -> PathBuf {
-        let root = self.path("root");
-        fs::create_dir(&root).unwrap();
-        tiny_root(&root);
-        root
-    }
-
-    /// What is left in the cache.
-    fn left(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.path("cache")) else { return Vec::new() };
-        let names = entries.flatten().map(|entry| entry.file_name().into_string().unwrap());
-        names.filter(|name| !name.starts_with(".lock-")).collect()
-    }
-
-    async fn sandbox(&self, native: &Native, path: &Path) -> Box<dyn Sandbox> {
-        self.limited(native, path, Limits::default()).await
-    }
-
-    async fn limited(&self, native: &Native, path: &Path, limits: Limits) -> Box<dyn Sandbox> {
-        let native = native.clone().with_images(self.images());
-        let root = native.prepare(path).await.unwrap().digest;
-        native.create(SandboxSpec { root: Some(root), limits, ..spec() }).await.unwrap()
-    }
-}
-
-/// An archive that is put together entry by entry.
-struct Archive(tar::Builder<Vec<u8>>);
-
-impl Archive {
-    fn new() -> Self {
-        Self(tar::Builder::new(Vec::new()))
-    }
-
-    fn of(folder: &Path) -> Self {
-        let mut archive = Self::new();
-        archive.0.follow_symlinks(false);
-        archive.0.append_dir_all(".", folder).unwrap();
-        archive
-    }
-
-    /// An entry whose name is written as it stands, whatever it is.
-    fn entry(mut self, kind: tar::EntryType, name: &str, target: &str, bytes: &[u8]) -> Self {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(0o644);
-        header.set_size(bytes.len() as u64);
-        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.as_gnu_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
-        header.set_cksum();
-        self.0.append(&header, bytes).unwrap();
-        self
-    }
-
-    fn file(self, name: &str, text: &str) -> Self {
-        self.entry(tar::EntryType::Regular, name, "", text.as_bytes())
-    }
-
-    fn bytes(self) -> Vec<u8> {
-        self.0.into_inner().unwrap()
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstandard(bytes: &[u8]) -> Vec<u8> {
-    zstd::stream::encode_all(bytes, 1).unwrap()
-}
-
-fn architecture() -> &'static str {
-    if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
-}
-
-fn configuration(layers: &[&[u8]]) -> Vec<u8> {
-    let contents = layers.iter().map(|layer| format!("sha256:{}", Digest::of(layer)));
-    let config = json!({
-        "os": "linux", "architecture": architecture(),
-        "config": { "Env": ["PATH=/opt/tools:/bin", "COLOUR=green", "HOME=/root"] },
-        "rootfs": { "type": "layers", "diff_ids": contents.collect::<Vec<_>>() },
-    });
-    serde_json::to_vec(&config).unwrap()
-}
-
-fn blob(folder: &Path, bytes: &[u8]) -> Value {
-    let digest = Digest::of(bytes);
-    fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
-    fs::write(folder.join(format!("blobs/sha256/{digest}")), bytes).unwrap();
-    json!({ "mediaType": "", "digest": format!("sha256:{digest}"), "size": bytes.len() })
-}
-
-/// Writes an OCI layout of layers, each as it is and as it is stored.
-fn write_layout(folder: &Path, layers: &[(&[u8], Vec<u8>)]) {
-    let contents: Vec<&[u8]> = layers.iter().map(|(content, _)| *content).collect();
-    let config = blob(folder, &configuration(&contents));
-    let layers: Vec<Value> = layers.iter().map(|(_, stored)| blob(folder, stored)).collect();
-    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": layers });
-    let mut manifest = blob(folder, &serde_json::to_vec(&manifest).unwrap());
-    manifest["platform"] = json!({ "os": "linux", "architecture": architecture() });
-    let other = json!({ "digest": format!("sha256:{}", Digest::of(b"")), "size": 0,
-        "platform": { "os": "linux", "architecture": "s390x" } });
-    let index = json!({ "schemaVersion": 2, "manifests": [other, manifest] });
-    fs::write(folder.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
-    fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
 }
 
 /// What changed, without the time at which it did.
@@ -228,12 +67,11 @@ async fn changes(native: Native) {
         "cd /opt/data; echo new > a; rm b; chmod 600 deep/c; echo x > deep/new; touch /etc/passwd";
     output(&*sandbox, script).await;
     let first = sandbox.manifest().await.unwrap();
-    use ChangeKind::{Content, Created, Mode, Removed};
     let expected = [
-        ("/opt/data/a", vec![Content]),
-        ("/opt/data/b", vec![Removed]),
-        ("/opt/data/deep/c", vec![Mode]),
-        ("/opt/data/deep/new", vec![Created]),
+        ("/opt/data/a", vec![ChangeKind::Content]),
+        ("/opt/data/b", vec![ChangeKind::Removed]),
+        ("/opt/data/deep/c", vec![ChangeKind::Mode]),
+        ("/opt/data/deep/new", vec![ChangeKind::Created]),
     ];
     let owned = |expected: &[(&str, Vec<ChangeKind>)]| -> Vec<(String, Vec<ChangeKind>)> {
         expected.iter().map(|(path, kinds)| ((*path).to_owned(), kinds.clone())).collect()
@@ -246,13 +84,13 @@ async fn changes(native: Native) {
         .await;
     let second = sandbox.manifest().await.unwrap();
     let expected = [
-        ("/bin/tap", vec![Created]),
-        ("/bin/touch", vec![Removed]),
-        ("/opt/data/a", vec![Removed]),
-        ("/opt/data/deep", vec![Removed]),
-        ("/opt/data/deep/c", vec![Removed]),
-        ("/opt/data/deep/new", vec![Removed]),
-        ("/opt/data/z", vec![Created]),
+        ("/bin/tap", vec![ChangeKind::Created]),
+        ("/bin/touch", vec![ChangeKind::Removed]),
+        ("/opt/data/a", vec![ChangeKind::Removed]),
+        ("/opt/data/deep", vec![ChangeKind::Removed]),
+        ("/opt/data/deep/c", vec![ChangeKind::Removed]),
+        ("/opt/data/deep/new", vec![ChangeKind::Removed]),
+        ("/opt/data/z", vec![ChangeKind::Created]),
     ];
     assert_eq!(told(&first.changes_to(&second)), owned(&expected));
     assert_eq!(output(&*sandbox, "ls /opt/data").await, "z");
@@ -345,7 +183,6 @@ async fn plain(native: Native) {
 }
 
 async fn hostile(native: Native) {
-    use tar::EntryType as Kind;
     let place = Place::new();
     let root = place.root();
     let outside = place.path("outside");
@@ -359,8 +196,11 @@ async fn hostile(native: Native) {
     for (name, archive) in [
         ("up", Archive::of(&root).file("../outside/up", "x")),
         ("far", Archive::of(&root).file("opt/../../outside/up", "x")),
-        ("link", Archive::of(&root).entry(Kind::Link, "stolen", "../outside/victim", b"")),
-        ("nothing", Archive::of(&root).entry(Kind::Link, "stolen", "not/there", b"")),
+        (
+            "link",
+            Archive::of(&root).entry(tar::EntryType::Link, "stolen", "../outside/victim", b""),
+        ),
+        ("nothing", Archive::of(&root).entry(tar::EntryType::Link, "stolen", "not/there", b"")),
         ("white", Archive::of(&root).file(".wh...", "")),
     ] {
         let error = prepare(name, archive).unwrap_err().to_string();
@@ -368,31 +208,31 @@ async fn hostile(native: Native) {
     }
     assert_eq!(place.left(), [""; 0]);
     let archive = Archive::of(&root)
-        .entry(Kind::Symlink, "door", away, b"")
+        .entry(tar::EntryType::Symlink, "door", away, b"")
         .file("door/planted", "x")
-        .entry(Kind::Symlink, "victim", &format!("{away}/victim"), b"")
+        .entry(tar::EntryType::Symlink, "victim", &format!("{away}/victim"), b"")
         .file("victim", "over")
-        .entry(Kind::Symlink, "old", away, b"")
+        .entry(tar::EntryType::Symlink, "old", away, b"")
         .file("old/.wh.victim", "")
         .file("old/.wh..wh..opq", "")
-        .entry(Kind::Link, "hard", &format!("{away}/victim"), b"")
+        .entry(tar::EntryType::Link, "hard", &format!("{away}/victim"), b"")
         .file(&format!("{away}/absolute"), "x");
     // A link to an absolute path means one inside, where nothing is.
     assert!(prepare("absolute-link", archive).is_err());
     let archive = Archive::of(&root)
-        .entry(Kind::Symlink, "door", away, b"")
+        .entry(tar::EntryType::Symlink, "door", away, b"")
         .file("door/planted", "x")
-        .entry(Kind::Symlink, "victim", &format!("{away}/victim"), b"")
+        .entry(tar::EntryType::Symlink, "victim", &format!("{away}/victim"), b"")
         .file("victim", "over")
-        .entry(Kind::Symlink, "old", away, b"")
+        .entry(tar::EntryType::Symlink, "old", away, b"")
         .file("old/.wh.victim", "")
         .file(&format!("{away}/absolute"), "x")
-        .entry(Kind::Char, "dev/mem", "", b"")
-        .entry(Kind::Fifo, "fifo", "", b"")
+        .entry(tar::EntryType::Char, "dev/mem", "", b"")
+        .entry(tar::EntryType::Fifo, "fifo", "", b"")
         .file("twice", "first")
-        .entry(Kind::Directory, "twice", "", b"")
+        .entry(tar::EntryType::Directory, "twice", "", b"")
         .file("twice", "second")
-        .entry(Kind::Directory, "opt/data/a", "", b"");
+        .entry(tar::EntryType::Directory, "opt/data/a", "", b"");
     let prepared = prepare("inside", archive).unwrap();
     assert_eq!(prepared.facts.left_out, 2);
     let mut left: Vec<_> = fs::read_dir(&outside).unwrap().flatten().collect();
@@ -497,11 +337,11 @@ async fn cache(native: Native) {
     // What a harness that was killed left, and what one that lives is making.
     let making = |owner: &str| place.path("cache").join(format!("making-{owner}.0"));
     fs::create_dir_all(making("4000000000-7").join("tree/closed")).unwrap();
-    fs::set_permissions(making("4000000000-7").join("tree/closed"), Permissions::from_mode(0))
+    fs::set_permissions(making("4000000000-7").join("tree/closed"), Permissions::from_mode(0o0))
         .unwrap();
     let sandbox = place.sandbox(&native, &root).await;
     assert!(marker.exists() && !making("4000000000-7").exists());
-    assert_eq!(images.list().unwrap(), [first.clone()]);
+    assert_eq!(images.list().unwrap(), std::slice::from_ref(&first));
     let (removed, used) = images.clean().unwrap();
     assert_eq!((removed.len(), used), (0, vec![first.clone()]));
     drop(sandbox);

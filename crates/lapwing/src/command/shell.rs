@@ -72,10 +72,9 @@ fn condition(scenario: &Scenario, args: &args::Shell) -> Result<Condition, Failu
     let controls: Vec<String> = scenario
         .conditions(&chosen, DesignChoice::Default)?
         .into_iter()
-        .filter_map(|condition| condition.control.map(|control| control.to_string()))
+        .filter_map(|condition| condition.control)
         .collect();
-    let found = conditions
-        .find(|found| found.control.as_ref().is_some_and(|own| own.to_string() == *control));
+    let found = conditions.find(|found| found.control.as_ref() == Some(control));
     found.ok_or_else(|| {
         Failure::new(Failure::USAGE, format!("the scenario has no control `{control}`")).help(
             format!("its controls are: {}; -f chooses levels of factors", controls.join(", ")),

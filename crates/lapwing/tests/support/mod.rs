@@ -97,7 +97,7 @@ impl Lab {
 
 pub(crate) const KEY: &str = "sk-test-4f1c9a77d2";
 
-fn said(output: &Output) -> Said {
+pub(crate) fn said(output: &Output) -> Said {
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
