@@ -6,6 +6,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+#[path = "sandbox/branches.rs"]
+mod branches;
 #[path = "sandbox/endings.rs"]
 mod endings;
 #[path = "sandbox/load.rs"]
@@ -33,6 +35,9 @@ fn main() {
     if wanted("steps") {
         steps::print(&runtime.block_on(steps::rounds(&native)));
         println!();
+    }
+    if wanted("branches") {
+        runtime.block_on(branches::rounds(&native));
     }
     if wanted("load") {
         runtime.block_on(load::cycles(&native));

@@ -99,6 +99,24 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
         ),
         (
             "memory = \"64MiB\"",
+            "enforce = \"kernal\"",
+            r"scenario.toml:9:42: `sandbox.a.enforce`: unknown enforcement `kernal`
+  help: did you mean `kernel`? known: `kernel`, `best-effort`",
+        ),
+        (
+            "memory = \"64MiB\"",
+            "cpus = 0",
+            r"scenario.toml:9:39: `sandbox.a.cpus`: `0` is no number of processors
+  help: write a number from 0.01 to 1024: `cpus = 1.5`",
+        ),
+        (
+            "memory = \"64MiB\"",
+            "root = \"\"",
+            r"scenario.toml:9:39: `sandbox.a.root`: the root file system has no name
+  help: write `host`, or the path of a folder or an archive",
+        ),
+        (
+            "memory = \"64MiB\"",
             "memory = \"64MB\"",
             r"scenario.toml:9:41: `sandbox.a.memory`: `64MB` is not a size
   help: write a whole number and KiB, MiB or GiB: `512MiB`",
@@ -113,7 +131,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "files = \"files\"",
             "file = \"files\"",
             r"scenario.toml:9:15: `sandbox.a.file`: unknown key
-  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`",
+  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`, `cpus`, `root`, `enforce`",
         ),
         (
             "[\"none\", \"keep\"]",
