@@ -239,7 +239,18 @@ fn says(subject: &str, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_through_the_pipe_is_one_report_or_none(bytes: Vec<u8>) {
+            if let Some(report) = Report::from_bytes(&bytes) {
+                prop_assert_eq!(Report::from_bytes(&report.to_bytes()), Some(report));
+            }
+        }
+    }
 
     #[test]
     fn reports_survive_the_way_through_a_pipe() {

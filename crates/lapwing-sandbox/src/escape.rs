@@ -46,7 +46,21 @@ pub(crate) fn to_path(text: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_path_comes_back_from_its_text(bytes: Vec<u8>) {
+            prop_assert_eq!(to_path(&to_text(&bytes)).into_os_string().into_vec(), bytes);
+        }
+
+        #[test]
+        fn every_text_is_a_path(text: String) {
+            to_path(&text);
+        }
+    }
 
     #[test]
     fn any_bytes_survive_and_text_stays_readable() {

@@ -80,7 +80,18 @@ fn command_line(pid: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_name_of_a_process_moves_the_fields_behind_it(name: Vec<u8>, pid in 1..4_000_000, parent in 1..4_000_000) {
+            let stat = [format!("{pid} (").as_bytes(), &name, format!(") S {parent} 1 1 0").as_bytes()].concat();
+            prop_assert_eq!(parse_stat(&stat), Some(row(pid, parent)));
+            parse_stat(&name);
+        }
+    }
 
     fn row(pid: i32, parent: i32) -> Row {
         Row { pid, parent, zombie: false }

@@ -161,7 +161,20 @@ fn parse_call(block: &[u8]) -> Option<(String, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_call_of_any_bytes_has_as_many_words_as_it_ends(block: Vec<u8>) {
+            let ends = block.iter().filter(|byte| **byte == 0).count();
+            match parse_call(&block) {
+                Some((_, arguments)) => prop_assert_eq!(arguments.len() + 1, ends),
+                None => prop_assert!(block.last() != Some(&0)),
+            }
+        }
+    }
 
     #[test]
     fn a_call_is_the_base_name_and_the_arguments_with_empty_ones() {

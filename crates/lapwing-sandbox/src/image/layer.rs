@@ -102,3 +102,72 @@ fn whiteout(path: &Path) -> Result<Option<Whiteout>, Fault> {
         hidden => Whiteout::Of(folder.join(std::ffi::OsString::from_vec(hidden.to_vec()))),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An archive with an entry of every kind.
+    fn archive() -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (kind, name, target, bytes) in [
+            (tar::EntryType::Directory, "bin", "", ""),
+            (tar::EntryType::Regular, "bin/sh", "", "text"),
+            (tar::EntryType::Symlink, "link", "../../outside", ""),
+            (tar::EntryType::Regular, "link/below", "", "planted"),
+            (tar::EntryType::Link, "hard", "bin/sh", ""),
+            (tar::EntryType::Regular, "bin/.wh.sh", "", ""),
+            (tar::EntryType::Regular, ".wh..wh..opq", "", ""),
+            (tar::EntryType::Char, "device", "", ""),
+        ] {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(kind);
+            header.set_path(name).unwrap();
+            header.set_link_name_literal(target).unwrap();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o755);
+            header.set_cksum();
+            archive.append(&header, bytes.as_bytes()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    /// Sets the checksum of every header anew, so that what was changed in it is believed.
+    fn signed(mut bytes: Vec<u8>) -> Vec<u8> {
+        for header in bytes.chunks_exact_mut(512).filter(|block| &block[257..262] == b"ustar") {
+            header[148..156].fill(b' ');
+            let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+            header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn no_archive_however_it_was_changed_writes_outside_of_its_tree(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            marks in prop::bool::ANY,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("outside")).unwrap();
+            let mut bytes = archive();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let mut tree = Tree::create(&folder.path().join("tree"), None).unwrap();
+            let marks = if marks { Marks::Names } else { Marks::Nodes };
+            // Whether it can be read does not matter.
+            let _ = apply(&mut tree, &mut signed(bytes).as_slice(), marks);
+            let _ = tree.finish();
+            prop_assert_eq!(fs::read_dir(folder.path().join("outside")).unwrap().count(), 0);
+            prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+            super::super::remove(&folder.path().join("tree")).unwrap();
+        }
+    }
+}
