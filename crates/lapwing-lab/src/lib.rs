@@ -17,6 +17,7 @@ mod digest;
 pub mod kernels;
 pub mod nn;
 pub mod objective;
+pub mod organism;
 mod parallel;
 mod random;
 mod real;
