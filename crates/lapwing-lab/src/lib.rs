@@ -29,6 +29,11 @@ pub use random::Random;
 pub use real::Real;
 pub use tokenizer::{Tokenizer, TokenizerError};
 
+/// The examples of `docs/lab.md` are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/lab.md")]
+struct Guide;
+
 #[cfg(test)]
 mod gradient_tests;
 
