@@ -36,6 +36,8 @@ struct Guide;
 
 #[cfg(test)]
 mod gradient_tests;
+#[cfg(test)]
+mod instruction_set_tests;
 
 /// The same kernels and the same network once more in double precision, for the gradient checks.
 #[cfg(test)]
