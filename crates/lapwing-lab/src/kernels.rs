@@ -41,5 +41,7 @@ pub use norm::{head_norm, head_norm_backward, rms_norm, rms_norm_backward};
 pub use optimiser::{AdamW, adamw};
 pub use packed::{Packed, multiply_packed};
 pub use rotary::{Direction, Rotary, RotaryScaling, rotate};
+#[cfg(test)]
+pub(crate) use simd::FORCED;
 pub use simd::{InstructionSet, instruction_set};
 pub use swiglu::{swiglu, swiglu_backward};

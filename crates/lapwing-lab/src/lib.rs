@@ -17,6 +17,7 @@ mod digest;
 pub mod kernels;
 pub mod nn;
 pub mod objective;
+pub mod organism;
 mod parallel;
 mod random;
 mod real;
@@ -28,8 +29,15 @@ pub use random::Random;
 pub use real::Real;
 pub use tokenizer::{Tokenizer, TokenizerError};
 
+/// The examples of `docs/lab.md` are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/lab.md")]
+struct Guide;
+
 #[cfg(test)]
 mod gradient_tests;
+#[cfg(test)]
+mod instruction_set_tests;
 
 /// The same kernels and the same network once more in double precision, for the gradient checks.
 #[cfg(test)]

@@ -4,9 +4,15 @@ use super::Real;
 use super::simd::{dot, exp_and_sum, maximum};
 
 vectorised! {
-    /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · -log p(target), which is weight (p - 1[target]), and writes the
-    /// terms of the sum to `losses [rows]`. Rows with weight 0 get gradient 0.
-    pub fn cross_entropy(logits: &mut [Real], losses: &mut [Real], targets: &[u32], weights: &[Real], vocab: usize) {
+    /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · -log p(target), which is weight (p - 1 at the target), and
+    /// writes the terms of the sum to `losses [rows]`. Rows with weight 0 get gradient 0.
+    pub fn cross_entropy(
+        logits: &mut [Real],
+        losses: &mut [Real],
+        targets: &[u32],
+        weights: &[Real],
+        vocab: usize,
+    ) {
         let rows = logits.chunks_exact_mut(vocab).zip(losses).zip(targets.iter().zip(weights));
         for ((row, loss), (target, weight)) in rows {
             if *weight == 0.0 {
@@ -28,9 +34,15 @@ vectorised! {
 }
 
 vectorised! {
-    /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · KL(p ‖ q), where q are the probabilities of the logits `reference`
-    /// `[rows, vocab]`: weight p (log p - log q - KL). Writes the terms of the sum to `losses [rows]`.
-    pub fn kl_divergence(logits: &mut [Real], losses: &mut [Real], reference: &[Real], weights: &[Real], vocab: usize) {
+    /// Replaces logits `[rows, vocab]` by the gradient of Σ weight · KL(p ‖ q), where q are the probabilities of the logits
+    /// `reference [rows, vocab]`: weight p (log p - log q - KL). Writes the terms of the sum to `losses [rows]`.
+    pub fn kl_divergence(
+        logits: &mut [Real],
+        losses: &mut [Real],
+        reference: &[Real],
+        weights: &[Real],
+        vocab: usize,
+    ) {
         let mut p = vec![0.0; vocab];
         let mut q = vec![0.0; vocab];
         let rows = logits.chunks_exact_mut(vocab).zip(reference.chunks_exact(vocab));

@@ -16,9 +16,19 @@ pub enum InstructionSet {
     Baseline,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What the kernels of this thread run on, in place of the best.
+    pub(crate) static FORCED: std::cell::Cell<Option<InstructionSet>> = const { std::cell::Cell::new(None) };
+}
+
 /// The best instruction set of this processor. Results agree to the bit on one set, not between sets.
 #[inline]
 pub fn instruction_set() -> InstructionSet {
+    #[cfg(test)]
+    if let Some(set) = FORCED.get() {
+        return set;
+    }
     #[cfg(target_arch = "x86_64")]
     {
         // The macro keeps what it found, so this is a load and a branch.
