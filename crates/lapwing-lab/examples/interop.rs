@@ -1,4 +1,4 @@
-//! One half of `cargo xtask interop`: saves what `fixtures/interop.py` compares with transformers and PEFT.
+//! One half of `cargo xtask interop lab`: saves what `fixtures/interop.py` compares with transformers and PEFT.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 use std::fs;
