@@ -148,6 +148,8 @@ fn eval(dir: &Path, endpoint: &Endpoint, seeds: u64, at_a_time: u64) -> Cost {
     let mut command = lapwing(dir);
     command.env("OPENAI_BASE_URL", endpoint.url()).env("OPENAI_API_KEY", "none");
     command.args(["eval", "./questions", "--json", "--model", "openai/bench"]);
-    command.args(["--seeds", &seeds.to_string(), "--max-samples", &at_a_time.to_string()]);
+    let at_a_time = at_a_time.to_string();
+    command.args(["--seeds", &seeds.to_string(), "--max-samples", &at_a_time]);
+    command.args(["--max-connections", &at_a_time]);
     measure(&mut command)
 }
