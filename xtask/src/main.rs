@@ -41,6 +41,8 @@ enum Command {
 enum Interop {
     /// Logs to and from Inspect; makes a Python environment below target/.
     Inspect,
+    /// A run against a server that nobody here wrote; needs Python with transformers.
+    Server,
     /// The laboratory's files and training steps, held against transformers and PEFT; needs Python with both.
     Lab,
 }
@@ -72,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
         Command::Interop(Interop::Inspect) => interop::inspect::run(root),
+        Command::Interop(Interop::Server) => interop::server::run(root),
         Command::Interop(Interop::Lab) => interop::lab::run(root),
         Command::Bench { what: Bench::Engine } => bench(root, "lapwing", "engine"),
         Command::Bench { what: Bench::Inspect } => bench(root, "lapwing-inspect", "memory"),

@@ -234,7 +234,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     let rows = [
         ("address", report.address.clone()),
         ("key", report.key.clone().unwrap_or_else(|| "none".to_owned())),
-        ("answered", format!("{:?}", report.answer)),
+        ("answered", shortened(&report.answer)),
         ("served by", report.served.clone().unwrap_or_else(|| "it does not say".to_owned())),
         ("fingerprint", report.fingerprint.clone().unwrap_or_else(|| "–".to_owned())),
         ("usage", yes(report.usage, "no: --tokens and --budget cannot count")),
@@ -243,10 +243,18 @@ fn print(report: &Report) -> std::io::Result<()> {
         ("parallel calls", feature(&report.parallel_calls)),
         ("reasoning", report.reasoning.to_owned()),
         ("log-probabilities", feature(&report.log_probabilities)),
-        ("this check took", cost),
+        ("this check", format!("took {cost}")),
     ];
     for (name, value) in rows {
         grid.row([name.to_owned(), value]);
     }
     grid.write(&mut anstream::stdout().lock())
+}
+
+/// A quoted answer, cut where it is long.
+fn shortened(answer: &str) -> String {
+    const SHOWN: usize = 60;
+    let cut: String = answer.chars().take(SHOWN).collect();
+    let more = if cut.len() < answer.len() { " .." } else { "" };
+    format!("{cut:?}{more}")
 }
