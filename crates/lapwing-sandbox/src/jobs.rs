@@ -18,6 +18,10 @@ use crate::sys::socket::{self, Interest};
 /// Between two looks for descendants that were forked while their family was being killed.
 const KILL_PAUSE: Duration = Duration::from_millis(1);
 
+/// As often in a row nothing must be found before a command is over. The table of processes is read one by one: of processes that
+/// live shorter than that, each the parent of the next, one look can miss every one.
+const EMPTY_LOOKS: u32 = 4;
+
 /// All jobs whose shim or command is not reaped yet.
 #[derive(Default)]
 pub(crate) struct Jobs(Vec<Job>);
@@ -46,6 +50,8 @@ struct Job {
     end: Option<Reply>,
     begun: Instant,
     deadline: Instant,
+    /// How often in a row nothing was found that is left to be killed.
+    n_empty: u32,
     state: State,
 }
 
@@ -119,6 +125,7 @@ impl Jobs {
                 end: None,
                 begun: Instant::now(),
                 deadline: Instant::now() + Duration::from_millis(run.limit_ms),
+                n_empty: 0,
                 state: State::Running,
             }),
         }
@@ -268,7 +275,12 @@ impl Job {
             Some(_) | None => Vec::new(),
         };
         if !family.is_empty() {
+            self.n_empty = 0;
             family.into_iter().for_each(process::kill);
+            return None;
+        }
+        self.n_empty += 1;
+        if self.n_empty < EMPTY_LOOKS {
             return None;
         }
         if self.command.is_none() && self.end.is_none() {

@@ -56,8 +56,9 @@ async fn size(native: Native) {
 
 async fn keys(native: Native) {
     let sandbox = sandbox(&native).await;
-    let mut terminal =
-        open(&*sandbox, "trap 'echo caught; exit 3' INT; read x; echo got $x; cat").await;
+    // In a builtin, wherever it is: between two programs a shell may miss the key.
+    let script = "trap 'echo caught; exit 3' INT; read x; echo got $x; while :; do read -t 1; done";
+    let mut terminal = open(&*sandbox, script).await;
     terminal.send(b"hi\n").await.unwrap();
     let text = until(&mut terminal, "got hi\r\n").await;
     assert_eq!(text, "hi\r\ngot hi\r\n");
@@ -85,24 +86,21 @@ async fn hang_up(native: Native) {
 
 async fn flood(native: Native) {
     let sandbox = sandbox(&native).await;
-    let mut terminal = open(&*sandbox, "stty raw -echo; echo ready; exec tee /tmp/copy").await;
+    let mut terminal = open(&*sandbox, "stty raw -echo; echo ready; exec cat").await;
     until(&mut terminal, "ready\n").await;
     // Each time more than a terminal holds in either direction, while nobody reads.
-    let text = "0123456789".repeat(3_000);
-    let mut n_echoed = 0;
+    let text = "0123456789".repeat(3_000).into_bytes();
     for round in 1..=10 {
-        terminal.send(text.as_bytes()).await.unwrap();
-        while n_echoed < round * text.len() {
+        terminal.send(&text).await.unwrap();
+        let mut echoed = Vec::new();
+        while echoed.len() < text.len() {
             let bytes = terminal.receive().await.unwrap();
-            assert!(!bytes.is_empty(), "{n_echoed} of {round} rounds came back");
-            n_echoed += bytes.len();
+            assert!(!bytes.is_empty(), "{} bytes of round {round} came back", echoed.len());
+            echoed.extend(bytes);
         }
+        assert!(echoed == text, "round {round} came back otherwise");
     }
     assert_eq!(terminal.finish().await.unwrap(), ExitStatus::Signal { signal: 1 });
-    assert_eq!(
-        output(&*sandbox, "md5sum < /tmp/copy").await,
-        output(&*sandbox, "printf '0123456789%.0s' $(seq 30000) | md5sum").await
-    );
 }
 
 async fn daemon(native: Native) {
