@@ -202,11 +202,16 @@ impl<'a, 'o> Events<'a, 'o> {
             }
             Act::LimitReached { limit: kind, value, .. } => {
                 let (name, value) = limit(*kind, *value);
-                // Inspect knows no such event for a full context.
-                let is_context = *kind == LimitKind::Context;
-                let name = if *kind == LimitKind::Memory { "memory" } else { name };
-                let kind = if is_context || name == "memory" { "custom" } else { name };
-                let text = format!("the limit of {value} was reached ({name})");
+                // Inspect has no limit on memory, and no event for a full context.
+                let (kind, words) = match kind {
+                    LimitKind::Memory => ("custom", "memory"),
+                    LimitKind::Context => ("custom", name),
+                    LimitKind::Turns
+                    | LimitKind::Tokens
+                    | LimitKind::ToolTime
+                    | LimitKind::WallTime => (name, name),
+                };
+                let text = format!("the limit of {value} was reached ({words})");
                 self.write(
                     event,
                     "sample_limit",
