@@ -10,6 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-scenario", &["lapwing-core"]),
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
     ("lapwing-lab", &["lapwing-core"]),
+    ("lapwing-local", &["lapwing-core", "lapwing-lab"]),
+    ("lapwing-study", &["lapwing-core", "lapwing-lab", "lapwing-stats"]),
     ("lapwing-inspect", &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"]),
     (
         "lapwing",
@@ -22,6 +24,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lapwing-scenario",
             "lapwing-eval",
             "lapwing-inspect",
+            "lapwing-lab",
+            "lapwing-local",
+            "lapwing-study",
         ],
     ),
     ("xtask", &[]),

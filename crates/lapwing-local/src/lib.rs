@@ -1,0 +1,1 @@
+//! Organisms and checkpoints as models of every scenario, and as an OpenAI-compatible endpoint.
