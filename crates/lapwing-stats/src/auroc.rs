@@ -23,7 +23,7 @@ pub struct Auroc {
 /// and `n` negatives. Ranks give both (Sun and Xu 2014).
 ///
 /// The interval is normal on the scale of `ln(A / (1 - A))` (Pepe 2003, section 5.2.5), which keeps it within 0 and 1. On normal scores its
-/// coverage of 0.95 is 0.94 to 0.96 at an area of 0.8, 0.91 to 0.96 at 0.95 and 0.90 to 0.97 at 0.99, least with 30 positives and 300 negatives
+/// coverage of 0.95 is 0.94 to 0.96 at an area of 0.8, 0.91 to 0.96 at 0.95 and 0.89 to 0.97 at 0.99, least with 30 positives and 300 negatives
 /// (`fixtures/detectors.py` simulates it). Where the classes are wholly apart the standard error is 0; `min(m, n)` positives and
 /// negatives then make as many independent pairs that are all in order, which bounds the area exactly (Clopper and Pearson 1934).
 ///
