@@ -36,9 +36,11 @@ pub fn fisher(first: (u64, u64), second: (u64, u64)) -> f64 {
 
 /// The p-values of several tests, adjusted so that the probability of any false claim among them stays below the level at
 /// which they are read (Holm 1979).
+///
+/// # Panics
+/// If a p-value is not between 0 and 1.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p_values.len()).collect();
-    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let order = ascending(p_values);
     let mut adjusted = vec![0.0; p_values.len()];
     let mut least: f64 = 0.0;
     for (rank, index) in order.into_iter().enumerate() {
@@ -46,4 +48,30 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
         adjusted[index] = least;
     }
     adjusted
+}
+
+/// The p-values of several tests, adjusted so that of the claims made at the level at which they are read no greater share is expected
+/// to be false (Benjamini and Hochberg 1995): the least `m p₍ᵢ₎ / i` from the `i`-th smallest of `m` on. Holds for independent tests, and
+/// for those that err together.
+///
+/// # Panics
+/// If a p-value is not between 0 and 1.
+pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
+    let mut adjusted = vec![0.0; p_values.len()];
+    let mut least: f64 = 1.0;
+    for (rank, index) in ascending(p_values).into_iter().enumerate().rev() {
+        least = least.min(p_values[index] * p_values.len() as f64 / (rank + 1) as f64);
+        adjusted[index] = least;
+    }
+    adjusted
+}
+
+/// The indices of p-values from the smallest on.
+fn ascending(p_values: &[f64]) -> Vec<usize> {
+    for p in p_values {
+        assert!((0.0..=1.0).contains(p), "a p-value lies between 0 and 1, got {p}");
+    }
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    order
 }

@@ -1,9 +1,9 @@
-//! Quantiles of the distributions that the intervals rest on.
+//! Quantiles and tails of the distributions that intervals and tests rest on.
 
 use std::f64::consts::SQRT_2;
 
-use statrs::function::beta::inv_beta_reg;
-use statrs::function::erf::erfc_inv;
+use statrs::function::beta::{beta_reg, inv_beta_reg};
+use statrs::function::erf::{erfc, erfc_inv};
 
 /// The normal deviate that leaves `(1 - level) / 2` on either side.
 pub(crate) fn two_sided_normal(level: f64) -> f64 {
@@ -18,6 +18,17 @@ pub(crate) fn two_sided_student(level: f64, freedom: f64) -> f64 {
     assert_level(level);
     let y = inv_beta_reg(freedom / 2.0, 0.5, 1.0 - level);
     (freedom * (1.0 - y) / y).sqrt()
+}
+
+/// The probability that a standard normal number is above `z`.
+pub(crate) fn normal_above(z: f64) -> f64 {
+    erfc(z / SQRT_2) / 2.0
+}
+
+/// The probability that Student's t with `freedom` degrees of freedom is above `t`.
+pub(crate) fn student_above(t: f64, freedom: f64) -> f64 {
+    let outside = beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t));
+    if t > 0.0 { outside / 2.0 } else { 1.0 - outside / 2.0 }
 }
 
 /// The `p` quantile of Beta(`a`, `b`).

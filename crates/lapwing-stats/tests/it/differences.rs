@@ -1,8 +1,8 @@
 //! Differences of two rates and of pairs, and tests of them.
 
 use lapwing_stats::{
-    FourWay, NoInterval, clopper_pearson, fisher, holm, independent, mcnemar, newcombe_paired,
-    paired, paired_rates, wilson,
+    FourWay, NoInterval, benjamini_hochberg, clopper_pearson, fisher, holm, independent, mcnemar,
+    newcombe_paired, paired, paired_rates, wilson,
 };
 use proptest::prelude::*;
 
@@ -120,6 +120,29 @@ fn the_price_of_several_tests_equals_the_reference() {
         }
     }
     assert!(holm(&[]).is_empty());
+}
+
+#[test]
+fn the_expected_share_of_false_claims_equals_the_reference() {
+    // By `fixtures/seeds.py`.
+    let reference: [(&[f64], &[f64]); 4] = [
+        (&[0.01, 0.04, 0.03, 0.005], &[0.02, 0.04, 0.04, 0.02]),
+        (&[0.9, 0.5, 0.5], &[0.9, 0.75, 0.75]),
+        (&[0.02], &[0.02]),
+        (&[1e-08, 0.2, 0.015, 0.016, 0.7], &[5e-08, 0.25, 0.0266666666667, 0.0266666666667, 0.7]),
+    ];
+    for (p_values, expected) in reference {
+        for (got, expected) in benjamini_hochberg(p_values).iter().zip(expected) {
+            assert_near(*got, *expected, "adjusted p");
+        }
+    }
+    assert!(benjamini_hochberg(&[]).is_empty());
+}
+
+#[test]
+#[should_panic(expected = "a p-value lies between 0 and 1, got NaN")]
+fn a_p_value_that_is_no_number_is_refused() {
+    holm(&[0.1, f64::NAN]);
 }
 
 /// `(level, differences, [mean, low, high])`.
