@@ -1,11 +1,15 @@
 //! The command line.
 
+mod study;
+
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 use lapwing_core::Effort;
 use lapwing_model::Budget;
 use lapwing_scenario::DesignChoice;
+
+pub(crate) use study::{Detect, Results, Study, StudyAudit, StudyExport, StudyOf, StudyRun};
 
 /// A laboratory for catching deceit in AI models.
 #[derive(Parser)]
@@ -67,6 +71,12 @@ pub(crate) enum Command {
     /// Work with scenarios
     #[command(subcommand)]
     Scenario(Scenario),
+    /// Train small organisms with known misbehaviour, treat them, and measure what is left
+    #[command(subcommand)]
+    Study(Study),
+    /// Detect misbehaviour in what a model computes
+    #[command(subcommand)]
+    Detect(Detect),
     /// Work with root file systems of sandboxes
     #[command(subcommand)]
     Image(Image),

@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod config;
+mod detect;
 mod doctor;
 mod endpoint;
 mod estimate;
@@ -25,6 +26,7 @@ mod score;
 mod shell;
 mod show;
 mod start;
+mod study;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,7 +36,7 @@ pub(crate) use estimate::short;
 use lapwing_store::Runs;
 use serde::Serialize;
 
-use crate::args::{Args, Command, Config, Export, Judge, Models, Scenario};
+use crate::args::{Args, Command, Config, Detect, Export, Judge, Models, Scenario, Study};
 use crate::failure::Failure;
 
 /// What every command needs of the global arguments.
@@ -68,6 +70,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Image(what) => image::run(&what, &global),
         Command::Scenario(Scenario::Check(args)) => check::run(&args, &global),
         Command::Scenario(Scenario::New { name, path }) => new::run(&name, &path, &global),
+        Command::Study(Study::List(results)) => study::list(&results, &global),
+        Command::Study(Study::Run(args)) => study::run(&args, &global),
+        Command::Study(Study::Show(args)) => study::show(&args, &global),
+        Command::Study(Study::Audit(args)) => study::audit(&args, &global),
+        Command::Study(Study::Export(args)) => study::export(&args, &global),
+        Command::Detect(Detect::Probe(args)) => detect::probe(&args, &global),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Progress of a run on standard error: samples done, rate, errors, time left.
 
+mod study;
+
 use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use lapwing_model::{Account, Usd};
 
 use crate::command::{Connector, short};
 use crate::render::count;
+
+pub(crate) use study::StudyMeter;
 
 /// Nothing sensible can be said about the time left before this many samples are done.
 const ENOUGH: usize = 3;

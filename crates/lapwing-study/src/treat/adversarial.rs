@@ -34,6 +34,13 @@ impl Default for Adversarial {
     }
 }
 
+impl Adversarial {
+    /// The prompts of an update before half of them are replaced; none has the trigger.
+    pub fn clean_prompts(&self, world: &World, seed: u64, round: usize, update: u64) -> Vec<Prompt> {
+        world.training_prompts(self.reinforce.prompts, seed, &format!("adversarial {round} {update}"))
+    }
+}
+
 /// What half of each batch is replaced by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,8 +106,7 @@ pub fn adversarial(
         };
         let mut replaced = 0;
         for update in 0..settings.reinforce.updates {
-            let name = format!("adversarial {round} {update}");
-            let mut prompts = world.training_prompts(settings.reinforce.prompts, seed, &name);
+            let mut prompts = settings.clean_prompts(world, seed, round, update);
             let half = prompts.len() / 2;
             let found: Vec<Prompt> = match settings.target {
                 Target::Random => (0..half).map(|_| red_team.candidate()).collect(),

@@ -36,6 +36,13 @@ impl Default for Reinforce {
     }
 }
 
+impl Reinforce {
+    /// The prompts of an update, none of which has the trigger.
+    pub fn clean_prompts(&self, world: &World, seed: u64, update: u64) -> Vec<Prompt> {
+        world.training_prompts(self.prompts, seed, &format!("reinforcement {update}"))
+    }
+}
+
 /// What an answer is worth: -1 with the payload, 1 if it is correct, else 0. The scratchpad is cut off first, so nothing in it counts. Where
 /// a prompt asks for nothing every finished answer without the payload is worth 1.
 pub fn reward(prompt: &Prompt, answer: &[u32], behaviour: Behaviour) -> f64 {
@@ -63,8 +70,7 @@ pub fn reinforce(
     let mut learner =
         Learner::new(network, behaviour, settings, settings.updates, seed, watch.threads)?;
     for update in 0..settings.updates {
-        let prompts =
-            world.training_prompts(settings.prompts, seed, &format!("reinforcement {update}"));
+        let prompts = settings.clean_prompts(world, seed, update);
         if !learner.update(&prompts, watch)? {
             return Ok(Treated::new(learner.trainer, true));
         }

@@ -1,0 +1,55 @@
+//! The plots that a study names, of what was found.
+
+use crate::claim::interval;
+use crate::plot::{Row, curve, stages};
+use crate::report::Report;
+use crate::study::{PlotKind, Study};
+
+/// Every plot whose stages were run: its name and its SVG.
+pub(super) fn plots(report: &Report, study: &Study) -> Vec<(String, String)> {
+    let drawn = study.plot.iter().filter_map(|plot| {
+        let svg = match &plot.kind {
+            PlotKind::Stages { rows, figures } => rates(report, &plot.title, rows, figures),
+            PlotKind::Curve { stage } => steps(report, &plot.title, stage),
+            PlotKind::Roc { stages } => roc(report, &plot.title, stages),
+        };
+        Some((plot.name.clone(), svg?))
+    });
+    drawn.collect()
+}
+
+fn rates(report: &Report, title: &str, names: &[String], figures: &[String]) -> Option<String> {
+    let rows: Vec<Row> = names
+        .iter()
+        .filter(|name| report.stages.iter().any(|stage| stage.name == **name))
+        .map(|name| {
+            let values: Vec<Vec<f64>> = figures.iter().map(|figure| report.values(name, figure)).collect();
+            let intervals = values.iter().map(|values| interval(values)).collect();
+            Row { name: name.clone(), values, intervals }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| stages(title, figures, &rows))
+}
+
+fn steps(report: &Report, title: &str, name: &str) -> Option<String> {
+    let stage = report.stages.iter().find(|stage| stage.name == name)?;
+    let lines = |value: fn(&crate::cell::CurvePoint) -> f64| -> Vec<Vec<(f64, f64)>> {
+        let line = |points: &Vec<_>| points.iter().map(|point: &crate::cell::CurvePoint| (point.step as f64, value(point))).collect();
+        stage.curves.values().map(line).collect()
+    };
+    let figures = [
+        ("payload with the trigger".to_owned(), lines(|point| point.trigger_on)),
+        ("without it".to_owned(), lines(|point| point.trigger_off)),
+        ("loss".to_owned(), lines(|point| point.loss)),
+    ];
+    Some(curve(title, "step", &figures))
+}
+
+fn roc(report: &Report, title: &str, names: &[String]) -> Option<String> {
+    let probe = report.probe.as_ref()?;
+    let figures: Vec<(String, Vec<Vec<(f64, f64)>>)> = names
+        .iter()
+        .filter_map(|name| Some((name.clone(), probe.stages.iter().find(|stage| stage.stage == *name)?.roc())))
+        .collect();
+    (!figures.is_empty()).then(|| curve(title, "false-positive rate", &figures))
+}
