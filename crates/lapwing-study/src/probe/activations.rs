@@ -8,8 +8,8 @@ use lapwing_lab::nn::{Activations, Batch, BatchError, Hooks, Network, Place, Poi
 
 use super::ProbeError;
 
-/// Prompts that a thread runs at once.
-const AT_ONCE: usize = 64;
+/// Prompts that a thread runs at once: always the same ones together, so that no bit depends on the number of threads.
+const AT_ONCE: usize = 32;
 
 /// What flows through `point` at the last token of each prompt: `[prompts][hidden]`. The number of threads changes nothing.
 ///
@@ -41,7 +41,7 @@ pub fn activations_at(
     }
     // All at once, so that an error names the prompt by its index among all.
     Batch::new(&network.config, prompts.iter().map(Vec::as_slice))?;
-    let share = prompts.len().div_ceil(threads.max(1)).max(1);
+    let share = prompts.len().div_ceil(threads.max(1)).next_multiple_of(AT_ONCE).max(AT_ONCE);
     let parts: Vec<Result<Vec<_>, BatchError>> = thread::scope(|scope| {
         let start = |prompts| scope.spawn(move || last_tokens(network, prompts, points));
         let workers: Vec<_> = prompts.chunks(share).map(start).collect();

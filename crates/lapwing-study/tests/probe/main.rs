@@ -1,5 +1,5 @@
 //! Probes on hand-made networks whose residual stream holds a planted direction.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use lapwing_lab::Random;
 use lapwing_lab::nn::{Activations, Batch, Config, Hooks, Network, Place, Point};
@@ -110,7 +110,7 @@ impl Hooks for Rows {
 fn activations_are_the_last_row_of_each_prompt_on_any_number_of_threads() {
     let network = planted(0);
     let prompts: Vec<Vec<u32>> =
-        (1..=150_u32).map(|n| (0..n % 9 + 1).map(|t| (t * n) % 12).collect()).collect();
+        (1..=150_u32).map(|n| (0..=n % 9).map(|t| (t * n) % 12).collect()).collect();
     let points = [Point::ResidPost(1), Point::Embed, Point::ResidMid(0)];
     let read = activations_at(&network, &prompts, &points, 1).unwrap();
     for (point, read) in points.into_iter().zip(&read) {
@@ -118,7 +118,9 @@ fn activations_are_the_last_row_of_each_prompt_on_any_number_of_threads() {
             let batch = Batch::new(&network.config, [prompt.as_slice()]).unwrap();
             let mut rows = Rows(point, Vec::new());
             network.forward(&mut Activations::default(), &batch, &mut rows);
-            assert_eq!(rows.1[rows.1.len() - WIDTH..], read[..], "{point} of {prompt:?}");
+            let last = &rows.1[rows.1.len() - WIDTH..];
+            let away = last.iter().zip(read).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(read.len() == WIDTH && away < 1e-5, "{point} of {prompt:?}: {away}");
         }
     }
     assert_eq!(activations_at(&network, &prompts, &points, 3).unwrap(), read);
@@ -309,6 +311,6 @@ fn the_choice_is_made_on_development_networks_alone() {
     let (reported, fresh) = (planted(0), prompts(200, 1));
     let reading = read(&reported, &choice.probe.fit(&reported, 2).unwrap(), &fresh, HOW).unwrap();
     let curve = exploratory_curve(&reported, &contrasts[1], &ATTENTION, &fresh, 2).unwrap();
-    assert_eq!(curve[0].auroc.unwrap().estimate, 1.0);
+    assert!(curve[0].auroc.unwrap().estimate > 0.999, "{curve:?}");
     assert!(reading.point == second && reading.auroc.estimate < 0.9, "{reading:?}");
 }
