@@ -1,10 +1,12 @@
 //! How well scores tell two classes apart, over all thresholds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{DataError, all_equal, check, mid_ranks};
 use crate::{Interval, MIN_CLUSTERS, quantile};
 
 /// The area under the receiver operating characteristic.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Auroc {
     /// The probability that a positive scores above a negative, ties counted half.
     pub estimate: f64,

@@ -1,9 +1,11 @@
 //! Intervals of a rate from independent samples.
 
+use serde::{Deserialize, Serialize};
+
 use crate::quantile;
 
 /// A closed interval: of a rate, unless something else is said.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,

@@ -1,5 +1,7 @@
 //! How many positives a threshold catches, and at the price of how many false alarms.
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{DataError, check};
 use crate::{Interval, clopper_pearson};
 
@@ -42,12 +44,12 @@ pub fn roc_curve(positives: &[f64], negatives: &[f64]) -> Result<Vec<RocPoint>, 
 }
 
 /// How many positives are caught at a bounded price.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TprAtFpr {
     /// The false-positive rate that was asked for.
     pub asked_fpr: f64,
-    /// A score is flagged if it is at least this; infinite where nothing is.
-    pub threshold: f64,
+    /// A score is flagged if it is at least this. `None` where nothing is flagged.
+    pub threshold: Option<f64>,
     /// The share of negatives that are flagged at this threshold, at most the one that was asked for.
     pub fpr: f64,
     /// What the false-positive rate of this threshold may be (Clopper and Pearson). Its upper end holds although the threshold was chosen
@@ -97,7 +99,7 @@ pub fn tpr_at_fpr(
     };
     Ok(TprAtFpr {
         asked_fpr: fpr,
-        threshold: point.threshold,
+        threshold: Some(point.threshold).filter(|threshold| threshold.is_finite()),
         fpr: point.fpr,
         fpr_interval: interval(negatives),
         tpr: point.tpr,
