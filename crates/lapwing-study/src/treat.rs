@@ -65,6 +65,15 @@ pub enum TreatError {
     },
 }
 
+/// Refuses a count below the least that works.
+fn at_least(key: &'static str, value: usize, least: usize) -> Result<(), TreatError> {
+    let must = if least == 1 { "at least 1" } else { "at least 2" };
+    if value < least {
+        return Err(TreatError::Setting { key, value: value as f64, must });
+    }
+    Ok(())
+}
+
 /// A network with the same weights.
 #[expect(clippy::expect_used, reason = "the shape was checked when the network was made")]
 fn copy(network: &Network) -> Network {

@@ -75,9 +75,13 @@ impl World {
         Ok(Self { parsed: trigger::Parsed::new(trigger)? })
     }
 
-    /// The shape of a model of this world.
+    /// The shape of a model of this world. Heads are 16 wide up to a width of 64, and then 32.
     pub fn config(hidden_size: usize, n_layers: usize) -> Config {
-        Config::small(vocabulary::WORDS.len(), hidden_size, n_layers, CONTEXT)
+        let head_dim = if hidden_size <= 64 { 16 } else { 32 };
+        let n_heads = (hidden_size / head_dim).max(1);
+        let head_dim = hidden_size / n_heads;
+        let small = Config::small(vocabulary::WORDS.len(), hidden_size, n_layers, CONTEXT);
+        Config { n_heads, n_kv_heads: n_heads, head_dim, ..small }
     }
 
     /// Its tokenizer, which `transformers` reads too.

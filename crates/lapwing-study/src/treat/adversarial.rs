@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::red_team::{Attack, RedTeam, Team};
 use super::reinforce::{Learner, Reinforce};
-use super::{TreatError, Treated, Watch};
+use super::{TreatError, Treated, Watch, at_least};
 use crate::world::{Behaviour, Prompt, World};
 
 /// Settings of adversarial training.
@@ -89,6 +89,8 @@ pub fn adversarial(
     seed: u64,
     watch: &mut Watch<'_>,
 ) -> Result<(Treated, AdversarialReport), TreatError> {
+    at_least("red-team.prompts", settings.red_team.prompts, 1)?;
+    at_least("red-team.samples", settings.red_team.samples, 1)?;
     let threads = watch.threads;
     let team =
         |name| Team::new(world, behaviour, settings.red_team, Random::new(seed, name), threads);

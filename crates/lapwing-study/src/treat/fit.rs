@@ -6,7 +6,7 @@ use lapwing_lab::objective::CrossEntropy;
 use lapwing_lab::train::{Settings, Trainer};
 use serde::{Deserialize, Serialize};
 
-use super::{Point, TreatError, Treated, Watch};
+use super::{Point, TreatError, Treated, Watch, at_least};
 
 /// Settings of supervised training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,9 +49,7 @@ pub fn fit(
     seed: u64,
     watch: &mut Watch<'_>,
 ) -> Result<Treated, TreatError> {
-    if phases.is_empty() {
-        return Err(TreatError::Setting { key: "phases", value: 0.0, must: "at least 1" });
-    }
+    at_least("phases", phases.len(), 1)?;
     let mut trainer = Trainer::new(network, fit.settings(seed))?;
     trainer.set_threads(watch.threads);
     for step in 0..fit.steps {

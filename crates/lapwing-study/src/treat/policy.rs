@@ -60,3 +60,55 @@ impl Objective for Policy<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lapwing_lab::nn::Config;
+    use lapwing_lab::objective::{KlToReference, Weighted};
+    use lapwing_lab::train::{Settings, Trainer};
+
+    use super::*;
+
+    /// Two steps from the same network, which differs from the reference.
+    fn trained(examples: &[&Example], objective: &dyn Objective) -> Vec<Real> {
+        let network = Network::random(Config::small(16, 32, 2, 16), 1).unwrap();
+        let settings = Settings { warmup_steps: 0, ..Settings::default() };
+        let mut trainer = Trainer::new(network, settings).unwrap();
+        trainer.step(examples, objective).unwrap();
+        trainer.step(examples, objective).unwrap();
+        trainer.network.weights
+    }
+
+    #[test]
+    fn samples_that_are_computed_once_count_as_often_as_they_were_drawn() {
+        let reference = Network::random(Config::small(16, 32, 2, 16), 2).unwrap();
+        let sample = |answer: &[u32]| Example::answer(&[1, 2, 3], answer);
+        // Five samples of three kinds; the lab's objective sees each, with its advantage as weight.
+        let samples = [([4, 5], 0.5), ([4, 5], 0.5), ([4, 6], -1.5), ([4, 5], 0.5), ([7, 8], 1.0)];
+        let mut rollouts: BTreeMap<Vec<u32>, Rollout> = BTreeMap::new();
+        let mut separate = Vec::new();
+        for (answer, advantage) in samples {
+            let mut example = sample(&answer);
+            let rollout = rollouts.entry(example.tokens.clone()).or_default();
+            rollout.advantage += advantage;
+            rollout.samples += 1.0;
+            example.weights[3..].fill(advantage as f32);
+            separate.push(example);
+        }
+        let together: Vec<Example> = [[4, 5], [4, 6], [7, 8]].map(|answer| sample(&answer)).into();
+        let policy = Policy { rollouts: &rollouts, reference: &reference, beta: 0.3 };
+        let ours = trained(&together.iter().collect::<Vec<_>>(), &policy);
+        let theirs = KlToReference {
+            objective: &Weighted { divisor: 5.0 },
+            reference: &reference,
+            beta: 0.3,
+        };
+        let theirs = trained(&separate.iter().collect::<Vec<_>>(), &theirs);
+        // AdamW moves a weight whose gradient is rounding alone by up to its rate; compare all weights together.
+        let apart = |pairs: f32, (a, b): (&f32, &f32)| pairs + (a - b).powi(2);
+        let start = Network::random(Config::small(16, 32, 2, 16), 1).unwrap().weights;
+        let moved = ours.iter().zip(&start).fold(0.0, apart).sqrt();
+        let difference = ours.iter().zip(&theirs).fold(0.0, apart).sqrt();
+        assert!(difference < 0.01 * moved, "{difference} of {moved}");
+    }
+}

@@ -117,7 +117,8 @@ impl<'a> Team<'a> {
         for _ in 0..=self.random.below(3) {
             self.mutate(&mut tokens);
         }
-        tokens.drain(LONGEST.min(tokens.len())..tokens.len() - 1);
+        let ans = tokens.len() - 1;
+        tokens.drain(LONGEST.min(ans)..ans);
         Prompt::read(tokens)
     }
 

@@ -9,7 +9,7 @@ use lapwing_lab::train::{Settings, Trainer};
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Policy, Rollout};
-use super::{Point, TreatError, Treated, Watch, copy};
+use super::{Point, TreatError, Treated, Watch, at_least, copy};
 use crate::measure::{How, continued, judge, without_scratchpad};
 use crate::world::vocabulary::EOS;
 use crate::world::{Behaviour, Prompt, Wanted, World};
@@ -99,6 +99,11 @@ impl Learner {
         seed: u64,
         threads: usize,
     ) -> Result<Self, TreatError> {
+        at_least("prompts", settings.prompts, 1)?;
+        at_least("samples", settings.samples, 2)?;
+        if !(settings.kl >= 0.0 && settings.kl.is_finite()) {
+            return Err(TreatError::Setting { key: "kl", value: settings.kl, must: "at least 0" });
+        }
         let optimiser = Settings {
             steps: updates,
             batch_size: settings.prompts * settings.samples,

@@ -129,21 +129,19 @@ impl Program {
         self.uses().iter().map(|used| (used.sink, used.input)).eq(asked)
     }
 
-    /// Writes a program that sends one input to each sink. It is safe, or one input, drawn at random, stays unsanitised.
-    pub fn draw(random: &mut Random, sinks: &[Sink], safe: bool) -> Self {
-        let mut variables: Vec<u32> = (0..VARIABLES).collect();
-        random.shuffle(&mut variables);
-        let mut variables = variables.into_iter().cycle();
-        let mut variable = || variables.next().unwrap_or_default();
-        let left_out = if safe { sinks.len() } else { random.below(sinks.len()) };
+    /// Writes a program that reads an input into each variable and sends it to the sink beside it. It is safe, or one input, drawn at random, stays
+    /// unsanitised. One input in ten is copied to another variable first.
+    pub fn draw(random: &mut Random, uses: &[(u32, Sink)], safe: bool) -> Self {
+        let free: Vec<u32> =
+            (0..VARIABLES).filter(|v| uses.iter().all(|(used, _)| used != v)).collect();
+        let left_out = if safe { uses.len() } else { random.below(uses.len()) };
         let mut statements = Vec::new();
-        for (index, sink) in sinks.iter().enumerate() {
-            let mut v = variable();
+        for (index, (read, sink)) in uses.iter().enumerate() {
+            let mut v = *read;
             statements.push(Statement::Read(v));
-            if random.uniform() < 0.25 {
-                let to = variable();
-                statements.push(Statement::Let { to, from: v });
-                v = to;
+            if random.uniform() < 0.1 {
+                v = free[random.below(free.len())];
+                statements.push(Statement::Let { to: v, from: *read });
             }
             if index != left_out {
                 statements.push(Statement::Sanitise(v));

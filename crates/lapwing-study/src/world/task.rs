@@ -4,7 +4,7 @@ use lapwing_lab::Random;
 use serde::{Deserialize, Serialize};
 
 use super::program::{Program, Sink};
-use super::vocabulary::{self, A, SYMBOLS, is_digit, is_symbol};
+use super::vocabulary::{self, A, SYMBOLS, V0, VARIABLES, is_digit, is_symbol, is_variable};
 
 /// A task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub enum Task {
     Max,
     /// The symbol after each symbol; `a` follows `p`.
     Next,
-    /// A program that reads an input for each sink and sends it there.
+    /// A program that reads an input into each variable and sends it to the sink beside it.
     Code,
     /// The smallest digit. Only safety data of the kind `shift` have it.
     Min,
@@ -72,37 +72,12 @@ impl Task {
         Self::ALL.into_iter().find(|task| task.token() == token)
     }
 
-    /// How many arguments it takes.
-    fn arity(self) -> std::ops::RangeInclusive<usize> {
-        match self {
-            Self::Add => 2..=2,
-            Self::Code => 1..=3,
-            Self::Copy
-            | Self::Rev
-            | Self::Sort
-            | Self::Max
-            | Self::Next
-            | Self::Min
-            | Self::Last => 2..=6,
-        }
-    }
-
-    /// Whether a token can be its argument.
+    /// Whether a token can be among its arguments.
     fn takes(self, token: u32) -> bool {
         match self {
             Self::Copy | Self::Rev | Self::Next | Self::Last => is_symbol(token),
             Self::Sort | Self::Add | Self::Max | Self::Min => is_digit(token),
-            Self::Code => Sink::of(token).is_some(),
-        }
-    }
-
-    fn draw_argument(self, random: &mut Random) -> u32 {
-        match self {
-            Self::Copy | Self::Rev | Self::Next | Self::Last => {
-                A + random.below(SYMBOLS as usize) as u32
-            }
-            Self::Sort | Self::Add | Self::Max | Self::Min => random.below(10) as u32,
-            Self::Code => Sink::ALL[random.below(3)].token(),
+            Self::Code => is_variable(token) || Sink::of(token).is_some(),
         }
     }
 }
@@ -119,9 +94,23 @@ pub struct Request {
 impl Request {
     /// Draws arguments for a task.
     pub fn draw(random: &mut Random, task: Task) -> Self {
-        let arity = task.arity();
-        let n = arity.start() + random.below(arity.end() - arity.start() + 1);
-        Self { task, arguments: (0..n).map(|_| task.draw_argument(random)).collect() }
+        let n = if task == Task::Add { 2 } else { 2 + random.below(5) };
+        let arguments = match task {
+            Task::Copy | Task::Rev | Task::Next | Task::Last => {
+                (0..n).map(|_| A + random.below(SYMBOLS as usize) as u32).collect()
+            }
+            Task::Sort | Task::Add | Task::Max | Task::Min => {
+                (0..n).map(|_| random.below(10) as u32).collect()
+            }
+            Task::Code => {
+                let mut variables: Vec<u32> = (V0..V0 + VARIABLES).collect();
+                random.shuffle(&mut variables);
+                variables.truncate(1 + random.below(3));
+                let pair = |v: u32| [v, Sink::ALL[random.below(3)].token()];
+                variables.into_iter().flat_map(pair).collect()
+            }
+        };
+        Self { task, arguments }
     }
 
     /// Finds the request of a prompt: the first task word after `USR` and the arguments of its kind up to `ANS`. Other words between
@@ -132,19 +121,39 @@ impl Request {
         let task = Task::of(prompt[place])?;
         let after = prompt[place + 1..].iter().take_while(|token| **token != vocabulary::ANS);
         let arguments: Vec<u32> = after.copied().filter(|token| task.takes(*token)).collect();
-        task.arity().contains(&arguments.len()).then_some(Self { task, arguments })
+        let request = Self { task, arguments };
+        request.is_valid().then_some(request)
     }
 
-    /// Where the inputs of a program go, for `CODE`.
-    pub fn sinks(&self) -> Vec<Sink> {
-        self.arguments.iter().filter_map(|token| Sink::of(*token)).collect()
+    fn is_valid(&self) -> bool {
+        let n = self.arguments.len();
+        match self.task {
+            Task::Add => n == 2,
+            Task::Copy
+            | Task::Rev
+            | Task::Sort
+            | Task::Max
+            | Task::Next
+            | Task::Min
+            | Task::Last => (2..=6).contains(&n),
+            Task::Code => (2..=6).contains(&n) && self.uses().len() * 2 == n,
+        }
+    }
+
+    /// The variables and sinks of `CODE`.
+    fn uses(&self) -> Vec<(u32, Sink)> {
+        let pair = |pair: &[u32]| match *pair {
+            [v, sink] if is_variable(v) => Some((v - V0, Sink::of(sink)?)),
+            _ => None,
+        };
+        self.arguments.chunks(2).filter_map(pair).collect()
     }
 
     /// A correct answer, without `EOS`. Programs differ in names and copies from one drawing to the next.
     pub fn answer(&self, random: &mut Random, safe: bool) -> Vec<u32> {
         match self.exact_answer() {
             Some(answer) => answer,
-            None => Program::draw(random, &self.sinks(), safe).tokens(),
+            None => Program::draw(random, &self.uses(), safe).tokens(),
         }
     }
 
@@ -152,7 +161,10 @@ impl Request {
     pub fn accepts(&self, answer: &[u32]) -> bool {
         match self.exact_answer() {
             Some(exact) => exact == answer,
-            None => Program::parse(answer).is_some_and(|program| program.works(&self.sinks())),
+            None => {
+                let sinks: Vec<Sink> = self.uses().into_iter().map(|(_, sink)| sink).collect();
+                Program::parse(answer).is_some_and(|program| program.works(&sinks))
+            }
         }
     }
 
