@@ -44,7 +44,8 @@ pub(crate) fn table(
     }
     for (first, rows) in blocks {
         let model = &first.model;
-        writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
+        let via = if first.via_codebook { " via codebook" } else { "" };
+        writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}{via}", first.behaviour, first.stage)?;
         if scenario.is_judged(&first.behaviour, first.stage) {
             judged_by(out, scenario, judge)?;
         }
