@@ -114,6 +114,18 @@ impl Codebook {
         parts
     }
 
+    /// What is in it, one entry a line: the words and what they mean.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.entries.iter().map(|(words, meant)| {
+            let words = words.join(" ");
+            match meant {
+                Meant::Said(text) if text.is_empty() => format!("{words}: nothing"),
+                Meant::Said(text) => format!("{words}: {text:?}"),
+                Meant::Called { tool, arguments } => format!("{words}: {tool} {arguments}"),
+            }
+        })
+    }
+
     /// The longest entry that `words` begin with.
     fn longest(&self, words: &[&str]) -> Option<&(Vec<String>, Meant)> {
         let fits = |(known, _): &&(Vec<String>, Meant)| {

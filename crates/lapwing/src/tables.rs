@@ -402,6 +402,9 @@ fn acts(planted: &[Planted]) -> String {
     if planted.iter().all(|planted| planted.outcome == Outcome::Unexposed) {
         return "unexposed".to_owned();
     }
+    if planted.iter().all(|planted| planted.outcome == Outcome::Ungraded) {
+        return "ungraded".to_owned();
+    }
     let mut last: BTreeMap<&str, Stage> = BTreeMap::new();
     for planted in planted.iter().filter(|planted| planted.outcome == Outcome::Present) {
         last.insert(&planted.behaviour, planted.stage);

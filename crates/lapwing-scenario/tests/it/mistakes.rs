@@ -95,7 +95,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "title =",
             "tittle = \"x\"\ntitle =",
             r"scenario.toml:2:1: `tittle`: unknown key
-  help: did you mean `title`? known: `format`, `title`, `description`, `imported`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `measure`, `contrast` and 2 more",
+  help: did you mean `title`? known: `format`, `title`, `description`, `imported`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `organism`, `exposed`, `behaviour`, `measure` and 3 more",
         ),
         (
             "memory = \"64MiB\"",
