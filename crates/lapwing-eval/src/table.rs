@@ -80,7 +80,8 @@ pub fn note_codebook(spec: &mut RunSpec, scenario: &Scenario, targets: &[Target]
     }
 }
 
-fn via_codebook(spec: &RunSpec) -> BTreeSet<String> {
+/// The models of a run whose answers are read through the scenario's codebook.
+pub fn via_codebook(spec: &RunSpec) -> BTreeSet<String> {
     let names = spec.settings.get(CODEBOOK);
     names.into_iter().flat_map(|names| names.split(BETWEEN)).map(str::to_owned).collect()
 }

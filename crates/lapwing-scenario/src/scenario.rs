@@ -11,7 +11,8 @@ use crate::schema::{
 };
 use crate::{
     Contrast, Demand, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant,
-    Plan, Policy, Screen, Script, cues, design, evidence, finding, organism, parse, plan, policy, rubric,
+    Plan, Policy, Screen, Script, cues, design, evidence, finding, organism, parse, plan, policy,
+    rubric,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.

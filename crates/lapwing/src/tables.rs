@@ -415,3 +415,38 @@ fn acts(planted: &[Planted]) -> String {
     let acts = last.iter().rev().map(|(behaviour, stage)| format!("{behaviour} {stage}"));
     acts.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use lapwing_scenario::DesignChoice;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_a_tiny_model_says_that_a_codebook_stands_between() {
+        let scenario = library::load("backdoor").unwrap();
+        let conditions = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap();
+        let row = |model: &str, via_codebook| Row {
+            model: model.to_owned(),
+            via_codebook,
+            condition: conditions[0].clone(),
+            label: "trigger=on".to_owned(),
+            behaviour: "payload".to_owned(),
+            stage: Stage::Success,
+            outcomes: BTreeMap::from([(Outcome::Present, 2)]),
+            rate: None,
+            unfinished: 0,
+            bounds: (0.0, 1.0),
+            impossible: None,
+        };
+        let rows = vec![row("local/tiny", true), row("openai/x", false)];
+        let mut out = Vec::new();
+        table(&mut out, &scenario, &Table { rows }, None).unwrap();
+        let text = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let heads: Vec<&str> =
+            text.lines().filter(|line| line.contains("payload success")).collect();
+        let expected =
+            ["  payload success  local/tiny via codebook", "  payload success  openai/x"];
+        assert_eq!(heads, expected);
+    }
+}

@@ -91,7 +91,9 @@ fn a_tiny_model_is_asked_once_in_its_words_and_its_answer_becomes_a_call() {
     assert_eq!(request.tools, []);
     let acts = done.acts(1);
     assert_eq!(phase_ends(&acts), [PhaseEnd::Stopped]);
-    assert!(acts.iter().any(|act| matches!(act, Act::ToolReturned { text, .. } if text == "ran: bash -c sip wine")));
+    assert!(acts.iter().any(
+        |act| matches!(act, Act::ToolReturned { text, .. } if text == "ran: bash -c sip wine")
+    ));
     assert_eq!(done.outcomes(1), [Outcome::Present]);
 }
 

@@ -32,11 +32,7 @@ fn tools(phases: &[PhaseDefinition]) -> Vec<String> {
     agent.unwrap_or_default()
 }
 
-fn entries(
-    item: &Item<'_>,
-    context: &Context<'_>,
-    tools: &[String],
-) -> Option<Vec<CodebookEntry>> {
+fn entries(item: &Item<'_>, context: &Context<'_>, tools: &[String]) -> Option<Vec<CodebookEntry>> {
     let entries = item.table()?.all();
     if entries.is_empty() {
         let problem = item.place().diagnostic("the codebook is empty");
@@ -45,7 +41,8 @@ fn entries(
         return None;
     }
     // Every entry is read, so that all mistakes are told.
-    let read: Vec<_> = entries.iter().map(|(words, item)| entry(words, item, context, tools)).collect();
+    let read: Vec<_> =
+        entries.iter().map(|(words, item)| entry(words, item, context, tools)).collect();
     read.into_iter().collect()
 }
 
@@ -75,7 +72,11 @@ fn call(item: &Item<'_>, context: &Context<'_>, tools: &[String]) -> Option<Mean
     let mut calls = Vec::new();
     for (tool, argument) in CALLS {
         if let Some(text) = table.get(tool) {
-            calls.push(Meaning::Called { tool, argument, text: context.text_template(&text.text()?)? });
+            calls.push(Meaning::Called {
+                tool,
+                argument,
+                text: context.text_template(&text.text()?)?,
+            });
         }
     }
     table.report_unknown();
@@ -90,7 +91,8 @@ fn call(item: &Item<'_>, context: &Context<'_>, tools: &[String]) -> Option<Mean
         return None;
     }
     if !tools.iter().any(|known| known == tool) {
-        let problem = item.place().diagnostic(format!("calls `{tool}`, which its phase does not offer"));
+        let problem =
+            item.place().diagnostic(format!("calls `{tool}`, which its phase does not offer"));
         context.report(problem.help(near(tool, tools.iter().map(String::as_str))));
         return None;
     }

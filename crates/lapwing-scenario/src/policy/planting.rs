@@ -58,7 +58,9 @@ fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
             _ => {}
         }
         let problem = text.diagnostic(format!("unknown expectation `{}`", text.value));
-        context.problems.push(problem.help("write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`"));
+        context.problems.push(
+            problem.help("write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`"),
+        );
         return None;
     }
     let behaviours = &context.definition.behaviours;

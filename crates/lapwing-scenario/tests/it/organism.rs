@@ -25,7 +25,8 @@ fn scenario() -> Scenario {
     let mut files = folder();
     files.entry("scenario.toml".to_owned()).or_default().extend(VIEW.bytes());
     let text = String::from_utf8(files["scenario.toml"].clone()).unwrap();
-    let more = "}, { id = \"asked\", ask = \"ask.md\" }, { id = \"look\", run = \"programs/next.sh\" }]";
+    let more =
+        "}, { id = \"asked\", ask = \"ask.md\" }, { id = \"look\", run = \"programs/next.sh\" }]";
     let text = text.replacen("end = \"out\" }]", &format!("end = \"out\" {more}"), 1);
     files.insert("scenario.toml".to_owned(), text.into_bytes());
     let prompt = "{% if order == 'none' %}\nSYS  LAMP\n{{ name | upper }}\nANS\n{% endif %}\n";

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use lapwing_core::{Delivery, Network, NewFile, Observe};
 use lapwing_eval::tool_spec;
-use lapwing_scenario::{Codebook, DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario};
+use lapwing_scenario::{
+    Codebook, DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario,
+};
 use serde_json::Value;
 
 use super::{Global, print_json, start};
@@ -33,8 +35,9 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         return Err(Failure::new(Failure::USAGE, "the scenario has no such condition"));
     };
     let plan = scenario.plan(&condition, args.seed)?;
+    let in_words = scenario.organism_plan(&condition, args.seed)?;
     if global.json {
-        print_json(&json::sample(&condition, args.seed, &plan))?;
+        print_json(&json::sample(&condition, args.seed, &plan, in_words.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
     )?;
     phases(&mut out, &scenario, &plan)?;
     if scenario.has_organism() {
-        organism(&mut out, scenario.organism_plan(&condition, args.seed)?.as_ref())?;
+        organism(&mut out, in_words.as_ref())?;
     }
     sandboxes(&mut out, &plan, args.full)?;
     plan.world.iter().try_for_each(|part| world::write(&mut out, part))?;

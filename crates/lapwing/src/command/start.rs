@@ -156,8 +156,9 @@ impl Start {
         let mut samples = design.expand(&self.scenario)?;
         if samples.is_empty() {
             let message = "no chosen condition has a mapping to the words of the model";
-            return Err(Failure::new(Failure::USAGE, message)
-                .help("choose other conditions; `organism.prompt` of the scenario has the mapping"));
+            return Err(Failure::new(Failure::USAGE, message).help(
+                "choose other conditions; `organism.prompt` of the scenario has the mapping",
+            ));
         }
         if let Some((policy, seeds)) = &self.drawn {
             let targets = vec![Target::Policy(policy.clone())];
