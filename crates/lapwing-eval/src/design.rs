@@ -31,6 +31,20 @@ impl Target {
         }
     }
 
+    /// Whether it can be asked in this condition: always, unless it has words of its own and none for it.
+    ///
+    /// # Errors
+    /// A template that fails under these values.
+    pub fn has_words_for(
+        &self,
+        scenario: &Scenario,
+        condition: &Condition,
+        seed: u64,
+    ) -> Result<bool, Diagnostic> {
+        let is_free = !self.is_via_codebook(scenario);
+        Ok(is_free || scenario.organism_plan(condition, seed)?.is_some())
+    }
+
     /// What its sample of `condition` and `seed` needs; `None` if the condition has no mapping to its words and is not run.
     ///
     /// # Errors
@@ -82,8 +96,11 @@ impl Design {
         let mut samples = Vec::new();
         for seed in 0..self.seeds {
             for condition in &self.conditions {
+                let plan = scenario.plan(condition, seed)?;
                 for target in &self.targets {
-                    let Some(plan) = target.plan(scenario, condition, seed)? else { continue };
+                    if !target.has_words_for(scenario, condition, seed)? {
+                        continue;
+                    }
                     let planted = match target {
                         Target::Policy(name) => {
                             let script = scenario.script(name, &plan, condition, seed)?;

@@ -6,7 +6,7 @@ use crate::policy::CALLS;
 use crate::reader::{Item, Reported, Table};
 use crate::schema::{CodebookEntry, Meaning, OrganismView, PhaseDefinition, PhaseDefinitionKind};
 
-/// Where a model answers no phase there is nothing to translate, and where it has no tools only what it says.
+/// The view, if there is one.
 pub(super) fn view(
     root: &Table<'_>,
     context: &Context<'_>,

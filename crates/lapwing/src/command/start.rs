@@ -211,7 +211,7 @@ impl Start {
         let mut without = Vec::new();
         for condition in self.conditions()? {
             for target in &self.targets {
-                if target.plan(&self.scenario, &condition, 0)?.is_none() {
+                if !target.has_words_for(&self.scenario, &condition, 0)? {
                     let condition = self.scenario.describe(&condition);
                     without.push(format!("{condition} for {}", target.name()));
                 }
