@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import tempfile
 
-LIMIT_SECONDS = 2
+LIMIT_SECONDS = 10
 USER = """
 class User:
     def __init__(self, fields):
