@@ -568,6 +568,6 @@ fn a_policy_can_plant_what_cannot_be_graded() {
     let outcomes: Vec<Outcome> = script.planted().iter().map(|planted| planted.outcome).collect();
     assert_eq!(outcomes, [Outcome::Ungraded]);
     let wrong = told("policies.toml", "\"unexposed\"", "\"ungradet\"");
-    let expected = "policies.toml:2:17: `idle.expect`: unknown expectation `ungradet`\n  help: write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`";
+    let expected = "policies.toml:2:19: `idle.expect`: unknown expectation `ungradet`\n  help: write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`";
     assert_eq!(wrong, expected);
 }
