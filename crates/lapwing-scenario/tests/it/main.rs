@@ -8,6 +8,7 @@ mod fuzz;
 mod judges;
 #[cfg(test)]
 mod mistakes;
+#[cfg(test)]
 mod organism;
 #[cfg(test)]
 mod parts;
