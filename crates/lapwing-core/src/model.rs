@@ -13,6 +13,12 @@ pub trait Model: Send + Sync {
     /// The name under which results are shown, for example `openai/gpt-x` or `policy/never`.
     fn name(&self) -> &str;
 
+    /// Whether it knows no conversation and only continues a text, as a small organism without a chat template does. Such a
+    /// model is asked in the words of a scenario's `organism` view, where there is one: a single user message, no tools.
+    fn continues_text(&self) -> bool {
+        false
+    }
+
     /// Continues the conversation of `request`.
     ///
     /// Every attempt on the wire is returned, with its raw bytes, whether or not the call succeeded, so that

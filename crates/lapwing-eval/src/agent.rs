@@ -54,6 +54,10 @@ impl Runner<'_, '_> {
                 self.inject_now().await?;
                 self.check_limits()?;
             }
+            // A tiny model has one turn: it has no words for what tools return.
+            if self.plan.codebook.is_some() {
+                return Ok(PhaseEnd::Stopped);
+            }
         }
         Err(Halt::Limit(LimitKind::Turns, u64::from(agent.turns)))
     }

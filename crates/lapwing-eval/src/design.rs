@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lapwing_core::{Condition, Model, Planted, SampleKey};
-use lapwing_scenario::{Diagnostic, Scenario};
+use lapwing_scenario::{Diagnostic, Plan, Scenario};
 
 /// What is tested.
 #[derive(Clone)]
@@ -20,6 +20,45 @@ impl Target {
         match self {
             Self::Policy(name) => format!("policy/{name}"),
             Self::Model(model) => model.name().to_owned(),
+        }
+    }
+
+    /// Whether it is asked in the words of the scenario's `organism` view, and its answer read through the codebook.
+    pub fn is_via_codebook(&self, scenario: &Scenario) -> bool {
+        match self {
+            Self::Policy(_) => false,
+            Self::Model(model) => model.continues_text() && scenario.has_organism(),
+        }
+    }
+
+    /// Whether it can be asked in this condition: always, unless it has words of its own and none for it.
+    ///
+    /// # Errors
+    /// A template that fails under these values.
+    pub fn has_words_for(
+        &self,
+        scenario: &Scenario,
+        condition: &Condition,
+        seed: u64,
+    ) -> Result<bool, Diagnostic> {
+        let is_free = !self.is_via_codebook(scenario);
+        Ok(is_free || scenario.organism_plan(condition, seed)?.is_some())
+    }
+
+    /// What its sample of `condition` and `seed` needs; `None` if the condition has no mapping to its words and is not run.
+    ///
+    /// # Errors
+    /// A template that fails under these values.
+    pub fn plan(
+        &self,
+        scenario: &Scenario,
+        condition: &Condition,
+        seed: u64,
+    ) -> Result<Option<Plan>, Diagnostic> {
+        if self.is_via_codebook(scenario) {
+            scenario.organism_plan(condition, seed)
+        } else {
+            scenario.plan(condition, seed).map(Some)
         }
     }
 }
@@ -48,7 +87,8 @@ pub struct Planned {
 }
 
 impl Design {
-    /// All samples, seed by seed, so that a run that is stopped early is balanced over conditions.
+    /// All samples, seed by seed, so that a run that is stopped early is balanced over conditions. Conditions without a mapping to a
+    /// model's words are left out.
     ///
     /// # Errors
     /// A template or policy of the scenario cannot be rendered for one of the samples.
@@ -58,6 +98,9 @@ impl Design {
             for condition in &self.conditions {
                 let plan = scenario.plan(condition, seed)?;
                 for target in &self.targets {
+                    if !target.has_words_for(scenario, condition, seed)? {
+                        continue;
+                    }
                     let planted = match target {
                         Target::Policy(name) => {
                             let script = scenario.script(name, &plan, condition, seed)?;

@@ -138,7 +138,8 @@ async fn sample(
     writer: &RunWriter,
 ) -> Result<Vec<Finding>, Abort> {
     let mut log = Log::new(number, writer);
-    match catch(record(eval, planned, &mut log)).await {
+    // Boxed, because what a whole sample needs is large.
+    match catch(Box::pin(record(eval, planned, &mut log))).await {
         Ok(done) => keep_what_happened(done, &mut log).await?,
         Err(panic) => {
             log.push(Act::Failed { error: ErrorKind::Internal, message: panic });
@@ -173,17 +174,24 @@ async fn keep_what_happened(done: Result<(), Abort>, log: &mut Log<'_>) -> Resul
 
 async fn record(eval: &Eval, planned: &Planned, log: &mut Log<'_>) -> Result<(), Abort> {
     let key = &planned.key;
-    let prepared = eval.scenario.plan(&key.condition, key.seed).and_then(|plan| {
+    let plan = planned.target.plan(&eval.scenario, &key.condition, key.seed);
+    let prepared = plan.and_then(|plan| {
+        let Some(plan) = plan else { return Ok(None) };
         let model: Arc<dyn Model> = match &planned.target {
             Target::Model(model) => Arc::clone(model),
             Target::Policy(name) => {
                 Arc::new(eval.scenario.script(name, &plan, &key.condition, key.seed)?)
             }
         };
-        Ok((plan, model))
+        Ok(Some((plan, model)))
     });
     let (plan, model) = match prepared {
-        Ok(prepared) => prepared,
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => {
+            let message = "the condition has no mapping to the model's words".to_owned();
+            log.push(Act::Failed { error: ErrorKind::Scenario, message });
+            return Ok(());
+        }
         Err(diagnostic) => {
             let message = diagnostic.to_string();
             log.push(Act::Failed { error: ErrorKind::Scenario, message });

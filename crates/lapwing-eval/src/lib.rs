@@ -39,5 +39,5 @@ pub use judge::{
 pub use limits::SampleLimits;
 pub use measure::{Comparisons, ContrastRow, LadderRow, MeasureRow, Verdict, measured};
 pub use shell::Shell;
-pub use table::{Rate, Row, Table};
+pub use table::{Rate, Row, Table, note_codebook, via_codebook};
 pub use tool::spec as tool_spec;

@@ -1,12 +1,14 @@
 //! The table of a run: rates by model, condition, behaviour and stage, with what must stand beside a rate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::{Condition, Finding, Outcome, Stage};
 use lapwing_scenario::Scenario;
 use lapwing_stats::{Interval, bounds, clustered, wilson};
-use lapwing_store::{SampleRow, SampleState};
+use lapwing_store::{RunSpec, SampleRow, SampleState};
 use serde::Serialize;
+
+use crate::Target;
 
 /// Nominal coverage of every interval in a table.
 pub(crate) const LEVEL: f64 = 0.95;
@@ -23,6 +25,9 @@ pub struct Table {
 pub struct Row {
     /// The model or policy.
     pub model: String,
+    /// Whether it was asked in words of its own, and its answers read through the scenario's codebook.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub via_codebook: bool,
     /// The condition.
     pub condition: Condition,
     /// The condition in words: what differs from the base.
@@ -58,13 +63,38 @@ pub struct Rate {
     pub interval: Option<(f64, f64)>,
 }
 
+/// The setting of a run that names the models whose answers are read through the scenario's codebook.
+const CODEBOOK: &str = "via codebook";
+
+/// Between the names of several models.
+const BETWEEN: &str = ", ";
+
+/// Keeps in the settings of a run which of its targets are asked in words of their own.
+pub fn note_codebook(spec: &mut RunSpec, scenario: &Scenario, targets: &[Target]) {
+    let mut names = via_codebook(spec);
+    let asked = targets.iter().filter(|target| target.is_via_codebook(scenario));
+    names.extend(asked.map(Target::name));
+    if !names.is_empty() {
+        let names = names.into_iter().collect::<Vec<_>>().join(BETWEEN);
+        spec.settings.insert(CODEBOOK.to_owned(), names);
+    }
+}
+
+/// The models of a run whose answers are read through the scenario's codebook.
+pub fn via_codebook(spec: &RunSpec) -> BTreeSet<String> {
+    let names = spec.settings.get(CODEBOOK);
+    names.into_iter().flat_map(|names| names.split(BETWEEN)).map(str::to_owned).collect()
+}
+
 impl Table {
-    /// Folds findings, by sample number, into rows.
+    /// Folds the findings of a run, by sample number, into rows.
     pub fn new(
         scenario: &Scenario,
+        spec: &RunSpec,
         samples: &[SampleRow],
         findings: &BTreeMap<u64, Vec<Finding>>,
     ) -> Self {
+        let via_codebook = via_codebook(spec);
         let mut groups: Vec<(&str, &Condition)> = Vec::new();
         for sample in samples {
             let group = (sample.key.model.as_str(), &sample.key.condition);
@@ -98,6 +128,7 @@ impl Table {
                     });
                     rows.push(Row {
                         model: model.to_owned(),
+                        via_codebook: via_codebook.contains(model),
                         condition: condition.clone(),
                         label: scenario.describe(condition),
                         behaviour: behaviour.name.clone(),

@@ -1,9 +1,10 @@
 //! One turn of a model: what it is asked, and every attempt on record with its bytes.
 
 use lapwing_core::{
-    Digest, ErrorKind, GenerateConfig, LimitKind, Message, ModelErrorKind, Output, Place, Reply,
-    Request, Role, StopReason, ToolSpec,
+    Attempt, Digest, ErrorKind, GenerateConfig, LimitKind, Message, ModelErrorKind, Output, Part,
+    Place, Reply, Request, Role, StopReason, ToolSpec,
 };
+use lapwing_scenario::Codebook;
 
 use crate::sample::{Halt, Runner};
 
@@ -13,7 +14,8 @@ impl Runner<'_, '_> {
         self.log.commit().await?;
         let request = Request {
             messages: self.conversation.clone(),
-            tools: tools.to_vec(),
+            // A tiny model has words for calls, which its codebook knows, and none for tools.
+            tools: if self.plan.codebook.is_some() { Vec::new() } else { tools.to_vec() },
             config: self.config(),
             place: Place {
                 phase: self.phase.clone(),
@@ -24,6 +26,10 @@ impl Runner<'_, '_> {
         };
         self.turn += 1;
         let reply = self.model.generate(&request).await;
+        let reply = match &self.plan.codebook {
+            Some(codebook) => translated(reply, &request, codebook),
+            None => reply,
+        };
         let output = self.log_reply(reply)?;
         self.spent.usage = self.spent.usage + output.usage.unwrap_or_default();
         self.conversation.push(output.message.clone());
@@ -71,4 +77,23 @@ impl Runner<'_, '_> {
             | ModelErrorKind::Malformed => Halt::Failed(ErrorKind::Model, error.message),
         })
     }
+}
+
+/// The reply as the codebook reads it. The model's own words stay on record as the bytes of its attempt.
+fn translated(mut reply: Reply, request: &Request, codebook: &Codebook) -> Reply {
+    let Ok(output) = &mut reply.result else { return reply };
+    let answer = output.message.text();
+    if reply.attempts.is_empty() {
+        let prompt = request.messages.last().map(Message::text).unwrap_or_default();
+        let bytes = answer.clone().into_bytes();
+        let request = vec![prompt.into_bytes()];
+        reply.attempts.push(Attempt { request, response: bytes, ..Attempt::default() });
+    }
+    let Message::Assistant { parts } = &mut output.message else { return reply };
+    parts.retain(|part| matches!(part, Part::Reasoning(_)));
+    parts.extend(codebook.translate(&answer));
+    if output.message.tool_calls().next().is_some() {
+        output.stop = StopReason::ToolCalls;
+    }
+    reply
 }

@@ -4,6 +4,7 @@
 mod budget;
 mod fake;
 mod judges;
+mod organism;
 
 use std::sync::Arc;
 

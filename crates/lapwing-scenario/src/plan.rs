@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use lapwing_core::{Condition, Delivery, Limits, Network, NewFile, Observe};
 use serde_json::{Map, Value};
 
-use crate::Diagnostic;
 use crate::draw::Stream;
 use crate::evidence::Glob;
 use crate::schema::{
@@ -14,6 +13,7 @@ use crate::schema::{
 };
 use crate::template::Template;
 use crate::world::{self, PartPlan};
+use crate::{Codebook, Diagnostic};
 
 /// Characters of the longest host name.
 const MAX_HOSTNAME: usize = 63;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub injections: Vec<InjectionPlan>,
     /// Phases in their order.
     pub phases: Vec<PhasePlan>,
+    /// What the answer of a tiny model means, in a sample that is held in its words.
+    pub codebook: Option<Codebook>,
 }
 
 /// A sandbox to be created.
@@ -208,6 +210,7 @@ pub(crate) fn plan(
             .iter()
             .map(|phase| phase_plan(phase, &values))
             .collect::<Result<_, _>>()?,
+        codebook: None,
         values,
     })
 }

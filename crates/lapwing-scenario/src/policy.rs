@@ -54,6 +54,8 @@ pub(crate) struct Exception {
 pub(crate) enum Expectation {
     /// It never reaches the situation.
     Unexposed,
+    /// It reaches the situation in a way that nothing can be decided about.
+    Ungraded,
     /// The last stage that happens, by behaviour; what is not named does not happen.
     Stages(BTreeMap<String, Stage>),
 }
@@ -112,7 +114,11 @@ impl Planting {
 
 impl Expectation {
     fn outcome(&self, behaviour: &Behaviour, stage: Stage, condition: &Condition) -> Outcome {
-        let Self::Stages(stages) = self else { return Outcome::Unexposed };
+        let stages = match self {
+            Self::Unexposed => return Outcome::Unexposed,
+            Self::Ungraded => return Outcome::Ungraded,
+            Self::Stages(stages) => stages,
+        };
         let happens = stages.get(&behaviour.name).is_some_and(|last| stage <= *last);
         let impossible = behaviour.impossible.iter().any(|impossible| {
             stage >= impossible.stage && is_part(&impossible.condition, &condition.levels)

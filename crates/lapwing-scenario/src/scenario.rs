@@ -11,7 +11,8 @@ use crate::schema::{
 };
 use crate::{
     Contrast, Demand, DesignChoice, Diagnostic, Folder, Gold, Ladder, Measure, Measured, Mutant,
-    Plan, Policy, Screen, Script, cues, design, evidence, finding, parse, plan, policy, rubric,
+    Plan, Policy, Screen, Script, cues, design, evidence, finding, organism, parse, plan, policy,
+    rubric,
 };
 
 /// A scenario: a world, an experiment design, the behaviours to look for and the policies that check the instrument.
@@ -197,6 +198,24 @@ impl Scenario {
     /// A template that fails under these values.
     pub fn plan(&self, condition: &Condition, seed: u64) -> Result<Plan, Diagnostic> {
         plan::plan(&self.0.definition, condition, seed)
+    }
+
+    /// Whether it can be put into the words of a tiny model.
+    pub fn has_organism(&self) -> bool {
+        self.0.definition.organism.is_some()
+    }
+
+    /// As [`Self::plan`], for a tiny model: asked once, in its own words, with the codebook for its answer. `None` if the scenario
+    /// or this condition has no mapping.
+    ///
+    /// # Errors
+    /// A template that fails under these values.
+    pub fn organism_plan(
+        &self,
+        condition: &Condition,
+        seed: u64,
+    ) -> Result<Option<Plan>, Diagnostic> {
+        organism::organism_plan(&self.0.definition, condition, seed)
     }
 
     /// Text that the model can read, here or in other seeds, and that could tell it where it is.

@@ -134,6 +134,7 @@ pub(crate) struct Definition {
     pub(crate) world: Vec<PartDefinition>,
     pub(crate) phases: Vec<PhaseDefinition>,
     pub(crate) injections: Vec<InjectionDefinition>,
+    pub(crate) organism: Option<OrganismView>,
     pub(crate) exposed: Expr,
     /// Each behind those that it names.
     pub(crate) queries: Vec<Query>,
@@ -283,4 +284,31 @@ pub(crate) enum DeliveryDefinition {
     User,
     Mail,
     File { sandbox: String, path: Template },
+}
+
+/// The scenario in the words of a tiny model.
+#[derive(Clone, Debug)]
+pub(crate) struct OrganismView {
+    /// What it is asked; renders to nothing where a condition has no mapping.
+    pub(crate) prompt: Template,
+    pub(crate) codebook: Vec<CodebookEntry>,
+}
+
+/// What some words of its answer mean.
+#[derive(Clone, Debug)]
+pub(crate) struct CodebookEntry {
+    /// The words; an entry that renders to none does not stand in the codebook.
+    pub(crate) words: Template,
+    pub(crate) meaning: Meaning,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Meaning {
+    Said(Template),
+    Called {
+        tool: &'static str,
+        /// The name of the tool's only argument.
+        argument: &'static str,
+        text: Template,
+    },
 }

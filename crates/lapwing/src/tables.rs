@@ -44,7 +44,8 @@ pub(crate) fn table(
     }
     for (first, rows) in blocks {
         let model = &first.model;
-        writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}", first.behaviour, first.stage)?;
+        let via = if first.via_codebook { " via codebook" } else { "" };
+        writeln!(out, "\n  {BOLD}{} {}{BOLD:#}  {model}{via}", first.behaviour, first.stage)?;
         if scenario.is_judged(&first.behaviour, first.stage) {
             judged_by(out, scenario, judge)?;
         }
@@ -401,6 +402,9 @@ fn acts(planted: &[Planted]) -> String {
     if planted.iter().all(|planted| planted.outcome == Outcome::Unexposed) {
         return "unexposed".to_owned();
     }
+    if planted.iter().all(|planted| planted.outcome == Outcome::Ungraded) {
+        return "ungraded".to_owned();
+    }
     let mut last: BTreeMap<&str, Stage> = BTreeMap::new();
     for planted in planted.iter().filter(|planted| planted.outcome == Outcome::Present) {
         last.insert(&planted.behaviour, planted.stage);
@@ -410,4 +414,39 @@ fn acts(planted: &[Planted]) -> String {
     }
     let acts = last.iter().rev().map(|(behaviour, stage)| format!("{behaviour} {stage}"));
     acts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use lapwing_scenario::DesignChoice;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_a_tiny_model_says_that_a_codebook_stands_between() {
+        let scenario = library::load("backdoor").unwrap();
+        let conditions = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap();
+        let row = |model: &str, via_codebook| Row {
+            model: model.to_owned(),
+            via_codebook,
+            condition: conditions[0].clone(),
+            label: "trigger=on".to_owned(),
+            behaviour: "payload".to_owned(),
+            stage: Stage::Success,
+            outcomes: BTreeMap::from([(Outcome::Present, 2)]),
+            rate: None,
+            unfinished: 0,
+            bounds: (0.0, 1.0),
+            impossible: None,
+        };
+        let rows = vec![row("local/tiny", true), row("openai/x", false)];
+        let mut out = Vec::new();
+        table(&mut out, &scenario, &Table { rows }, None).unwrap();
+        let text = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let heads: Vec<&str> =
+            text.lines().filter(|line| line.contains("payload success")).collect();
+        let expected =
+            ["  payload success  local/tiny via codebook", "  payload success  openai/x"];
+        assert_eq!(heads, expected);
+    }
 }

@@ -234,7 +234,7 @@ fn check_set(policies: &[Policy], names: &[String], context: &Context<'_>) {
     for behaviour in &context.definition.behaviours {
         let expects = |policy: &&Policy| match &policy.planting.expect {
             Expectation::Stages(stages) => stages.contains_key(&behaviour.name),
-            Expectation::Unexposed => false,
+            Expectation::Unexposed | Expectation::Ungraded => false,
         };
         let turns =
             policies.iter().filter(expects).map(|policy| written(policy.phases.values().flatten()));

@@ -48,15 +48,19 @@ fn exception(table: &Table<'_>, context: &Context<'_>) -> Option<Exception> {
     Some(exception)
 }
 
-/// `{ behaviour = "stage" }` or `"unexposed"`.
+/// `{ behaviour = "stage" }`, `"unexposed"` or `"ungraded"`.
 fn expectation(item: &Item<'_>, context: &Context<'_>) -> Option<Expectation> {
     if item.is_text() {
         let text = item.text()?;
-        if text.value == "unexposed" {
-            return Some(Expectation::Unexposed);
+        match text.value.as_str() {
+            "unexposed" => return Some(Expectation::Unexposed),
+            "ungraded" => return Some(Expectation::Ungraded),
+            _ => {}
         }
         let problem = text.diagnostic(format!("unknown expectation `{}`", text.value));
-        context.problems.push(problem.help("write `\"unexposed\"` or `{ behaviour = \"stage\" }`"));
+        context.problems.push(
+            problem.help("write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`"),
+        );
         return None;
     }
     let behaviours = &context.definition.behaviours;

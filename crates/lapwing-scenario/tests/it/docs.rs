@@ -129,9 +129,16 @@ fn folder(scenario: String, policies: String) -> BTreeMap<String, Vec<u8>> {
         ("ledger.csv", "id,what\n1,paper\n".to_owned()),
         ("setup.sh", "true\n".to_owned()),
     ];
-    for text in
-        ["user.md", "system.md", "continue.md", "question.md", "why.md", "order.md", "reminder.md"]
-    {
+    for text in [
+        "user.md",
+        "system.md",
+        "continue.md",
+        "question.md",
+        "why.md",
+        "order.md",
+        "reminder.md",
+        "organism.md",
+    ] {
         files.push((text, "Hello.\n".to_owned()));
     }
     for program in ["programs/runner.sh", "programs/grade.sh", "programs/look.sh"] {

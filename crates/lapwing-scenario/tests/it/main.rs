@@ -9,6 +9,8 @@ mod judges;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod organism;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod phases;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lapwing_core::Outcome;
 use lapwing_scenario::{DesignChoice, Diagnostic, Folder, Scenario};
 use proptest::prelude::*;
 
@@ -95,7 +96,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "title =",
             "tittle = \"x\"\ntitle =",
             r"scenario.toml:2:1: `tittle`: unknown key
-  help: did you mean `title`? known: `format`, `title`, `description`, `imported`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `exposed`, `behaviour`, `measure`, `contrast` and 2 more",
+  help: did you mean `title`? known: `format`, `title`, `description`, `imported`, `factor`, `phase`, `evidence`, `world`, `design`, `control`, `vary`, `text`, `sandbox`, `service`, `program`, `inject`, `organism`, `exposed`, `behaviour`, `measure` and 3 more",
         ),
         (
             "memory = \"64MiB\"",
@@ -553,4 +554,20 @@ fn words_that_give_the_purpose_away_are_told() {
             "path of `inject.hint`:1: the model can read `decoy`",
         ]
     );
+}
+
+#[test]
+fn a_policy_can_plant_what_cannot_be_graded() {
+    let mut files = folder();
+    let policy = "four = { expect = \"ungraded\", turns = [{ bash = \"ls\" }] }\n";
+    files.entry("policies.toml".to_owned()).or_default().extend(policy.bytes());
+    let scenario = Scenario::load("lamp", Folder::from_files(files)).unwrap();
+    let base = scenario.conditions(&BTreeMap::new(), DesignChoice::Default).unwrap().remove(0);
+    let plan = scenario.plan(&base, 1).unwrap();
+    let script = scenario.script("four", &plan, &base, 1).unwrap();
+    let outcomes: Vec<Outcome> = script.planted().iter().map(|planted| planted.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Ungraded]);
+    let wrong = told("policies.toml", "\"unexposed\"", "\"ungradet\"");
+    let expected = "policies.toml:2:19: `idle.expect`: unknown expectation `ungradet`\n  help: write `\"unexposed\"`, `\"ungraded\"` or `{ behaviour = \"stage\" }`";
+    assert_eq!(wrong, expected);
 }

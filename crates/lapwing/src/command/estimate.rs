@@ -44,7 +44,7 @@ pub(crate) fn estimate(
     let mut all = Estimate { cost_usd: Some(0.0), ..Estimate::default() };
     for sample in samples.iter().filter(|sample| matches!(sample.target, Target::Model(_))) {
         let (condition, seed) = (&sample.key.condition, sample.key.seed);
-        let plan = scenario.plan(condition, seed)?;
+        let Some(plan) = sample.target.plan(scenario, condition, seed)? else { continue };
         let honest = scenario.script(HONEST, &plan, condition, seed)?;
         let one = of_sample(&plan, &honest, optional, turns);
         all.tokens_in += one.tokens_in;

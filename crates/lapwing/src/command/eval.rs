@@ -162,7 +162,7 @@ struct Report {
 pub(super) fn report(run: &Run, scenario: &Scenario, global: &Global) -> Result<u8, Failure> {
     let spec = run.spec()?;
     let (samples, findings) = (run.samples()?, run.findings(1)?);
-    let table = Table::new(scenario, &samples, &findings);
+    let table = Table::new(scenario, &spec, &samples, &findings);
     let measured = measured(scenario, run, &samples)?;
     let comparisons = Comparisons::new(scenario, &samples, &findings, &measured);
     let check = spec.instrument_check.then(|| {

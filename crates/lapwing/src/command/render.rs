@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use lapwing_core::{Delivery, Network, NewFile, Observe};
 use lapwing_eval::tool_spec;
-use lapwing_scenario::{DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario};
+use lapwing_scenario::{
+    Codebook, DesignChoice, Glob, PhaseKind, Plan, RunPlace, SandboxPlan, Scenario,
+};
 use serde_json::Value;
 
 use super::{Global, print_json, start};
@@ -33,8 +35,9 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         return Err(Failure::new(Failure::USAGE, "the scenario has no such condition"));
     };
     let plan = scenario.plan(&condition, args.seed)?;
+    let in_words = scenario.organism_plan(&condition, args.seed)?;
     if global.json {
-        print_json(&json::sample(&condition, args.seed, &plan))?;
+        print_json(&json::sample(&condition, args.seed, &plan, in_words.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = anstream::stdout().lock();
@@ -46,6 +49,9 @@ pub(crate) fn run(args: &args::Render, global: &Global) -> Result<ExitCode, Fail
         args.seed
     )?;
     phases(&mut out, &scenario, &plan)?;
+    if scenario.has_organism() {
+        organism(&mut out, in_words.as_ref())?;
+    }
     sandboxes(&mut out, &plan, args.full)?;
     plan.world.iter().try_for_each(|part| world::write(&mut out, part))?;
     injections(&mut out, &plan)?;
@@ -73,6 +79,23 @@ fn drawn(out: &mut dyn Write, name: &str, value: &Value, full: bool) -> io::Resu
     }
     let more = count(others.lines().count(), "more line");
     entry(out, 4, &format!("{name}: {first} … {more} (--full)"))
+}
+
+/// What a tiny model is given instead.
+fn organism(out: &mut dyn Write, plan: Option<&Plan>) -> io::Result<()> {
+    writeln!(out, "\n  {BOLD}organism{BOLD:#}, for a model that only continues a text")?;
+    let Some(plan) = plan else {
+        return note(out, "this condition has no mapping to its words, and is not run");
+    };
+    for phase in &plan.phases {
+        match &phase.kind {
+            PhaseKind::Agent { user, .. } => text(out, &phase.id, user)?,
+            PhaseKind::Ask { questions, .. } => text(out, &phase.id, &questions.join("\n"))?,
+            PhaseKind::Run { .. } => {}
+        }
+    }
+    let codebook = plan.codebook.iter().flat_map(Codebook::lines).collect::<Vec<_>>();
+    text(out, "codebook", &codebook.join("\n"))
 }
 
 fn phases(out: &mut dyn Write, scenario: &Scenario, plan: &Plan) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anstream::eprintln;
 use lapwing_core::{Draw, Event, GenerateConfig, Model, Role};
-use lapwing_eval::{Admission, Eval, Judge, Planned, Stop, Target};
+use lapwing_eval::{Admission, Eval, Judge, Planned, Stop, Target, via_codebook};
 use lapwing_model::{Asked, Replay, Then};
 use lapwing_store::{Run, RunSpec, SampleRow, SampleState};
 use serde::Serialize;
@@ -45,6 +45,14 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
     let scenario = score::recorded(&run)?;
     let native = start::isolation()?;
     let (spec, rows) = (run.spec()?, run.samples()?);
+    if let Some(model) = via_codebook(&spec).into_iter().next() {
+        let message = format!(
+            "{}: {model} was read through a codebook, which a replay cannot do again",
+            run.id()
+        );
+        let help = "`lapwing score` makes its findings again; `lapwing eval` with the same model and --seed its answers";
+        return Err(Failure::new(Failure::USAGE, message).help(help));
+    }
     let wanted = |row: &SampleRow| match args.from {
         Some((sample, _)) => row.number == sample,
         None => row.state == SampleState::Done,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lapwing_core::{Act, Condition, Finding, Outcome};
-use lapwing_eval::{Design, Judge, Planned, Stop, Target, TestJudge};
+use lapwing_eval::{Design, Judge, Planned, Stop, Target, TestJudge, note_codebook};
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Resume, Run, RunSpec, RunState, SampleRow, SampleState};
 
@@ -39,6 +39,8 @@ pub(crate) fn run(args: &args::Eval, wanted: &str, global: &Global) -> Result<Ex
     let runtime = start::runtime()?;
     let stop = Stop::default();
     let targets = runtime.block_on(targets(&spec, grows, &left, &connector, &stop))?;
+    let named: Vec<Target> = targets.values().cloned().collect();
+    note_codebook(&mut spec, &scenario, &named);
     let added = added(&scenario, &spec, &rows, &targets)?;
     let samples = samples(&left, &added, &targets, rows.len() as u64);
     if samples.is_empty() {

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let Scoring { findings, judge, .. } = scoring;
 
     let findings = findings.into_iter().collect();
-    let table = Table::new(&scenario, &samples, &findings);
+    let table = Table::new(&scenario, &spec, &samples, &findings);
     let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({

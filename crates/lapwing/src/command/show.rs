@@ -96,7 +96,7 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     let scoring = scoring(run, args.scoring)?;
     let (samples, findings) = (run.samples()?, run.findings(scoring.id)?);
     let scenario = recorded(run)?;
-    let table = Table::new(&scenario, &samples, &findings);
+    let table = Table::new(&scenario, &spec, &samples, &findings);
     let measured = measured(&scenario, run, &samples)?;
     let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     let check = spec.instrument_check.then(|| {

@@ -9,6 +9,7 @@ use anstream::eprintln;
 use lapwing_core::{Condition, Digest, GenerateConfig, Provider, SandboxSpec};
 use lapwing_eval::{
     Admission, Design, Eval, HasRoom, Judge, Planned, SampleLimits, Stop, Target, dispatch,
+    note_codebook,
 };
 use lapwing_model::{Budget, Spent, Usd};
 use lapwing_sandbox::Native;
@@ -153,6 +154,12 @@ impl Start {
             epochs: self.epochs,
         };
         let mut samples = design.expand(&self.scenario)?;
+        if samples.is_empty() {
+            let message = "no chosen condition has a mapping to the words of the model";
+            return Err(Failure::new(Failure::USAGE, message).help(
+                "choose other conditions; `organism.prompt` of the scenario has the mapping",
+            ));
+        }
         if let Some((policy, seeds)) = &self.drawn {
             let targets = vec![Target::Policy(policy.clone())];
             let design = Design { targets, conditions: first, seeds: *seeds, epochs: 1 };
@@ -185,17 +192,35 @@ impl Start {
             (true, false) => "; controls are left out",
             (false, _) => "",
         };
+        let unmapped = self.unmapped()?;
         let epochs =
             if self.epochs > 1 { format!(" x {} epochs", self.epochs) } else { String::new() };
         let drawn = self.drawn.as_ref();
         let drawn = drawn.map(|(policy, seeds)| format!(" + {seeds} seeds of {policy}"));
         Ok(format!(
-            "{} x {} x {targets}{epochs}{} = {}{left_out}",
+            "{} x {} x {targets}{epochs}{} = {}{left_out}{unmapped}",
             count(self.conditions()?.len(), "condition"),
             count(self.seeds as usize, "seed"),
             drawn.unwrap_or_default(),
             count(n_samples, "sample"),
         ))
+    }
+
+    /// The conditions that cannot be put into the words of a model, for the line that describes the run.
+    fn unmapped(&self) -> Result<String, Failure> {
+        let mut without = Vec::new();
+        for condition in self.conditions()? {
+            for target in &self.targets {
+                if !target.has_words_for(&self.scenario, &condition, 0)? {
+                    let condition = self.scenario.describe(&condition);
+                    without.push(format!("{condition} for {}", target.name()));
+                }
+            }
+        }
+        Ok(match without.as_slice() {
+            [] => String::new(),
+            without => format!("; not run, because there is no mapping: {}", without.join(", ")),
+        })
     }
 
     fn spec(&self, more: Vec<(String, String)>) -> RunSpec {
@@ -235,7 +260,7 @@ impl Start {
         for (name, value) in optional {
             settings.extend(value.map(|value| (name.to_owned(), value)));
         }
-        RunSpec {
+        let mut spec = RunSpec {
             scenario: self.scenario.name().to_owned(),
             digest: self.scenario.digest(),
             models: self.targets.iter().map(Target::name).collect(),
@@ -246,7 +271,9 @@ impl Start {
             settings,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: now_ms(),
-        }
+        };
+        note_codebook(&mut spec, &self.scenario, &self.targets);
+        spec
     }
 }
 

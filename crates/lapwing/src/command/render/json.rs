@@ -2,12 +2,18 @@
 
 use lapwing_core::{Condition, Delivery, NewFile};
 use lapwing_eval::tool_spec;
-use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, RunPlace};
+use lapwing_scenario::{Codebook, Glob, PhaseKind, PhasePlan, Plan, RunPlace};
 use serde_json::{Value, json};
 
 use super::world;
 
-pub(super) fn sample(condition: &Condition, seed: u64, plan: &Plan) -> Value {
+/// `in_words` is the plan for a tiny model, where the condition has one.
+pub(super) fn sample(
+    condition: &Condition,
+    seed: u64,
+    plan: &Plan,
+    in_words: Option<&Plan>,
+) -> Value {
     let sandboxes = plan.sandboxes.iter().map(|(name, sandbox)| {
         let carry = sandbox.carry.iter();
         let carry = carry.map(|carry| json!({ "from": carry.from, "paths": globs(&carry.paths) }));
@@ -39,11 +45,19 @@ pub(super) fn sample(condition: &Condition, seed: u64, plan: &Plan) -> Value {
             "text": injection.text,
         })
     });
+    let organism = in_words.map(|plan| {
+        let codebook = plan.codebook.iter().flat_map(Codebook::lines);
+        json!({
+            "phases": plan.phases.iter().map(phase).collect::<Vec<_>>(),
+            "codebook": codebook.collect::<Vec<_>>(),
+        })
+    });
     json!({
         "condition": condition,
         "seed": seed,
         "values": plan.values,
         "phases": plan.phases.iter().map(phase).collect::<Vec<_>>(),
+        "organism": organism,
         "sandboxes": sandboxes.collect::<serde_json::Map<_, _>>(),
         "services": services.collect::<Vec<_>>(),
         "programs": programs.collect::<Vec<_>>(),
