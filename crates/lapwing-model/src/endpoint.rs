@@ -374,7 +374,7 @@ impl Endpoint {
 
     pub(crate) fn transport(&self) -> Result<Transport, SetupError> {
         if let Some(service) = &self.service {
-            return Ok(Transport::inside(self.base.clone(), Arc::clone(service)));
+            return Ok(Transport::inside(&self.name, self.base.clone(), Arc::clone(service)));
         }
         let mut headers = HeaderMap::new();
         if let Some(key) = &self.key {

@@ -103,21 +103,29 @@ impl Transport {
         Ok(Self { wire, base, headers, query, key, base_setting })
     }
 
-    /// A way to a model of this process, which `base` stands for.
-    pub(crate) fn inside(base: Url, service: Arc<dyn Service>) -> Self {
+    /// A way to the model `name` of this process, which `base` stands for.
+    pub(crate) fn inside(name: &str, base: Url, service: Arc<dyn Service>) -> Self {
         Self {
             wire: Wire::Inside(service),
             base,
             headers: HeaderMap::new(),
             query: String::new(),
             key: None,
-            base_setting: String::new(),
+            base_setting: name.to_owned(),
         }
     }
 
     /// The address of `path` below the base.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
+    }
+
+    /// Who answers at `path`, for messages.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        match &self.wire {
+            Wire::Http(_) => self.url(path),
+            Wire::Inside(_) => self.base_setting.clone(),
+        }
     }
 
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Exchange {
