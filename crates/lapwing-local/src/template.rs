@@ -78,6 +78,13 @@ pub enum TemplateError {
 #[error("{0}")]
 struct Raised(String);
 
+impl Chat {
+    /// Adds a message of one text.
+    pub fn push(&mut self, role: &str, text: &str) {
+        self.messages.push(Value::from_pairs([("role", role), ("content", text)]));
+    }
+}
+
 impl ChatTemplate {
     /// The template of a model folder: `chat_template.jinja`, else that of `tokenizer_config.json`; `None` if there is none.
     pub fn load(folder: &Path) -> Result<Option<Self>, TemplateError> {

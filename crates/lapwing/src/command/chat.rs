@@ -8,7 +8,6 @@ use anstream::println;
 use lapwing_lab::Random;
 use lapwing_lab::sample::End;
 use lapwing_local::{Ask, AskError, Chat, Local, Segment, Splitter};
-use minijinja::Value;
 
 use super::{local, start};
 use crate::args;
@@ -28,8 +27,14 @@ pub(crate) fn run(args: &args::Chat) -> Result<ExitCode, Failure> {
         let kind = if model.is_chat() { "answers" } else { "continues each line" };
         say(&format!("{} {kind}; /new begins again, the end of the input ends", model.name));
     }
-    let system = args.system.as_deref().map(|text| message("system", text));
-    let mut conversation: Vec<Value> = system.iter().cloned().collect();
+    let begin = || {
+        let mut chat = Chat::default();
+        if let Some(system) = &args.system {
+            chat.push("system", system);
+        }
+        chat
+    };
+    let mut chat = begin();
     let mut n_turns = 0_u64;
     let mut lines = io::stdin().lock().lines();
     loop {
@@ -37,35 +42,27 @@ pub(crate) fn run(args: &args::Chat) -> Result<ExitCode, Failure> {
             print_now(&format!("{DIM}>{DIM:#} "))?;
         }
         let Some(line) = lines.next().transpose()? else { return Ok(ExitCode::SUCCESS) };
-        match line.as_str() {
-            "" => continue,
-            "/new" => {
-                conversation = system.iter().cloned().collect();
-                continue;
-            }
-            _ => {}
+        if line.is_empty() {
+            continue;
         }
-        conversation.push(message("user", &line));
+        if line == "/new" || !model.is_chat() {
+            chat = begin();
+        }
+        if line == "/new" {
+            continue;
+        }
+        chat.push("user", &line);
         n_turns += 1;
         let seed = Random::new(ask.seed, &format!("turn {n_turns}")).bits();
-        let chat = Chat { messages: conversation.clone(), ..Chat::default() };
-        let said = runtime.block_on(answer(&model, &chat, Ask { seed, ..ask.clone() }));
-        match said {
-            Ok(text) => conversation.push(message("assistant", &text)),
+        match runtime.block_on(answer(&model, &chat, Ask { seed, ..ask.clone() })) {
+            Ok(text) => chat.push("assistant", &text),
             Err(failure) if is_terminal => {
-                conversation.pop();
+                chat.messages.pop();
                 anstream::eprintln!("{failure}");
             }
             Err(failure) => return Err(failure),
         }
-        if !model.is_chat() {
-            conversation.clear();
-        }
     }
-}
-
-fn message(role: &str, text: &str) -> Value {
-    Value::from_pairs([("role", role), ("content", text)])
 }
 
 /// Prints an answer as it comes, and returns its words, without reasoning.

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use lapwing_lab::Random;
 use lapwing_lab::sample::End;
 use lapwing_local::{Ask, Chat, Finished};
-use minijinja::Value;
 use serde::Serialize;
 use serde_json::json;
 
@@ -81,8 +80,9 @@ pub(crate) fn run(args: &args::Sample, global: &Global) -> Result<ExitCode, Fail
 
 /// A conversation of one user's message.
 fn question(prompt: &str) -> Chat {
-    let message = Value::from_pairs([("role", "user"), ("content", prompt)]);
-    Chat { messages: vec![message], ..Chat::default() }
+    let mut chat = Chat::default();
+    chat.push("user", prompt);
+    chat
 }
 
 /// The lines of a file, or of standard input if it is called `-`. Empty ones ask nothing.

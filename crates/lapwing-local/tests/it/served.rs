@@ -1,0 +1,94 @@
+//! The wire format over HTTP.
+
+use std::sync::Arc;
+
+use lapwing_local::{Api, bind, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::support::saying;
+
+struct Server {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+async fn server() -> Server {
+    let listener = bind(0).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let model = saying(&["a", "b"]);
+    let api = Api::new(Arc::clone(&model), &model.name);
+    let (stop, stopped) = oneshot::channel();
+    let until = async move {
+        stopped.await.ok();
+    };
+    let running = tokio::spawn(async move { serve(api, listener, until).await.unwrap() });
+    Server { address, stop, running }
+}
+
+/// Sends bytes and returns all that comes back until the server closes the connection.
+async fn exchange(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn post(path: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn paths_methods_and_bodies_are_answered_with_their_status() {
+    let server = server().await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let chat = r#"{"model":"parrot","messages":[{"role":"user","content":"Hi"}]}"#;
+    let huge = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99000000\r\n\r\n{".to_owned();
+    let rows = [
+        (get("/v1/models"), "200 OK", "\"id\":\"local/parrot\""),
+        (get("/v1/models/local/parrot"), "200 OK", "\"max_model_len\":64"),
+        (get("/v1/models/other"), "404 Not Found", "model_not_found"),
+        (get("/v1/embeddings"), "404 Not Found", "unknown_url"),
+        (get("/v1/completions"), "405 Method Not Allowed", "method_not_allowed"),
+        (post("/v1/chat/completions", chat), "200 OK", "\"content\":\"ab\""),
+        (post("/v1/chat/completions", "{"), "400 Bad Request", "invalid_json"),
+        (huge, "413 Payload Too Large", "request_too_large"),
+    ];
+    for (request, status, part) in rows {
+        let answer = exchange(&server, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
+        assert!(answer.contains(part) && answer.contains("content-type: application/json"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_one_of_events_to_its_end() {
+    let server = server().await;
+    let body = r#"{"model":"parrot","prompt":"Hi","stream":true}"#;
+    let answer = exchange(&server, &post("/v1/completions", body)).await;
+    assert!(answer.contains("content-type: text/event-stream"), "{answer}");
+    assert!(answer.contains("\"text\":\"a\"") && answer.contains("data: [DONE]"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_answered() {
+    let server = server().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = post("/v1/completions", r#"{"model":"parrot","prompt":"Hi"}"#);
+    let (head, rest) = request.split_at(request.len() - 1);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // One more exchange, after which the first is known to be under way.
+    exchange(&server, &post("/v1/completions", r#"{"model":"parrot","prompt":"Hi"}"#)).await;
+    let Server { stop, running, .. } = server;
+    stop.send(()).unwrap();
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("\"text\":\"ab\""), "{answer}");
+    running.await.unwrap();
+}
