@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt as _, Either, Full, Limited};
-use hyper::body::{Bytes, Frame, Incoming};
+use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -76,18 +76,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Either<Full<Bytes>, Events>>, Infallible> {
     let (head, body) = request.into_parts();
-    let (status, body, is_whole) = match Limited::new(body, LONGEST).collect().await {
-        Ok(body) => {
+    let is_announced = body.size_hint().lower() > LONGEST as u64;
+    let read = if is_announced { None } else { Limited::new(body, LONGEST).collect().await.ok() };
+    let is_whole = read.is_some();
+    let (status, body) = match read {
+        Some(body) => {
             let path = head.uri.path();
             let path = path.strip_prefix("/v1/").unwrap_or(path);
-            let (status, body) =
-                api.answer(head.method.as_str(), path, &body.to_bytes()).await;
-            (status, body, true)
+            api.answer(head.method.as_str(), path, &body.to_bytes()).await
         }
-        Err(_) => {
-            let (status, body) = Api::too_long(LONGEST);
-            (status, body, false)
-        }
+        None => Api::too_long(LONGEST),
     };
     let (kind, body) = match body {
         Body::Whole(bytes) => ("application/json", Either::Left(Full::new(Bytes::from(bytes)))),

@@ -52,7 +52,7 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
         ),
         (
             "another tokenizer",
-            |copy| replace(&copy.join("tokenizer.json"), "\"id\": 257", "\"id\": 300"),
+            |copy| replace(&copy.join("tokenizer.json"), "\": 255", "\": 300"),
             &["tokenizer.json has token 300, and the model's vocabulary ends at 258"],
         ),
         ("no tokenizer", |copy| fs::remove_file(copy.join("tokenizer.json")).unwrap(), &["has no tokenizer.json"]),
@@ -70,7 +70,8 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let copy = copy(folder.path());
         spoil(&copy);
-        let said = Local::load("local/copy", &copy, 1).err().unwrap().to_string();
+        let loaded = Local::load("local/copy", &copy, 1);
+        let said = loaded.err().map(|error| error.to_string()).unwrap_or_default();
         for part in parts {
             assert!(said.contains(part), "{name}: {said}");
         }
