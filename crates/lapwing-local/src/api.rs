@@ -60,7 +60,9 @@ impl Api {
     /// Answers a request for the path below `/v1`: a status and a body.
     pub async fn answer(self: &Arc<Self>, method: &str, path: &str, body: &[u8]) -> (u16, Body) {
         let done = match (method, path) {
-            ("GET", "models") => Ok(Body::json(&json!({ "object": "list", "data": [self.card()] }))),
+            ("GET", "models") => {
+                Ok(Body::json(&json!({ "object": "list", "data": [self.card()] })))
+            }
             ("GET", path) if path.strip_prefix("models/") == Some(&self.model.name) => {
                 Ok(Body::json(&self.card()))
             }

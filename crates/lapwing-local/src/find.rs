@@ -71,7 +71,10 @@ fn among(organisms: &Path, known: &[String]) -> String {
     /// Names that are told.
     const TOLD: usize = 12;
     if known.is_empty() {
-        return format!("; no models are in {} (--organisms names another folder)", organisms.display());
+        return format!(
+            "; no models are in {} (--organisms names another folder)",
+            organisms.display()
+        );
     }
     let more = if known.len() > TOLD { " .." } else { "" };
     let told = known[..known.len().min(TOLD)].join(", ");

@@ -51,7 +51,9 @@ pub enum LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The conversation has no form that the model knows.
-    #[error("{0} has no chat template: it continues a text, which is a single user message without tools")]
+    #[error(
+        "{0} has no chat template: it continues a text, which is a single user message without tools"
+    )]
     NoTemplate(String),
     /// The chat template does not take the conversation.
     #[error(transparent)]
@@ -158,7 +160,11 @@ impl Local {
     /// The tokens of a rendered conversation.
     pub fn chat_tokens(&self, rendered: &str) -> Result<Vec<u32>, AskError> {
         // A chat template writes the token of the beginning itself.
-        if self.is_chat() { Ok(self.tokenizer.encode(rendered)?) } else { self.text_tokens(rendered) }
+        if self.is_chat() {
+            Ok(self.tokenizer.encode(rendered)?)
+        } else {
+            self.text_tokens(rendered)
+        }
     }
 
     /// The tokens of a text that is continued.

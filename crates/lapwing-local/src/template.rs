@@ -173,7 +173,8 @@ impl Mark {
 
     fn cut(text: &str) -> Result<String, TemplateError> {
         let place = text.rfind(Self::TEXT.trim_end());
-        let place = place.ok_or(TemplateError::NoContinuation("the chat template leaves it out"))?;
+        let place =
+            place.ok_or(TemplateError::NoContinuation("the chat template leaves it out"))?;
         let before = &text[..place];
         // A template that trims messages has trimmed the mark.
         let is_whole = text[place..].starts_with(Self::TEXT);
@@ -224,7 +225,11 @@ fn environment() -> Environment<'static> {
 }
 
 /// Python writes these three with a capital letter.
-fn format_as_python(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+fn format_as_python(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
     let word = match (value.kind(), value.is_true()) {
         (ValueKind::None, _) => "None",
         (ValueKind::Bool, true) => "True",

@@ -322,7 +322,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// The name has no slash, or the address other characters.
-    pub fn inside(name: &str, address: &str, service: Arc<dyn Service>) -> Result<Self, SetupError> {
+    pub fn inside(
+        name: &str,
+        address: &str,
+        service: Arc<dyn Service>,
+    ) -> Result<Self, SetupError> {
         let (provider, _) =
             name.split_once('/').ok_or_else(|| SetupError::NoModel { name: name.to_owned() })?;
         let url = format!("{provider}://{address}/v1");

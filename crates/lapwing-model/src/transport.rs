@@ -50,7 +50,8 @@ pub(crate) struct Patience {
 /// A model of this process that speaks a wire format.
 pub trait Service: fmt::Debug + Send + Sync {
     /// Answers a request to `path` below the base with a status and a body; one without a body asks what is there.
-    fn answer<'a>(&'a self, path: &'a str, body: Option<&'a [u8]>) -> BoxFuture<'a, (u16, Vec<u8>)>;
+    fn answer<'a>(&'a self, path: &'a str, body: Option<&'a [u8]>)
+    -> BoxFuture<'a, (u16, Vec<u8>)>;
 }
 
 /// Who answers.

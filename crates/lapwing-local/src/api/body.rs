@@ -176,11 +176,23 @@ impl Raw {
         let rows = [
             ("response_format", wants_form, "constrains no answer"),
             ("logit_bias", is_set(&self.logit_bias), "samples from the model as it is"),
-            ("presence_penalty", is_penalty(self.presence_penalty), "samples from the model as it is"),
-            ("frequency_penalty", is_penalty(self.frequency_penalty), "samples from the model as it is"),
+            (
+                "presence_penalty",
+                is_penalty(self.presence_penalty),
+                "samples from the model as it is",
+            ),
+            (
+                "frequency_penalty",
+                is_penalty(self.frequency_penalty),
+                "samples from the model as it is",
+            ),
             ("echo", self.echo == Some(true), "answers with new tokens only"),
             ("suffix", self.suffix.as_ref().is_some_and(|text| !text.is_empty()), "only goes on"),
-            ("best_of", self.best_of.is_some_and(|best| best > 1), "ranks no answers; n asks for several"),
+            (
+                "best_of",
+                self.best_of.is_some_and(|best| best > 1),
+                "ranks no answers; n asks for several",
+            ),
             ("functions", is_set(&self.functions), "takes tools"),
         ];
         match rows.into_iter().find(|(_, is_wanted, _)| *is_wanted) {

@@ -122,7 +122,8 @@ async fn tell(
 
 /// `prompt`: a text, tokens, or a list of either.
 fn prompts(api: &Api, prompt: &Value) -> Result<Vec<Vec<u32>>, Fault> {
-    let fault = || Fault::of("prompt", "prompt must be a text, a list of token ids, or a list of either");
+    let fault =
+        || Fault::of("prompt", "prompt must be a text, a list of token ids, or a list of either");
     let one = |value: &Value| match value {
         Value::String(text) => Ok(api.model.text_tokens(text)?),
         value => tokens(value).ok_or_else(fault),

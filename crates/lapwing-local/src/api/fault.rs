@@ -25,7 +25,8 @@ impl Fault {
 
     /// A member that is understood and not done.
     pub(super) fn unsupported(param: &'static str, does: &str) -> Self {
-        let message = format!("{param} is not supported by this server, which {does}; leave it out");
+        let message =
+            format!("{param} is not supported by this server, which {does}; leave it out");
         Self { param: Some(param), code: Some("unsupported_parameter"), ..Self::new(400, message) }
     }
 

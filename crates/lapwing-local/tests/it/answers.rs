@@ -43,7 +43,8 @@ async fn answers_are_those_of_the_laboratory() {
     let loaded = lapwing_lab::checkpoint::Model::load(&checkpoint()).unwrap();
     let packed = lapwing_lab::nn::PackedNetwork::new(&loaded.network);
     let request = Request { prompt, seed: 7 };
-    let theirs = generate(&packed, &[request], ask.sampling, &stop_tokens(&loaded.stops), 1).unwrap();
+    let theirs =
+        generate(&packed, &[request], ask.sampling, &stop_tokens(&loaded.stops), 1).unwrap();
     let tokens: Vec<u32> = ours.steps.iter().map(|step| step.token).collect();
     let logs: Vec<f32> = ours.steps.iter().map(|step| step.log_probability).collect();
     assert_eq!((tokens, logs), (theirs[0].tokens.clone(), theirs[0].log_probabilities.clone()));

@@ -42,12 +42,24 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
         ),
         (
             "another shape",
-            |copy| replace(&copy.join("config.json"), "\"intermediate_size\": 40", "\"intermediate_size\": 48"),
+            |copy| {
+                replace(
+                    &copy.join("config.json"),
+                    "\"intermediate_size\": 40",
+                    "\"intermediate_size\": 48",
+                )
+            },
             &["mlp", "has shape [", "and config.json asks for ["],
         ),
         (
             "another architecture",
-            |copy| replace(&copy.join("config.json"), "\"model_type\": \"llama\"", "\"model_type\": \"gpt2\""),
+            |copy| {
+                replace(
+                    &copy.join("config.json"),
+                    "\"model_type\": \"llama\"",
+                    "\"model_type\": \"gpt2\"",
+                )
+            },
             &["config.json: model_type is gpt2; this engine knows llama"],
         ),
         (
@@ -55,16 +67,25 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
             |copy| replace(&copy.join("tokenizer.json"), "\": 255", "\": 300"),
             &["tokenizer.json has token 300, and the model's vocabulary ends at 258"],
         ),
-        ("no tokenizer", |copy| fs::remove_file(copy.join("tokenizer.json")).unwrap(), &["has no tokenizer.json"]),
+        (
+            "no tokenizer",
+            |copy| fs::remove_file(copy.join("tokenizer.json")).unwrap(),
+            &["has no tokenizer.json"],
+        ),
         (
             "a lineage of something else",
             |copy| {
-                let lineage = r#"{"format":1,"purpose":"p","stages":[],"files":{"config.json":"00"}}"#;
+                let lineage =
+                    r#"{"format":1,"purpose":"p","stages":[],"files":{"config.json":"00"}}"#;
                 fs::write(copy.join("lineage.json"), lineage).unwrap();
             },
             &["config.json is not what lineage.json says"],
         ),
-        ("half a template", |copy| fs::write(copy.join("chat_template.jinja"), "{% if %}").unwrap(), &["the chat template of"]),
+        (
+            "half a template",
+            |copy| fs::write(copy.join("chat_template.jinja"), "{% if %}").unwrap(),
+            &["the chat template of"],
+        ),
     ];
     for (name, spoil, parts) in rows {
         let folder = tempfile::tempdir().unwrap();
@@ -91,7 +112,11 @@ fn names_lead_to_folders_and_what_is_missing_is_said_with_what_is_there() {
     let path = checkpoint().display().to_string();
     assert_eq!(find(organisms.path(), &path).unwrap(), checkpoint());
     let said = |name: &str| find(organisms.path(), name).unwrap_err().to_string();
-    assert!(said("c").contains("there is no model c: ") && said("c").contains(" are a, b"), "{}", said("c"));
+    assert!(
+        said("c").contains("there is no model c: ") && said("c").contains(" are a, b"),
+        "{}",
+        said("c")
+    );
     assert!(said("empty").contains("has no config.json"), "{}", said("empty"));
     assert!(said("").contains("has no config.json"), "{}", said(""));
     let nowhere = find(Path::new("/nowhere"), "c").unwrap_err().to_string();

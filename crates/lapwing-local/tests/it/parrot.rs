@@ -19,7 +19,11 @@ pub(crate) fn write(folder: &Path, pieces: &[&str], chat_template: Option<&str>)
 
 pub(crate) fn parrot(pieces: &[&str], chat_template: Option<&str>) -> Model {
     // Any text that is no token, the token of the template, the pieces, the end.
-    let words: Vec<&str> = ["<|text|>", "<|go|>"].into_iter().chain(pieces.iter().copied()).chain(["<|end|>"]).collect();
+    let words: Vec<&str> = ["<|text|>", "<|go|>"]
+        .into_iter()
+        .chain(pieces.iter().copied())
+        .chain(["<|end|>"])
+        .collect();
     let vocab_size = words.len();
     let config = Config {
         vocab_size,

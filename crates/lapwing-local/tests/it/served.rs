@@ -40,7 +40,9 @@ async fn exchange(server: &Server, request: &str) -> String {
 
 fn post(path: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 #[tokio::test]
@@ -48,7 +50,8 @@ async fn paths_methods_and_bodies_are_answered_with_their_status() {
     let server = server().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     let chat = r#"{"model":"parrot","messages":[{"role":"user","content":"Hi"}]}"#;
-    let huge = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99000000\r\n\r\n{".to_owned();
+    let huge =
+        "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99000000\r\n\r\n{".to_owned();
     let rows = [
         (get("/v1/models"), "200 OK", "\"id\":\"local/parrot\""),
         (get("/v1/models/local/parrot"), "200 OK", "\"max_model_len\":64"),
@@ -62,7 +65,10 @@ async fn paths_methods_and_bodies_are_answered_with_their_status() {
     for (request, status, part) in rows {
         let answer = exchange(&server, &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer}");
-        assert!(answer.contains(part) && answer.contains("content-type: application/json"), "{answer}");
+        assert!(
+            answer.contains(part) && answer.contains("content-type: application/json"),
+            "{answer}"
+        );
     }
 }
 

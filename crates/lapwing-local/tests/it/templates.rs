@@ -53,7 +53,8 @@ fn template(config: &serde_json::Value, source: Option<&str>) -> Result<ChatTemp
 fn conversations_are_rendered_as_transformers_renders_them() {
     let text = fs::read_to_string(fixtures().join("templates.json")).unwrap();
     let Goldens { special, now, goldens } = serde_json::from_str(&text).unwrap();
-    let now = now.parse::<jiff::civil::DateTime>().unwrap().to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+    let now =
+        now.parse::<jiff::civil::DateTime>().unwrap().to_zoned(jiff::tz::TimeZone::UTC).unwrap();
     for (index, golden) in goldens.into_iter().enumerate() {
         let name = format!("{index}: {}", golden.template);
         let path = fixtures().join("templates").join(format!("{}.jinja", golden.template));
@@ -76,7 +77,6 @@ fn conversations_are_rendered_as_transformers_renders_them() {
         }
     }
 }
-
 
 #[test]
 fn a_template_for_tools_is_taken_where_there_are_tools() {

@@ -22,7 +22,9 @@ pub(crate) fn refused(
         _ if o_series && config.logprobs => {
             Some(("--logprobs", "OpenAI's o-series gives no log-probabilities"))
         }
-        _ if config.stop.len() > 4 && codec.dialect != Dialect::Local => Some(("--stop", "at most four texts can be given")),
+        _ if config.stop.len() > 4 && codec.dialect != Dialect::Local => {
+            Some(("--stop", "at most four texts can be given"))
+        }
         _ if config.reasoning_tokens.is_some() && codec.dialect != Dialect::Openrouter => {
             Some(("--reasoning-tokens", "it takes --reasoning-effort"))
         }

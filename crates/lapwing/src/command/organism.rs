@@ -52,9 +52,7 @@ fn list(organisms: &Path, global: &Global) -> Result<ExitCode, Failure> {
                 let stages = stages.collect::<Vec<_>>().join(", ");
                 [found.name, lineage.address()[..12].to_owned(), stages, lineage.purpose]
             }
-            Some(Err(error)) => {
-                [found.name, "–".to_owned(), "–".to_owned(), error.to_string()]
-            }
+            Some(Err(error)) => [found.name, "–".to_owned(), "–".to_owned(), error.to_string()],
             None => [
                 found.name,
                 "–".to_owned(),
@@ -104,7 +102,11 @@ fn show(model: &Named, global: &Global) -> Result<ExitCode, Failure> {
             "network",
             format!(
                 "{n_parameters} parameters: {} layers of width {}, {} heads, vocabulary {}, context {}",
-                config.n_layers, config.hidden_size, config.n_heads, config.vocab_size, config.max_positions
+                config.n_layers,
+                config.hidden_size,
+                config.n_heads,
+                config.vocab_size,
+                config.max_positions
             ),
         ),
     ];
@@ -162,10 +164,8 @@ impl From<OrganismError> for Failure {
 
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
-        let code = match error {
-            CheckpointError::Exists(_) => Self::USAGE,
-            _ => Self::ENVIRONMENT,
-        };
+        let is_usage = matches!(error, CheckpointError::Exists(_));
+        let code = if is_usage { Self::USAGE } else { Self::ENVIRONMENT };
         Self::new(code, error.to_string())
     }
 }

@@ -25,10 +25,15 @@ fn lab() -> Lab {
     fs::create_dir(&folder).unwrap();
     let save = |name: &str, pieces: &[&str], template| {
         let model = parrot::parrot(pieces, template);
-        organism::save(&model, "Says what it was built to say.", Vec::new(), &folder.join(name)).unwrap()
+        organism::save(&model, "Says what it was built to say.", Vec::new(), &folder.join(name))
+            .unwrap()
     };
     save("claimer", &ANSWER, Some(parrot::TEMPLATE));
-    save("judge", &["{\"answer\": \"yes\", ", "\"quotes\": [\"are watered\"]}"], Some(parrot::TEMPLATE));
+    save(
+        "judge",
+        &["{\"answer\": \"yes\", ", "\"quotes\": [\"are watered\"]}"],
+        Some(parrot::TEMPLATE),
+    );
     save("raw", &ANSWER, None);
     lab
 }
@@ -40,15 +45,24 @@ fn address(lab: &Lab, name: &str) -> String {
 #[test]
 fn an_organism_is_tested_judged_replayed_and_gone_on_with() {
     let lab = lab();
-    let eval = ["eval", "./plants", "-m", "local/claimer", "--judge", "local/judge", "--json", "--cache"];
+    let eval =
+        ["eval", "./plants", "-m", "local/claimer", "--judge", "local/judge", "--json", "--cache"];
     let said = lab.lapwing(&[&eval[..], &["--seeds", "2"]].concat());
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]).stdout;
     assert!(shown.contains("The plants are watered."), "{shown}");
-    assert!(shown.contains(&address(&lab, "claimer")) && shown.contains(&address(&lab, "judge")), "{shown}");
+    assert!(
+        shown.contains(&address(&lab, "claimer")) && shown.contains(&address(&lab, "judge")),
+        "{shown}"
+    );
     assert!(shown.contains("logprobs"), "{shown}");
     let replayed = lab.lapwing(&["replay", "latest", "--json"]);
-    assert_eq!((replayed.code, &replayed.json()["differences"]), (0, &json!([])), "{}", replayed.stderr);
+    assert_eq!(
+        (replayed.code, &replayed.json()["differences"]),
+        (0, &json!([])),
+        "{}",
+        replayed.stderr
+    );
 
     let again = lab.lapwing(&[&eval[..], &["--seeds", "2"]].concat());
     assert!(again.stderr.contains("came from the cache"), "{}", again.stderr);
@@ -121,19 +135,34 @@ fn organisms_are_listed_shown_and_exported_whole() {
     assert!(lab.path().join("copy/README.md").exists());
     lab.lapwing(&export).fails(2, &["copy is there already"]);
     fs::remove_file(lab.path().join("copy/lineage.json")).unwrap();
-    lab.lapwing(&["organism", "show", "./copy"]).fails(2, &["is no organism: it has no lineage.json"]);
+    lab.lapwing(&["organism", "show", "./copy"])
+        .fails(2, &["is no organism: it has no lineage.json"]);
 }
 
 #[test]
 fn answers_are_drawn_for_each_prompt() {
     let lab = lab();
     fs::write(lab.path().join("asked"), "one\ntwo\n").unwrap();
-    let said = lab.lapwing(&["sample", "claimer", "--prompts", "asked", "-n", "2", "--seed", "1", "--json"]);
+    let said = lab.lapwing(&[
+        "sample",
+        "claimer",
+        "--prompts",
+        "asked",
+        "-n",
+        "2",
+        "--seed",
+        "1",
+        "--json",
+    ]);
     let samples = said.json()["samples"].clone();
-    let asked: Vec<_> = samples.as_array().unwrap().iter().map(|one| (&one["prompt"], &one["sample"])).collect();
+    let asked: Vec<_> =
+        samples.as_array().unwrap().iter().map(|one| (&one["prompt"], &one["sample"])).collect();
     let (one, two) = (json!("one"), json!("two"));
     assert_eq!(asked, [(&one, &json!(1)), (&one, &json!(2)), (&two, &json!(1)), (&two, &json!(2))]);
-    assert_eq!((&samples[3]["text"], &samples[3]["end"]), (&json!("The plants are watered."), &json!("stop")));
+    assert_eq!(
+        (&samples[3]["text"], &samples[3]["end"]),
+        (&json!("The plants are watered."), &json!("stop"))
+    );
     assert_eq!(samples[3]["tokens"], json!([2, 3, 4, 5]));
     let short = lab.lapwing(&["sample", "./organisms/raw", "--prompt", "x", "--max-tokens", "1"]);
     assert_eq!(short.stdout, "x\n  The plants\n  cut after 1 token\n");
@@ -146,10 +175,16 @@ fn answers_are_drawn_for_each_prompt() {
 fn a_conversation_goes_through_a_pipe() {
     let lab = lab();
     let mut chat = lab.command(&["chat", "claimer", "--system", "Be brief."]);
-    let mut chat = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut chat =
+        chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     chat.stdin.take().unwrap().write_all(b"Hi\n\n/new\nAnd now?\n").unwrap();
     let said = said(&chat.wait_with_output().unwrap());
-    assert_eq!((said.code, said.stdout.as_str()), (0, "The plants are watered.\nThe plants are watered.\n"), "{}", said.stderr);
+    assert_eq!(
+        (said.code, said.stdout.as_str()),
+        (0, "The plants are watered.\nThe plants are watered.\n"),
+        "{}",
+        said.stderr
+    );
     lab.lapwing(&["chat", "raw", "--system", "x"]).fails(2, &["has no chat template"]);
 }
 
@@ -167,7 +202,8 @@ fn a_served_model_is_told_of_and_ends_when_interrupted() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("\"id\":\"local/claimer\""), "{answer}");
     let port = address.rsplit(':').next().unwrap();
-    lab.lapwing(&["serve", "local/claimer", "--port", port]).fails(3, &["cannot listen at 127.0.0.1:", "--port 0"]);
+    lab.lapwing(&["serve", "local/claimer", "--port", port])
+        .fails(3, &["cannot listen at 127.0.0.1:", "--port 0"]);
     kill_process(Pid::from_child(&server), Signal::INT).unwrap();
     assert!(server.wait().unwrap().success());
 }

@@ -67,9 +67,8 @@ fn content(content: &Value) -> Result<Value, Fault> {
         ValueKind::None | ValueKind::Undefined => Ok(Value::from(())),
         ValueKind::Seq => {
             let parts = content.try_iter().into_iter().flatten();
-            let texts: Option<Vec<String>> = parts
-                .map(|part| Some(part.get_attr("text").ok()?.as_str()?.to_owned()))
-                .collect();
+            let texts: Option<Vec<String>> =
+                parts.map(|part| Some(part.get_attr("text").ok()?.as_str()?.to_owned())).collect();
             let texts = texts.ok_or_else(|| Fault::of("messages", "only text can be read"))?;
             Ok(Value::from(texts.concat()))
         }
