@@ -2,4 +2,5 @@
 
 pub(crate) mod inspect;
 pub(crate) mod lab;
+pub(crate) mod serve;
 pub(crate) mod server;

@@ -43,6 +43,8 @@ enum Interop {
     Inspect,
     /// A run against a server that nobody here wrote; needs Python with transformers.
     Server,
+    /// `lapwing serve` under the official client, held against transformers; needs Python with torch, transformers and openai.
+    Serve,
     /// The laboratory's files and training steps, held against transformers and PEFT; needs Python with both.
     Lab,
 }
@@ -75,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::run(root),
         Command::Interop(Interop::Inspect) => interop::inspect::run(root),
         Command::Interop(Interop::Server) => interop::server::run(root),
+        Command::Interop(Interop::Serve) => interop::serve::run(root),
         Command::Interop(Interop::Lab) => interop::lab::run(root),
         Command::Bench { what: Bench::Engine } => bench(root, "lapwing", "engine"),
         Command::Bench { what: Bench::Inspect } => bench(root, "lapwing-inspect", "memory"),

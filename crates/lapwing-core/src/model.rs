@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BoxFuture, Condition, Message, SampleKey, Usage};
+use crate::{BoxFuture, Condition, Digest, Message, SampleKey, Usage};
 
 /// Anything that continues a conversation.
 pub trait Model: Send + Sync {
@@ -70,6 +70,14 @@ impl Draw {
     /// The draw that follows `call` answers of the sample `key`.
     pub fn new(key: &SampleKey, call: u64) -> Self {
         Self { condition: key.condition.clone(), seed: key.seed, epoch: key.epoch, call }
+    }
+
+    /// The sampling seed of this draw in a run whose seed is `seed`: another one for each call, and the same in every such run. It
+    /// has 31 bits, which every provider takes.
+    pub fn sampling_seed(&self, seed: u64) -> u64 {
+        let draw = serde_json::to_string(self).unwrap_or_default();
+        let [a, b, c, d, ..] = *Digest::of(format!("{seed} {draw}").as_bytes()).as_bytes();
+        u64::from(u32::from_le_bytes([a, b, c, d]) >> 1)
     }
 }
 

@@ -12,16 +12,16 @@ impl Runner<'_, '_> {
     /// Asks the model to continue. What was done so far is durable before it is asked.
     pub(crate) async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
         self.log.commit().await?;
+        let draw = self.log.next_draw(self.key);
+        let mut config = self.config();
+        // Drawn from the one that was set, so that no call is a copy of another.
+        config.seed = config.seed.map(|seed| draw.sampling_seed(seed));
         let request = Request {
             messages: self.conversation.clone(),
             // A tiny model has words for calls, which its codebook knows, and none for tools.
             tools: if self.plan.codebook.is_some() { Vec::new() } else { tools.to_vec() },
-            config: self.config(),
-            place: Place {
-                phase: self.phase.clone(),
-                turn: self.turn,
-                draw: self.log.next_draw(self.key),
-            },
+            config,
+            place: Place { phase: self.phase.clone(), turn: self.turn, draw },
             waits: self.waits.clone(),
         };
         self.turn += 1;
@@ -46,18 +46,6 @@ impl Runner<'_, '_> {
                 Ok(output.message)
             }
         }
-    }
-
-    /// How to sample. The provider's seed is drawn from the one that was set, so that repeats are not copies of each other.
-    fn config(&self) -> GenerateConfig {
-        let mut config = self.shared.config.clone();
-        config.seed = config.seed.map(|seed| {
-            let drawn =
-                Digest::of(format!("{seed} {} {}", self.key.seed, self.key.epoch).as_bytes());
-            let [a, b, c, d, ..] = *drawn.as_bytes();
-            u64::from(u32::from_le_bytes([a, b, c, d]) >> 1)
-        });
-        config
     }
 
     /// Logs every attempt; what yields no turn ends the phase.

@@ -73,11 +73,7 @@ pub struct Lineage {
 impl Lineage {
     /// The address of the organism.
     pub fn address(&self) -> String {
-        let mut hash = Sha256::new();
-        for (name, digest) in &self.files {
-            hash.update(format!("{digest}  {name}\n"));
-        }
-        hexadecimal(&hash.finalize())
+        address_of(&self.files)
     }
 }
 
@@ -145,12 +141,24 @@ pub fn save(
 
 /// Loads an organism after holding every file against its lineage.
 pub fn load(folder: &Path) -> Result<Organism, OrganismError> {
+    let lineage = verify(folder)?;
+    Ok(Organism { model: Model::load(folder)?, lineage })
+}
+
+/// The lineage of an organism, as its file says.
+pub fn lineage(folder: &Path) -> Result<Lineage, OrganismError> {
     let path = folder.join(LINEAGE);
     let text = fs::read_to_string(&path).map_err(CheckpointError::io("read", &path))?;
     let lineage: Lineage = serde_json::from_str(&text).map_err(CheckpointError::json(&path))?;
     if lineage.format != FORMAT {
         return Err(OrganismError::Format { path, found: lineage.format });
     }
+    Ok(lineage)
+}
+
+/// The lineage of an organism, against which every file was held.
+pub fn verify(folder: &Path) -> Result<Lineage, OrganismError> {
+    let lineage = lineage(folder)?;
     let mut found = digests(folder)?;
     for (name, expected) in &lineage.files {
         let found = found.remove(name).unwrap_or_else(|| "no file".to_owned());
@@ -162,7 +170,20 @@ pub fn load(folder: &Path) -> Result<Organism, OrganismError> {
     if let Some(name) = found.keys().next() {
         return Err(OrganismError::Stray(folder.join(name)));
     }
-    Ok(Organism { model: Model::load(folder)?, lineage })
+    Ok(lineage)
+}
+
+/// The address of a model folder: the digest of its files' digests. That of an organism is the address in its lineage.
+pub fn address(folder: &Path) -> Result<String, CheckpointError> {
+    Ok(address_of(&digests(folder)?))
+}
+
+fn address_of(files: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for (name, digest) in files {
+        hash.update(format!("{digest}  {name}\n"));
+    }
+    hexadecimal(&hash.finalize())
 }
 
 /// SHA-256 of every file of a folder but its lineage.
@@ -171,10 +192,10 @@ fn digests(folder: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
     for entry in fs::read_dir(folder).map_err(CheckpointError::io("list", folder))? {
         let entry = entry.map_err(CheckpointError::io("list", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == LINEAGE {
+        let path = entry.path();
+        if name == LINEAGE || path.is_dir() {
             continue;
         }
-        let path = entry.path();
         digests.insert(name, digest(&path).map_err(CheckpointError::io("read", path))?);
     }
     Ok(digests)

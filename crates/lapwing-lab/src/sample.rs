@@ -239,8 +239,13 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Draws a token from log-probabilities.
-fn draw(row: &[Real], sampling: Sampling, random: &mut Random, weights: &mut Vec<Real>) -> usize {
+/// Draws a token from log-probabilities; `weights` is scratch space.
+pub fn draw(
+    row: &[Real],
+    sampling: Sampling,
+    random: &mut Random,
+    weights: &mut Vec<Real>,
+) -> usize {
     if sampling.temperature == 0.0 {
         // The first of the likeliest.
         let likelier = |best: usize, (token, value): (usize, &Real)| {

@@ -57,7 +57,16 @@ impl Tokenizer {
 
     /// The tokens of a text. Special tokens that the text spells out are encoded as such; none is added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, false);
+        self.tokens(text, false)
+    }
+
+    /// The tokens of a text that begins a sequence: with those that the tokenizer puts around one, such as a token of the beginning.
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.tokens(text, true)
+    }
+
+    fn tokens(&self, text: &str, adds_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, adds_special);
         let encoding = encoding.map_err(|error| TokenizerError::Code(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -70,6 +79,11 @@ impl Tokenizer {
     /// The token that is spelled so.
     pub fn token(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
+    }
+
+    /// How a token is spelled in the vocabulary.
+    pub fn spelling(&self, token: u32) -> Option<String> {
+        self.inner.id_to_token(token)
     }
 
     /// The highest token.

@@ -115,7 +115,7 @@ impl Client {
     /// What to do next, in words. An endpoint that cannot list its models is taken to be there.
     pub fn reach(&self) -> BoxFuture<'_, Result<(), ModelError>> {
         Box::pin(async {
-            let url = self.transport.url(MODELS);
+            let url = self.transport.shown(MODELS);
             let exchange = self.transport.get(MODELS, self.look()).await;
             let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
                 self.has_worked.store(true, Ordering::Relaxed);
@@ -278,7 +278,7 @@ impl Client {
     }
 
     fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {
-        let url = self.transport.url(self.codec.path());
+        let url = self.transport.shown(self.codec.path());
         let hints = self.hints(&url);
         let passing = |mut fault: Fault| {
             // What is broken and malformed is an answer without end, which would be as long the next time.

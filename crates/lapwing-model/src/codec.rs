@@ -31,6 +31,8 @@ pub enum Dialect {
     Openrouter,
     /// vLLM: an assistant message at the end can be continued.
     Vllm,
+    /// A model of this process: as vLLM, always with token ids and log-probabilities, and always with a seed.
+    Local,
     /// Everything else.
     Compatible,
 }
@@ -141,7 +143,7 @@ impl Codec {
 
     pub(crate) fn streams(&self, config: &GenerateConfig) -> bool {
         let known_to_stream = match (self.format, self.dialect) {
-            (Format::Openai, Dialect::Vllm | Dialect::Compatible) => false,
+            (Format::Openai, Dialect::Vllm | Dialect::Local | Dialect::Compatible) => false,
             (Format::Openai, Dialect::Official | Dialect::Openrouter)
             | (Format::OpenaiResponses | Format::Anthropic, _) => true,
         };
@@ -180,7 +182,7 @@ impl Codec {
     pub(crate) fn upstream(&self, body: &[u8]) -> Option<String> {
         match self.dialect {
             Dialect::Openrouter => chat::upstream(body),
-            Dialect::Official | Dialect::Vllm | Dialect::Compatible => None,
+            Dialect::Official | Dialect::Vllm | Dialect::Local | Dialect::Compatible => None,
         }
     }
 

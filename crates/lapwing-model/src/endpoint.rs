@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -9,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::codec::{Codec, Dialect, Format, Streaming};
-use crate::transport::Transport;
+use crate::transport::{Service, Transport};
 
 /// The version of the Messages API that is spoken.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -154,6 +155,8 @@ pub struct Endpoint {
     /// The header in which the key goes.
     key_header: HeaderName,
     api_version: Option<String>,
+    /// Who answers in this process, instead of a server.
+    service: Option<Arc<dyn Service>>,
 }
 
 /// A model that cannot be asked.
@@ -311,6 +314,45 @@ impl Endpoint {
             key,
             key_header,
             api_version,
+            service: None,
+        })
+    }
+
+    /// The model `name` of this process. What answers it is told by `address`, of letters and digits.
+    ///
+    /// # Errors
+    /// The name has no slash, or the address other characters.
+    pub fn inside(
+        name: &str,
+        address: &str,
+        service: Arc<dyn Service>,
+    ) -> Result<Self, SetupError> {
+        let (provider, _) =
+            name.split_once('/').ok_or_else(|| SetupError::NoModel { name: name.to_owned() })?;
+        let url = format!("{provider}://{address}/v1");
+        let base = Url::parse(&url).map_err(|error| SetupError::BaseUrl {
+            setting: name.to_owned(),
+            url,
+            reason: error.to_string(),
+        })?;
+        let codec = Codec {
+            format: Format::Openai,
+            dialect: Dialect::Local,
+            id: name.to_owned(),
+            streaming: Streaming::Never,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            codec,
+            max_connections: None,
+            base,
+            base_setting: String::new(),
+            key_setting: String::new(),
+            key: None,
+            key_header: AUTHORIZATION,
+            api_version: None,
+            service: Some(service),
         })
     }
 
@@ -335,6 +377,9 @@ impl Endpoint {
     }
 
     pub(crate) fn transport(&self) -> Result<Transport, SetupError> {
+        if let Some(service) = &self.service {
+            return Ok(Transport::inside(&self.name, self.base.clone(), Arc::clone(service)));
+        }
         let mut headers = HeaderMap::new();
         if let Some(key) = &self.key {
             let fault = || SetupError::MalformedKey { setting: self.key_setting.clone() };

@@ -31,3 +31,4 @@ pub use price::{Listed, Price, Usd, listed};
 pub use replay::{Asked, Replay, Then};
 pub use retry::RetryConfig;
 pub use secrecy::SecretString;
+pub use transport::Service;

@@ -1,12 +1,14 @@
 //! One HTTP exchange: bytes out, bytes back, and a plain word for what broke.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::fmt::rfc2822;
-use lapwing_core::{ModelError, ModelErrorKind};
+use lapwing_core::{BoxFuture, ModelError, ModelErrorKind};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,6 +24,7 @@ const LONGEST_ANSWER: usize = 64 << 20;
 const IDLE: Duration = Duration::from_secs(15);
 
 /// An answer, as far as it came.
+#[derive(Default)]
 pub(crate) struct Exchange {
     pub(crate) status: Option<u16>,
     pub(crate) content_type: String,
@@ -44,10 +47,25 @@ pub(crate) struct Patience {
     pub(crate) silence: Duration,
 }
 
+/// A model of this process that speaks a wire format.
+pub trait Service: fmt::Debug + Send + Sync {
+    /// Answers a request to `path` below the base with a status and a body; one without a body asks what is there.
+    fn answer<'a>(&'a self, path: &'a str, body: Option<&'a [u8]>)
+    -> BoxFuture<'a, (u16, Vec<u8>)>;
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Wire {
+    Http(Client),
+    /// No network lies between, so that there is nothing to wait for and nothing to break.
+    Inside(Arc<dyn Service>),
+}
+
 /// A connection to one endpoint.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    client: Client,
+    wire: Wire,
     base: Url,
     /// Sent with every request. The one with the key is marked sensitive, so that its debug form hides it.
     headers: HeaderMap,
@@ -82,7 +100,20 @@ impl Transport {
         }
         let client = client.build().map_err(|error| causes(&error).join(": "))?;
         let base_setting = base_setting.to_owned();
-        Ok(Self { client, base, headers, query, key, base_setting })
+        let wire = Wire::Http(client);
+        Ok(Self { wire, base, headers, query, key, base_setting })
+    }
+
+    /// A way to the model `name` of this process, which `base` stands for.
+    pub(crate) fn inside(name: &str, base: Url, service: Arc<dyn Service>) -> Self {
+        Self {
+            wire: Wire::Inside(service),
+            base,
+            headers: HeaderMap::new(),
+            query: String::new(),
+            key: None,
+            base_setting: name.to_owned(),
+        }
     }
 
     /// The address of `path` below the base.
@@ -90,29 +121,38 @@ impl Transport {
         format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
     }
 
+    /// Who answers at `path`, for messages.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        match &self.wire {
+            Wire::Http(_) => self.url(path),
+            Wire::Inside(_) => self.base_setting.clone(),
+        }
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Exchange {
-        let url = self.url(path);
-        let request = self.client.post(&url).header(CONTENT_TYPE, "application/json").body(body);
-        self.exchange(&url, request, patience).await
+        match &self.wire {
+            Wire::Http(client) => {
+                let url = self.url(path);
+                let request = client.post(&url).header(CONTENT_TYPE, "application/json").body(body);
+                self.exchange(&url, request, patience).await
+            }
+            Wire::Inside(service) => inside(service.as_ref(), path, Some(&body)).await,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str, patience: Patience) -> Exchange {
-        let url = self.url(path);
-        self.exchange(&url, self.client.get(&url), patience).await
+        match &self.wire {
+            Wire::Http(client) => {
+                let url = self.url(path);
+                self.exchange(&url, client.get(&url), patience).await
+            }
+            Wire::Inside(service) => inside(service.as_ref(), path, None).await,
+        }
     }
 
     async fn exchange(&self, url: &str, request: RequestBuilder, patience: Patience) -> Exchange {
         let started = Instant::now();
-        let mut exchange = Exchange {
-            status: None,
-            content_type: String::new(),
-            retry_after: None,
-            request_id: None,
-            body: Vec::new(),
-            broken: None,
-            is_unsent: false,
-            millis: 0,
-        };
+        let mut exchange = Exchange::default();
         let request = request.headers(self.headers.clone()).timeout(patience.total);
         let fault = |kind, message| Some(ModelError { kind, message });
         match receive(request, patience.silence, &mut exchange).await {
@@ -187,6 +227,13 @@ impl Transport {
         };
         ModelError { kind: ModelErrorKind::Transport, message }
     }
+}
+
+async fn inside(service: &dyn Service, path: &str, body: Option<&[u8]>) -> Exchange {
+    let started = Instant::now();
+    let (status, body) = service.answer(path, body).await;
+    let millis = started.elapsed().as_millis() as u64;
+    Exchange { status: Some(status), body, millis, ..Exchange::default() }
 }
 
 /// Whether an answer was read to its end.

@@ -1,5 +1,6 @@
 //! One module a command. Each reads its arguments, does its work through the libraries, and prints.
 
+mod chat;
 mod check;
 mod compare;
 mod config;
@@ -13,16 +14,20 @@ mod export;
 mod image;
 mod import;
 mod judge;
+mod local;
 mod machine;
 mod models;
 mod new;
+mod organism;
 mod recorded;
 mod render;
 mod replay;
 mod resume;
 mod runs;
+mod sample;
 mod scenario;
 mod score;
+mod serve;
 mod shell;
 mod show;
 mod start;
@@ -59,6 +64,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Import(args) => import::run(&args, &global),
         Command::Doctor => doctor::run(&global),
         Command::Models(Models::Check(args)) => models::check(&args, &global),
+        Command::Organism(what) => organism::run(&what, &global),
+        Command::Chat(args) => chat::run(&args),
+        Command::Sample(args) => sample::run(&args, &global),
+        Command::Serve(args) => serve::run(&args, &global),
         Command::Config(Config::Show) => config::show(&global),
         Command::Judge(Judge::Check(args)) => judge::check(&args, &global),
         Command::Experiments { wanted } => experiments::run(wanted.as_deref(), &global),

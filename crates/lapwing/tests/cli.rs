@@ -4,6 +4,7 @@
 mod chaos;
 mod compared;
 mod judges;
+mod local;
 mod logs;
 mod models;
 mod printed;

@@ -22,7 +22,9 @@ pub(crate) fn refused(
         _ if o_series && config.logprobs => {
             Some(("--logprobs", "OpenAI's o-series gives no log-probabilities"))
         }
-        _ if config.stop.len() > 4 => Some(("--stop", "at most four texts can be given")),
+        _ if config.stop.len() > 4 && codec.dialect != Dialect::Local => {
+            Some(("--stop", "at most four texts can be given"))
+        }
         _ if config.reasoning_tokens.is_some() && codec.dialect != Dialect::Openrouter => {
             Some(("--reasoning-tokens", "it takes --reasoning-effort"))
         }
@@ -42,10 +44,10 @@ pub(crate) fn segments(
     stream: bool,
 ) -> Result<Vec<String>, String> {
     let continues = matches!(request.messages.last(), Some(Message::Assistant { .. }));
-    if continues && codec.dialect != Dialect::Vllm {
+    if continues && !matches!(codec.dialect, Dialect::Vllm | Dialect::Local) {
         return Err("it cannot continue an assistant's message".to_owned());
     }
-    let mut segments = vec![head(codec, &request.config)];
+    let mut segments = vec![head(codec, &settings(codec, request))];
     for (index, message) in request.messages.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         segments.push(format!("{comma}{}", self::message(message)));
@@ -62,19 +64,29 @@ pub(crate) fn segments(
     Ok(segments)
 }
 
+/// How to sample. A model of this process tells all that it can, and says the same again in a run that is made again.
+fn settings(codec: &Codec, request: &Request) -> GenerateConfig {
+    let mut config = request.config.clone();
+    if codec.dialect == Dialect::Local {
+        config.logprobs = true;
+        config.seed = config.seed.or_else(|| Some(request.place.draw.sampling_seed(0)));
+    }
+    config
+}
+
 fn head(codec: &Codec, config: &GenerateConfig) -> String {
     let limit = match codec.dialect {
         Dialect::Official => "max_completion_tokens",
-        Dialect::Openrouter | Dialect::Vllm | Dialect::Compatible => "max_tokens",
+        Dialect::Openrouter | Dialect::Vllm | Dialect::Local | Dialect::Compatible => "max_tokens",
     };
-    let is_vllm = codec.dialect == Dialect::Vllm;
+    let tells_ids = matches!(codec.dialect, Dialect::Vllm | Dialect::Local);
     let effort = config.reasoning_effort.map(|effort| json!(effort.word()));
     let (effort, reasoning) = match codec.dialect {
         Dialect::Openrouter => {
             let tokens = config.reasoning_tokens.map(|tokens| json!({ "max_tokens": tokens }));
             (None, tokens.or(effort.map(|effort| json!({ "effort": effort }))))
         }
-        Dialect::Official | Dialect::Vllm | Dialect::Compatible => (effort, None),
+        Dialect::Official | Dialect::Vllm | Dialect::Local | Dialect::Compatible => (effort, None),
     };
     let settings = [
         ("model", Some(json!(codec.id))),
@@ -85,7 +97,7 @@ fn head(codec: &Codec, config: &GenerateConfig) -> String {
         ("stop", (!config.stop.is_empty()).then(|| json!(config.stop))),
         ("logprobs", config.logprobs.then_some(json!(true))),
         // vLLM's own: without ids a log-probability belongs to a text, not to a token.
-        ("return_token_ids", (config.logprobs && is_vllm).then_some(json!(true))),
+        ("return_token_ids", (config.logprobs && tells_ids).then_some(json!(true))),
         ("reasoning_effort", effort),
         ("reasoning", reasoning),
     ];

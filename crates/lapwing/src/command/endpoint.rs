@@ -1,6 +1,7 @@
 //! Models behind an endpoint, as `--model`, `--judge` and `lapwing.toml` name them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use lapwing_model::{
     SettingError, SetupError, Shared, Surroundings, listed,
 };
 
+use super::local::{self, Locals};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -20,6 +22,8 @@ pub(crate) struct Connector {
     max_connections: Option<usize>,
     generate: GenerateConfig,
     shared: Shared,
+    /// The models of this machine.
+    locals: Locals,
     /// By address and key's name: the models of one account share its number of calls at a time.
     accounts: Mutex<BTreeMap<(String, String), Account>>,
     /// How the connected models are asked, as JSON.
@@ -37,7 +41,9 @@ pub(crate) struct Wishes {
     pub(crate) max_connections: Option<usize>,
     pub(crate) generate: GenerateConfig,
     pub(crate) budget: Option<Budget>,
-    pub(crate) cache: Option<std::path::PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
+    /// Folder of organisms.
+    pub(crate) organisms: PathBuf,
     pub(crate) is_dry: bool,
 }
 
@@ -55,6 +61,7 @@ impl Connector {
             max_connections: wishes.max_connections,
             generate: wishes.generate,
             shared: Shared { retry: RetryConfig::default(), ledger, cache, max_tokens },
+            locals: Locals::new(wishes.organisms, wishes.is_dry),
             accounts: Mutex::default(),
             codecs: Mutex::default(),
             is_dry: wishes.is_dry,
@@ -130,6 +137,9 @@ impl Connector {
 
     /// Where the model is asked, and what it costs if that is known.
     pub(crate) fn endpoint(&self, name: &str) -> Result<(Endpoint, Option<Listed>), Failure> {
+        if local::is_local(name) {
+            return Ok((self.locals.endpoint(name)?, self.price(name)));
+        }
         let env = |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
         let around = Surroundings {
             env: &env,
@@ -163,6 +173,9 @@ impl Connector {
             source: "lapwing.toml".to_owned(),
             as_of: String::new(),
         });
+        if local::is_local(name) {
+            return own.or_else(|| Some(local::price()));
+        }
         let (provider, id) = name.split_once('/')?;
         let provider = if provider == "openai-responses" { "openai" } else { provider };
         own.or_else(|| listed(provider, id))

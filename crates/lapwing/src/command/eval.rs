@@ -237,7 +237,7 @@ fn connector(
     if args.connection.base_url.is_some() {
         let models = wanted.iter().chain(judge).filter_map(|name| name.split_once('/'));
         let mut providers: Vec<&str> = models.map(|(provider, _)| provider).collect();
-        providers.retain(|provider| !matches!(*provider, "policy" | "test"));
+        providers.retain(|provider| !matches!(*provider, "policy" | "test" | "local"));
         providers.dedup();
         if providers.len() > 1 {
             let message =
@@ -248,6 +248,7 @@ fn connector(
     }
     let wishes = Wishes {
         base_url: args.connection.base_url.clone(),
+        organisms: args.connection.organisms.dir.clone(),
         max_connections: config.max_connections(&args.connection),
         generate: config.generate(&args.sampling),
         budget: config.budget(args.budget),

@@ -40,6 +40,7 @@ pub(crate) fn connector(flags: &args::Connection) -> Result<Connector, Failure> 
     let config = Config::load()?;
     let wishes = Wishes {
         base_url: flags.base_url.clone(),
+        organisms: flags.organisms.dir.clone(),
         max_connections: config.max_connections(flags),
         ..Wishes::default()
     };

@@ -53,6 +53,7 @@ pub(crate) fn check(args: &args::ModelsCheck, global: &Global) -> Result<ExitCod
     let config = Config::load()?;
     let wishes = Wishes {
         base_url: args.connection.base_url.clone(),
+        organisms: args.connection.organisms.dir.clone(),
         max_connections: config.max_connections(&args.connection),
         generate: config.generate(&args.sampling),
         ..Wishes::default()
@@ -225,7 +226,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     };
     let cost = match (&report.price, report.cost_usd) {
         (Some(price), Some(cost)) => {
-            let of = if price.as_of.is_empty() { "lapwing.toml" } else { &price.as_of };
+            let of = if price.as_of.is_empty() { &price.source } else { &price.as_of };
             format!("{} tokens, {} at prices of {of}", report.tokens, lapwing_model::Usd::new(cost))
         }
         _ => format!("{} tokens; its price is not known", report.tokens),

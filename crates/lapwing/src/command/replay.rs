@@ -144,6 +144,7 @@ fn connector(args: &args::Replay, config: Config, spec: &RunSpec) -> Result<Conn
     };
     let wishes = Wishes {
         base_url: args.connection.base_url.clone(),
+        organisms: args.connection.organisms.dir.clone(),
         max_connections: config.max_connections(&args.connection),
         generate,
         ..Wishes::default()

@@ -109,6 +109,7 @@ fn connector(args: &args::Eval, spec: &RunSpec) -> Result<Connector, Failure> {
     let config = Config::load()?;
     let wishes = Wishes {
         base_url: args.connection.base_url.clone(),
+        organisms: args.connection.organisms.dir.clone(),
         max_connections: config.max_connections(&args.connection),
         generate: recorded::config(spec),
         budget: recorded::budget(spec),
