@@ -362,6 +362,10 @@ impl Model for Client {
         &self.name
     }
 
+    fn continues_text(&self) -> bool {
+        self.transport.continues_text()
+    }
+
     fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             match (request.config.max_tokens, self.shared.max_tokens) {

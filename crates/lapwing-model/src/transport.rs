@@ -49,6 +49,9 @@ pub(crate) struct Patience {
 
 /// A model of this process that speaks a wire format.
 pub trait Service: fmt::Debug + Send + Sync {
+    /// Whether it knows no conversation and only continues a text.
+    fn continues_text(&self) -> bool;
+
     /// Answers a request to `path` below the base with a status and a body; one without a body asks what is there.
     fn answer<'a>(&'a self, path: &'a str, body: Option<&'a [u8]>)
     -> BoxFuture<'a, (u16, Vec<u8>)>;
@@ -119,6 +122,14 @@ impl Transport {
     /// The address of `path` below the base.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
+    }
+
+    /// Whether who answers knows no conversation and only continues a text.
+    pub(crate) fn continues_text(&self) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Inside(service) => service.continues_text(),
+        }
     }
 
     /// Who answers at `path`, for messages.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lapwing_core::BoxFuture;
 use lapwing_lab::sample::Sampling;
-use lapwing_local::{Api, Ask, AskError, FindError, LoadError, Local};
+use lapwing_local::{Api, Ask, AskError, ChatTemplate, FindError, LoadError, Local};
 use lapwing_model::{Endpoint, Listed, Price, Service};
 
 use crate::args::{Drawing, Named};
@@ -81,7 +81,8 @@ impl Locals {
     pub(crate) fn endpoint(&self, name: &str) -> Result<Endpoint, Failure> {
         let folder = lapwing_local::find(&self.organisms, wanted(name))?;
         let (address, inside) = if self.is_dry {
-            ("unloaded".to_owned(), Inside(None))
+            let continues_text = ChatTemplate::load(&folder).map_err(LoadError::from)?.is_none();
+            ("unloaded".to_owned(), Inside { api: None, continues_text })
         } else {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             let local = match loaded.get(name) {
@@ -89,7 +90,8 @@ impl Locals {
                 None => load_folder(wanted(name), &folder)?,
             };
             loaded.insert(name.to_owned(), Arc::clone(&local));
-            (local.address.clone(), Inside(Some(Api::new(Arc::clone(&local), &local.address))))
+            let api = Some(Api::new(Arc::clone(&local), &local.address));
+            (local.address.clone(), Inside { api, continues_text: !local.is_chat() })
         };
         Endpoint::inside(name, &address, Arc::new(inside))
             .map_err(|error| Failure::new(Failure::USAGE, error.to_string()))
@@ -97,7 +99,10 @@ impl Locals {
 }
 
 /// A model of this process; in a dry run there is none.
-struct Inside(Option<Arc<Api>>);
+struct Inside {
+    api: Option<Arc<Api>>,
+    continues_text: bool,
+}
 
 impl fmt::Debug for Inside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,13 +111,17 @@ impl fmt::Debug for Inside {
 }
 
 impl Service for Inside {
+    fn continues_text(&self) -> bool {
+        self.continues_text
+    }
+
     fn answer<'a>(
         &'a self,
         path: &'a str,
         body: Option<&'a [u8]>,
     ) -> BoxFuture<'a, (u16, Vec<u8>)> {
         Box::pin(async move {
-            let Some(api) = &self.0 else {
+            let Some(api) = &self.api else {
                 return (400, b"nothing is asked in a dry run".to_vec());
             };
             let method = if body.is_some() { "POST" } else { "GET" };
