@@ -10,7 +10,6 @@ use crate::sample::{Halt, Runner};
 impl Runner<'_, '_> {
     /// Asks the model to continue. What was done so far is durable before it is asked.
     pub(crate) async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
-        self.log.commit().await?;
         let request = Request {
             messages: self.conversation.clone(),
             tools: tools.to_vec(),
@@ -23,7 +22,7 @@ impl Runner<'_, '_> {
             waits: self.waits.clone(),
         };
         self.turn += 1;
-        let reply = self.model.generate(&request).await;
+        let reply = self.log.ask(self.model, &request).await?;
         let output = self.log_reply(reply)?;
         self.spent.usage = self.spent.usage + output.usage.unwrap_or_default();
         self.conversation.push(output.message.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lapwing_core::{Blobs, BoxFuture, Digest, Event, RecordError, Recorder};
+use lapwing_core::{Blobs, Booking, BoxFuture, Digest, Event, RecordError, Recorder};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, StoreError};
 use tokio::sync::Semaphore;
@@ -100,7 +100,12 @@ impl Blobs for Shared {
 struct Memory(Mutex<Judgings>);
 
 impl Recorder for Memory {
-    fn record(&self, sample: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
+    fn record_booked(
+        &self,
+        sample: u64,
+        events: Vec<Event>,
+        _bookings: Vec<Booking>,
+    ) -> BoxFuture<'_, Result<(), RecordError>> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.events.entry(sample).or_default().extend(events);
         Box::pin(std::future::ready(Ok(())))

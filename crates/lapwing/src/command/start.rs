@@ -294,12 +294,14 @@ pub(crate) async fn make(
 
 /// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
 fn has_room(connector: Arc<Connector>, expected: Estimate, n_samples: usize) -> HasRoom {
+    // What was spent before says nothing about the samples of now.
+    let before = connector.ledger().share();
     Box::new(move |n_running, n_finished| {
         let ledger = connector.ledger();
         let expected = match ledger.budget() {
             None => return true,
             Some(_) if n_running + n_finished == 0 => return true,
-            Some(_) if n_finished > 0 => ledger.share() / n_finished as f64,
+            Some(_) if n_finished > 0 => (ledger.share() - before) / n_finished as f64,
             Some(Budget::Usd(budget)) => {
                 expected.cost_usd.unwrap_or(0.0) / n_samples as f64 / budget.dollars()
             }
