@@ -11,6 +11,7 @@ use lapwing_core::{
     Attempt, Books, BoxFuture, Discard, GenerateConfig, Model, ModelError, ModelErrorKind, Output,
     Receipt, RecordError, Reply, Request, Waits,
 };
+use reqwest::Url;
 use serde_json::Value;
 
 use crate::cache::Cache;
@@ -71,6 +72,8 @@ pub struct Client {
     name: String,
     codec: Codec,
     transport: Transport,
+    /// Where completions are asked for.
+    url: Url,
     base_setting: String,
     key_setting: String,
     price: Option<Price>,
@@ -123,10 +126,12 @@ impl Client {
         let transport = endpoint.transport()?;
         let Endpoint { name, codec, base_setting, key_setting, .. } = endpoint;
         let has_worked = AtomicBool::new(false);
+        let url = transport.url(codec.path());
         Ok(Self {
             name,
             codec,
             transport,
+            url,
             base_setting,
             key_setting,
             price,
@@ -149,7 +154,7 @@ impl Client {
         Box::pin(async {
             let url = self.transport.url(MODELS);
             let exchange = self.transport.get(MODELS, self.look()).await;
-            let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
+            let Some(fault) = fault::of_exchange(self.hints(url.as_str()), &exchange) else {
                 self.has_worked.store(true, Ordering::Relaxed);
                 return Ok(());
             };
@@ -184,9 +189,9 @@ impl Client {
             Err(error) => return Ok(Reply { attempts: Vec::new(), result: Err(error) }),
         };
         let body = segments.concat();
-        let url = self.transport.url(self.codec.path());
         let draw = &request.place.draw;
-        let place = self.shared.cache.as_ref().map(|cache| cache.place(&url, &body, draw));
+        let place =
+            self.shared.cache.as_ref().map(|cache| cache.place(self.url.as_str(), &body, draw));
         if let Some(reply) = place.as_deref().and_then(|place| self.kept(&segments, place)) {
             self.shared.ledger.note_kept();
             books.commit(&self.name, None).await?;
@@ -265,8 +270,8 @@ impl Client {
         call: &mut Call<'_>,
     ) -> Result<(Attempt, Result<Output, Fault>), Withheld> {
         let (permit, reservation) = self.leave(call).await?;
-        let (path, patience) = (self.codec.path(), self.patience(&call.request.config));
-        let exchange = self.transport.post(path, call.body.clone(), patience).await;
+        let patience = self.patience(&call.request.config);
+        let exchange = self.transport.post(&self.url, call.body.clone(), patience).await;
         let result = self.read(&exchange);
         permit.end(match &result {
             Ok(_) if call.failed.broken + call.failed.throttled == 0 => Outcome::AtOnce,
@@ -332,8 +337,7 @@ impl Client {
     }
 
     fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {
-        let url = self.transport.url(self.codec.path());
-        let hints = self.hints(&url);
+        let hints = self.hints(self.url.as_str());
         let passing = |mut fault: Fault| {
             // What is broken and malformed is an answer without end, which would be as long the next time.
             let unreadable =

@@ -86,22 +86,27 @@ impl Transport {
     }
 
     /// The address of `path` below the base.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        url.set_query(self.query.strip_prefix('?'));
+        url
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Exchange {
-        let url = self.url(path);
-        let request = self.client.post(&url).header(CONTENT_TYPE, "application/json").body(body);
-        self.exchange(&url, request, patience).await
+    /// Sends `body` to an address that [`Self::url`] gave.
+    pub(crate) async fn post(&self, url: &Url, body: Vec<u8>, patience: Patience) -> Exchange {
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json");
+        self.exchange(url, request.body(body), patience).await
     }
 
     pub(crate) async fn get(&self, path: &str, patience: Patience) -> Exchange {
         let url = self.url(path);
-        self.exchange(&url, self.client.get(&url), patience).await
+        self.exchange(&url, self.client.get(url.clone()), patience).await
     }
 
-    async fn exchange(&self, url: &str, request: RequestBuilder, patience: Patience) -> Exchange {
+    async fn exchange(&self, url: &Url, request: RequestBuilder, patience: Patience) -> Exchange {
         let started = Instant::now();
         let mut exchange = Exchange {
             status: None,
@@ -156,7 +161,7 @@ impl Transport {
 
     fn explain(
         &self,
-        url: &str,
+        url: &Url,
         error: &reqwest::Error,
         limit: Duration,
         received: usize,
