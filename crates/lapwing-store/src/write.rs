@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lapwing_core::{
     Booking, BoxFuture, Digest, Event, Finding, Planted, RecordError, Recorder, Reserve, SampleKey,
@@ -20,6 +21,10 @@ use crate::{Scoring, StoreError, runs, schema};
 
 /// The most jobs of one commit.
 const GROUP: usize = 512;
+
+/// How long a commit waits for others to join it, where several came the last time. A commit costs the processor as much as ten
+/// events, and next to the answer of a model this is nothing.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How hard blobs are compressed, and from how many bytes on.
 const LEVEL: i32 = 3;
@@ -184,9 +189,14 @@ fn begin(
 /// After a failed commit nothing more is written: what follows would be a record with a hole.
 fn write(mut connection: Connection, path: &Path, queue: &Receiver<Job>) {
     let mut broken: Option<RecordError> = None;
+    let mut n_waited = 0;
     while let Ok(first) = queue.recv() {
+        if n_waited > 1 {
+            std::thread::sleep(GATHER);
+        }
         let group = std::iter::once(first).chain(queue.try_iter().take(GROUP));
         let (writes, acks): (Vec<_>, Vec<_>) = group.map(|job| (job.write, job.ack)).unzip();
+        n_waited = acks.iter().flatten().count();
         let ends = writes.iter().any(|write| matches!(write, Write::End { .. }));
         let mut result = match &broken {
             Some(error) => Err(error.clone()),
