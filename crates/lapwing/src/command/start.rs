@@ -363,16 +363,17 @@ pub(crate) fn stopped(run: &Run, connector: &Connector) -> Result<ExitCode, Fail
         count(SampleState::Planned),
         run.id()
     );
-    let ledger = connector.ledger();
-    let why = match ledger.budget() {
-        Some(budget) if ledger.is_exhausted() || !connector.has_room() => format!(
-            "the budget of {budget} has no room for another sample ({:.0} % is spent)",
-            ledger.share() * 100.0
-        ),
-        Some(_) | None => "stopped".to_owned(),
-    };
+    let why = spent_budget(connector).unwrap_or_else(|| "stopped".to_owned());
     say(&format!("{why}: {left}"));
     Ok(ExitCode::from(Failure::CHECK))
+}
+
+/// That the budget was too small, in words, if it was.
+pub(crate) fn spent_budget(connector: &Connector) -> Option<String> {
+    let ledger = connector.ledger();
+    let budget = ledger.budget().filter(|_| ledger.is_exhausted() || !connector.has_room())?;
+    let percent = ledger.share() * 100.0;
+    Some(format!("the budget of {budget} has no room for another sample ({percent:.0} % is spent)"))
 }
 
 fn keys(
