@@ -10,7 +10,7 @@ use lapwing_scenario::{Folder, JudgeOver, Rubric, Scenario};
 use lapwing_store::{Run, SampleState, Scoring};
 use serde_json::json;
 
-use super::{Global, judge, print_json, start};
+use super::{Global, judge, machine, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
@@ -122,7 +122,11 @@ fn stale(run: &Run, scenario: &Scenario) -> Result<BTreeSet<String>, Failure> {
 
 /// The scenario as it was when the run began.
 pub(crate) fn recorded(run: &Run) -> Result<Scenario, Failure> {
-    let name = run.spec()?.scenario;
-    Scenario::load(&name, Folder::from_files(run.folder()?))
-        .map_err(|faults| Failure::diagnostics(&faults))
+    let spec = run.spec()?;
+    let folder = Folder::from_files(run.folder()?);
+    let folder = match spec.settings.get(machine::FOLDER) {
+        Some(place) => folder.read_from(place.into()),
+        None => folder,
+    };
+    Scenario::load(&spec.scenario, folder).map_err(|faults| Failure::diagnostics(&faults))
 }

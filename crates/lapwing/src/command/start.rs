@@ -104,9 +104,12 @@ impl Start {
         native: Native,
         runs: &Runs,
     ) -> Result<(Run, Ending), Failure> {
-        let machine = Machine::prepare(&self.scenario, &native).await?;
+        let machine = match &self.resume {
+            Some(old) => Machine::prepare_again(&self.scenario, &native, &old.run.spec()?).await?,
+            None => Machine::prepare(&self.scenario, &native).await?,
+        };
         let most_live = most_live(&self.scenario, self.max_sandboxes);
-        let mut settings = machine.settings(native.enforced());
+        let mut settings = machine.settings(&self.scenario, native.enforced());
         settings.push(("max_sandboxes".to_owned(), most_live.to_string()));
         let (begin, line, samples) = if let Some(remainder) = self.resume.take() {
             let Remainder { run, resume, samples, line } = remainder;
