@@ -138,7 +138,8 @@ async fn sample(
     writer: &RunWriter,
 ) -> Result<Vec<Finding>, Abort> {
     let mut log = Log::new(number, writer);
-    match catch(record(eval, planned, &mut log)).await {
+    // Boxed, because a task as large as a whole sample would be copied where it is spawned.
+    match catch(Box::pin(record(eval, planned, &mut log))).await {
         Ok(done) => keep_what_happened(done, &mut log).await?,
         Err(panic) => {
             log.push(Act::Failed { error: ErrorKind::Internal, message: panic });

@@ -22,8 +22,8 @@ use crate::{Scoring, StoreError, runs, schema};
 /// The most jobs of one commit.
 const GROUP: usize = 512;
 
-/// How long a commit waits for others to join it, where several came the last time. A commit costs the processor as much as ten
-/// events, and next to the answer of a model this is nothing.
+/// How long a commit waits for others to join it, where several came the last time. Commits cost the processor more than what
+/// they write, and next to the answer of a model this is nothing.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// How hard blobs are compressed, and from how many bytes on.

@@ -441,7 +441,7 @@ fn what_a_call_may_be_billed_for_stays_on_record_until_it_is_settled_and_over_ev
         writer.record_booked(1, vec![event(2)], vec![Booking::Settled(1)]).await.unwrap();
         writer.seal(Ending::Stopped, 5).await.unwrap();
     });
-    assert_eq!(unsettled(), [first.clone()]);
+    assert_eq!(unsettled(), std::slice::from_ref(&first));
     wait(async {
         let writer = Runs::resume(runs.find("tea").unwrap(), &Resume::default()).unwrap();
         // The sample begins again, and so do its numbers.
