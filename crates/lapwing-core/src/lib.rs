@@ -32,7 +32,7 @@ pub use model::{
 };
 pub use monitor::{Monitor, Suspicion};
 pub use observe::{Contact, Network, Observe, Observed, Protocol, Record, Spawn};
-pub use recorder::{Blobs, Discard, RecordError, Recorder};
+pub use recorder::{Blobs, Booking, Books, Discard, RecordError, Recorder, Reserve};
 pub use sample::{Condition, SampleKey};
 pub use sandbox::{
     Answer, Captured, Checkpoint, Command, Enforced, Enforcement, ExitStatus, Limits, Loss,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BoxFuture, Condition, Digest, Message, SampleKey, Usage};
+use crate::{Books, BoxFuture, Condition, Digest, Message, RecordError, SampleKey, Usage};
 
 /// Anything that continues a conversation.
 pub trait Model: Send + Sync {
@@ -24,6 +24,22 @@ pub trait Model: Send + Sync {
     /// Every attempt on the wire is returned, with its raw bytes, whether or not the call succeeded, so that
     /// a reply that cannot be parsed is still recorded. Retrying is the model's own business.
     fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply>;
+
+    /// As [`Self::generate`], in a sample whose record is `books`: what happened so far is durable before the model is asked. A
+    /// model that is paid for has the worst case of every attempt put on record with it.
+    ///
+    /// # Errors
+    /// The record cannot be written. Nothing more is sent then.
+    fn ask<'a>(
+        &'a self,
+        request: &'a Request,
+        books: &'a mut dyn Books,
+    ) -> BoxFuture<'a, Result<Reply, RecordError>> {
+        Box::pin(async move {
+            books.commit(self.name(), None).await?;
+            Ok(self.generate(request).await)
+        })
+    }
 }
 
 /// A conversation to be continued.

@@ -138,7 +138,7 @@ async fn sample(
     writer: &RunWriter,
 ) -> Result<Vec<Finding>, Abort> {
     let mut log = Log::new(number, writer);
-    // Boxed, because what a whole sample needs is large.
+    // Boxed, because a task as large as a whole sample would be copied where it is spawned.
     match catch(Box::pin(record(eval, planned, &mut log))).await {
         Ok(done) => keep_what_happened(done, &mut log).await?,
         Err(panic) => {

@@ -138,10 +138,9 @@ async fn label(
 ) -> Result<Verdict, Abort> {
     let mut answers: Vec<(Polarity, Said)> = Vec::new();
     for polarity in question::order(text) {
-        log.commit().await?;
         let mut request = question::request(rubric, over, polarity, text);
         request.place.draw = log.next_draw(key);
-        let reply = model.generate(&request).await;
+        let reply = log.ask(model, &request).await?;
         let output = log.push_reply(model.name(), Role::Judge, reply);
         if let Err(ModelError { kind: ModelErrorKind::Budget, message }) = output {
             return Err(Abort::Unpaid(message));

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lapwing_core::{
-    Act, Attempt, Blobs, BoxFuture, Digest, Draw, Event, ModelError, ModelErrorKind, Output,
-    RecordError, Recorder, Reply, Role, SampleKey,
+    Act, Attempt, Blobs, Booking, Books, BoxFuture, Digest, Draw, Event, Model, ModelError,
+    ModelErrorKind, Output, RecordError, Recorder, Reply, Request, Reserve, Role, SampleKey, Usage,
 };
 
 pub(crate) struct Log<'a> {
@@ -17,6 +17,11 @@ pub(crate) struct Log<'a> {
     durable: usize,
     /// The commit that was begun, which goes on although a limit cuts off whoever waits for it.
     begun: Option<Begun<'a>>,
+    /// What is entered in the books with the next commit.
+    bookings: Vec<Booking>,
+    n_reserved: u64,
+    /// Reserves of the call under way, by number.
+    open: Vec<u64>,
     /// Bytes of files, for evidence and parts of the world that read them.
     files: HashMap<Digest, Vec<u8>>,
     remembers: bool,
@@ -26,6 +31,26 @@ pub(crate) struct Log<'a> {
 struct Begun<'a> {
     through: usize,
     done: Mutex<BoxFuture<'a, Result<(), RecordError>>>,
+}
+
+impl Books for Log<'_> {
+    fn commit<'b>(
+        &'b mut self,
+        model: &'b str,
+        worst: Option<Usage>,
+    ) -> BoxFuture<'b, Result<(), RecordError>> {
+        if let Some(worst) = worst {
+            self.n_reserved += 1;
+            self.open.push(self.n_reserved);
+            let model = model.to_owned();
+            self.bookings.push(Booking::Reserved(Reserve {
+                number: self.n_reserved,
+                model,
+                worst,
+            }));
+        }
+        Box::pin(Log::commit(self))
+    }
 }
 
 impl Blobs for Log<'_> {
@@ -43,6 +68,9 @@ impl<'a> Log<'a> {
             events: Vec::new(),
             durable: 0,
             begun: None,
+            bookings: Vec::new(),
+            n_reserved: 0,
+            open: Vec::new(),
             files: HashMap::new(),
             remembers: false,
         }
@@ -67,7 +95,18 @@ impl<'a> Log<'a> {
         });
     }
 
-    /// Pushes every attempt of a reply with its bytes; the last one carries the result.
+    /// Asks `model`. What happened so far is durable before it is asked.
+    pub(crate) async fn ask(
+        &mut self,
+        model: &dyn Model,
+        request: &Request,
+    ) -> Result<Reply, RecordError> {
+        // What a call that was cut off may be billed for stays set aside.
+        self.open.clear();
+        model.ask(request, self).await
+    }
+
+    /// Pushes every attempt of a reply with its bytes; the last one carries the result. They settle what was set aside for them.
     pub(crate) fn push_reply(
         &mut self,
         model: &str,
@@ -82,6 +121,7 @@ impl<'a> Log<'a> {
         }
         let error = result.as_ref().err().map(|error| (error.kind, error.message.clone()));
         self.push_attempt(model, role, last, result.as_ref().ok().cloned(), error);
+        self.bookings.extend(self.open.drain(..).map(Booking::Settled));
         result
     }
 
@@ -118,7 +158,7 @@ impl<'a> Log<'a> {
                 self.begun = None;
                 done?;
             }
-            if self.durable == self.events.len() {
+            if !self.has_news() {
                 return Ok(());
             }
             self.begin_commit();
@@ -127,11 +167,16 @@ impl<'a> Log<'a> {
 
     /// Hands on what happened so far, to become durable while something else goes on. [`Self::commit`] waits for it.
     pub(crate) fn begin_commit(&mut self) {
-        if self.begun.is_none() && self.durable < self.events.len() {
+        if self.begun.is_none() && self.has_news() {
             let news = self.events[self.durable..].to_vec();
-            let done = Mutex::new(self.recorder.record(self.sample, news));
+            let bookings = std::mem::take(&mut self.bookings);
+            let done = Mutex::new(self.recorder.record_booked(self.sample, news, bookings));
             self.begun = Some(Begun { through: self.events.len(), done });
         }
+    }
+
+    fn has_news(&self) -> bool {
+        self.durable < self.events.len() || !self.bookings.is_empty()
     }
 
     pub(crate) fn events(&self) -> &[Event] {
@@ -196,7 +241,12 @@ mod tests {
     }
 
     impl Recorder for Slow {
-        fn record(&self, _: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
+        fn record_booked(
+            &self,
+            _: u64,
+            events: Vec<Event>,
+            _: Vec<Booking>,
+        ) -> BoxFuture<'_, Result<(), RecordError>> {
             Box::pin(async move {
                 self.written.lock().unwrap().extend(events.iter().map(|event| event.seq));
                 self.told.notified().await;
@@ -228,6 +278,85 @@ mod tests {
         let (committed, ()) = tokio::join!(log.commit(), both);
         committed.unwrap();
         assert_eq!(*slow.written.lock().unwrap(), [1, 2]);
+    }
+
+    /// Keeps what is entered in the books, commit by commit.
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<(usize, Vec<Booking>)>>);
+
+    impl Recorder for Kept {
+        fn record_booked(
+            &self,
+            _: u64,
+            events: Vec<Event>,
+            bookings: Vec<Booking>,
+        ) -> BoxFuture<'_, Result<(), RecordError>> {
+            self.0.lock().unwrap().push((events.len(), bookings));
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn keep(&self, bytes: Vec<u8>) -> Digest {
+            Digest::of(&bytes)
+        }
+    }
+
+    /// Is paid for, and answers unless it is told not to.
+    struct Paid(Usage, bool);
+
+    impl Model for Paid {
+        fn name(&self) -> &'static str {
+            "paid"
+        }
+
+        fn generate<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Reply> {
+            let message = "broken".to_owned();
+            let error = ModelError { kind: ModelErrorKind::Transport, message };
+            Box::pin(std::future::ready(Reply { attempts: Vec::new(), result: Err(error) }))
+        }
+
+        fn ask<'a>(
+            &'a self,
+            request: &'a Request,
+            books: &'a mut dyn Books,
+        ) -> BoxFuture<'a, Result<Reply, RecordError>> {
+            Box::pin(async move {
+                books.commit("paid", Some(self.0)).await?;
+                if self.1 { Ok(self.generate(request).await) } else { std::future::pending().await }
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_set_aside_with_what_came_before_it_and_settled_with_its_event() {
+        let kept = Kept::default();
+        let mut log = Log::new(1, &kept);
+        let worst = Usage { input: 5, output: 7, ..Usage::default() };
+        let reserve = |number| Booking::Reserved(Reserve { number, model: "paid".into(), worst });
+        for answers in [true, false, true] {
+            log.push(Act::SampleEnded);
+            let request = Request::default();
+            let model = Paid(worst, answers);
+            tokio::select! {
+                biased;
+                reply = log.ask(&model, &request) => {
+                    log.push_reply("paid", Role::Target, reply.unwrap()).unwrap_err();
+                }
+                // A limit cuts the call off.
+                () = std::future::ready(()) => assert!(!answers),
+            }
+        }
+        log.commit().await.unwrap();
+        let booked = std::mem::take(&mut *kept.0.lock().unwrap());
+        let second = vec![Booking::Settled(1), reserve(2)];
+        assert_eq!(
+            booked,
+            [
+                (1, vec![reserve(1)]),
+                (2, second),
+                (1, vec![reserve(3)]),
+                (1, vec![Booking::Settled(3)]),
+            ]
+        );
     }
 
     #[tokio::test]

@@ -11,7 +11,6 @@ use crate::sample::{Halt, Runner};
 impl Runner<'_, '_> {
     /// Asks the model to continue. What was done so far is durable before it is asked.
     pub(crate) async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
-        self.log.commit().await?;
         let draw = self.log.next_draw(self.key);
         let mut config = self.config();
         // Drawn from the one that was set, so that no call is a copy of another.
@@ -25,7 +24,7 @@ impl Runner<'_, '_> {
             waits: self.waits.clone(),
         };
         self.turn += 1;
-        let reply = self.model.generate(&request).await;
+        let reply = self.log.ask(self.model, &request).await?;
         let reply = match &self.plan.codebook {
             Some(codebook) => translated(reply, &request, codebook),
             None => reply,

@@ -1,21 +1,25 @@
 //! A model behind an API: one call is as many attempts as it takes, each on record with its bytes.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
-    Attempt, BoxFuture, GenerateConfig, Model, ModelError, ModelErrorKind, Output, Receipt, Reply,
-    Request, Waits,
+    Attempt, Books, BoxFuture, Discard, GenerateConfig, Model, ModelError, ModelErrorKind, Output,
+    Receipt, RecordError, Reply, Request, Waits,
 };
+use reqwest::Url;
 use serde_json::Value;
 
 use crate::cache::Cache;
 use crate::codec::{Codec, Unread};
 use crate::endpoint::{Endpoint, SetupError};
 use crate::fault::{self, Fault, Hints};
-use crate::ledger::{Ledger, Unpaid, Used};
-use crate::limiter::{Limiter, Outcome};
+use crate::ledger::{Ledger, Reservation, Unpaid, Used};
+use crate::limiter::{Limiter, Outcome, Permit};
 use crate::price::Price;
 use crate::retry::{Failed, Retry, RetryConfig};
 use crate::transport::{Exchange, Patience, Transport};
@@ -68,6 +72,8 @@ pub struct Client {
     name: String,
     codec: Codec,
     transport: Transport,
+    /// Where completions are asked for.
+    url: Url,
     base_setting: String,
     key_setting: String,
     price: Option<Price>,
@@ -75,6 +81,35 @@ pub struct Client {
     shared: Shared,
     /// An endpoint that has answered is not set up wrongly: what cannot be read from it may pass.
     has_worked: AtomicBool,
+}
+
+/// A call under way.
+struct Call<'a> {
+    request: &'a Request,
+    segments: Vec<Vec<u8>>,
+    body: Vec<u8>,
+    failed: Failed,
+    books: &'a mut dyn Books,
+    /// Whether the worst case of an attempt is on record for which nobody can have billed anything.
+    is_reserved: bool,
+}
+
+/// Why no attempt is made.
+enum Withheld {
+    Unpaid(Unpaid),
+    Record(RecordError),
+}
+
+impl From<Unpaid> for Withheld {
+    fn from(error: Unpaid) -> Self {
+        Self::Unpaid(error)
+    }
+}
+
+impl From<RecordError> for Withheld {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
 }
 
 impl Client {
@@ -91,10 +126,12 @@ impl Client {
         let transport = endpoint.transport()?;
         let Endpoint { name, codec, base_setting, key_setting, .. } = endpoint;
         let has_worked = AtomicBool::new(false);
+        let url = transport.url(codec.path());
         Ok(Self {
             name,
             codec,
             transport,
+            url,
             base_setting,
             key_setting,
             price,
@@ -117,7 +154,7 @@ impl Client {
         Box::pin(async {
             let url = self.transport.shown(MODELS);
             let exchange = self.transport.get(MODELS, self.look()).await;
-            let Some(fault) = fault::of_exchange(self.hints(&url), &exchange) else {
+            let Some(fault) = fault::of_exchange(self.hints(url.as_str()), &exchange) else {
                 self.has_worked.store(true, Ordering::Relaxed);
                 return Ok(());
             };
@@ -146,25 +183,28 @@ impl Client {
         }
     }
 
-    async fn call(&self, request: &Request) -> Reply {
+    async fn call(&self, request: &Request, books: &mut dyn Books) -> Result<Reply, RecordError> {
         let segments = match self.codec.segments(request) {
             Ok(segments) => segments,
-            Err(error) => return Reply { attempts: Vec::new(), result: Err(error) },
+            Err(error) => return Ok(Reply { attempts: Vec::new(), result: Err(error) }),
         };
         let body = segments.concat();
-        let url = self.transport.url(self.codec.path());
         let draw = &request.place.draw;
-        let place = self.shared.cache.as_ref().map(|cache| cache.place(&url, &body, draw));
+        let place =
+            self.shared.cache.as_ref().map(|cache| cache.place(self.url.as_str(), &body, draw));
         if let Some(reply) = place.as_deref().and_then(|place| self.kept(&segments, place)) {
             self.shared.ledger.note_kept();
-            return reply;
+            books.commit(&self.name, None).await?;
+            return Ok(reply);
         }
-        let reply = self.ask(request, &segments, &body).await;
+        let failed = Failed::default();
+        let call = Call { request, segments, body, failed, books, is_reserved: false };
+        let reply = self.attempts(call).await?;
         if let (Some(place), Ok(_), Some(last)) = (place, &reply.result, reply.attempts.last()) {
             // An answer that cannot be kept is asked for again the next time.
             let _ = Cache::put(&place, &last.response);
         }
-        reply
+        Ok(reply)
     }
 
     /// The reply that was kept, if it can still be read.
@@ -180,72 +220,67 @@ impl Client {
         Some(Reply { attempts: vec![attempt], result: Ok(output) })
     }
 
-    async fn ask(&self, request: &Request, segments: &[Vec<u8>], body: &[u8]) -> Reply {
+    /// As many attempts as it takes.
+    async fn attempts(&self, mut call: Call<'_>) -> Result<Reply, RecordError> {
         let started = Instant::now();
-        let (mut attempts, mut failed) = (Vec::new(), Failed::default());
+        let mut attempts = Vec::new();
         // Time on the wire and behind failures, without that in which the provider wanted no call.
         let mut tried = Duration::ZERO;
         loop {
-            let (attempt, result) = match self.attempt(request, segments, body, failed).await {
+            let (attempt, result) = match self.attempt(&mut call).await {
                 Ok(done) => done,
-                Err(unpaid) => {
+                Err(Withheld::Record(error)) => return Err(error),
+                Err(Withheld::Unpaid(unpaid)) => {
                     let error =
                         ModelError { kind: ModelErrorKind::Budget, message: unpaid.to_string() };
-                    return Reply { attempts, result: Err(error) };
+                    return Ok(Reply { attempts, result: Err(error) });
                 }
             };
             tried += Duration::from_millis(attempt.millis);
             attempts.push(attempt);
             let fault = match result {
-                Ok(output) => return Reply { attempts, result: Ok(output) },
+                Ok(output) => return Ok(Reply { attempts, result: Ok(output) }),
                 Err(fault) => fault,
             };
             let elapsed = match fault.retry {
                 Retry::Throttled(_) => {
-                    failed.throttled += 1;
+                    call.failed.throttled += 1;
                     started.elapsed()
                 }
                 Retry::Never | Retry::After(_) => {
-                    failed.broken += 1;
+                    call.failed.broken += 1;
                     tried
                 }
             };
-            let Some(pause) = self.shared.retry.pause(fault.retry, failed, elapsed, body) else {
+            let pause = self.shared.retry.pause(fault.retry, call.failed, elapsed, &call.body);
+            let Some(pause) = pause else {
                 let error = self.explain(fault.error, &attempts).await;
-                return Reply { attempts, result: Err(error) };
+                return Ok(Reply { attempts, result: Err(error) });
             };
             if matches!(fault.retry, Retry::After(_)) {
                 tried += pause;
             }
-            waiting(&request.waits, tokio::time::sleep(pause)).await;
+            waiting(&call.request.waits, tokio::time::sleep(pause)).await;
         }
     }
 
     /// One attempt, when the account and the budget allow it.
     async fn attempt(
         &self,
-        request: &Request,
-        segments: &[Vec<u8>],
-        body: &[u8],
-        failed: Failed,
-    ) -> Result<(Attempt, Result<Output, Fault>), Unpaid> {
-        let worst = self.codec.worst_case(body.len(), &request.config);
-        let leave = async {
-            let permit = self.account.0.permit().await;
-            let reservation = self.shared.ledger.reserve(worst, self.price).await;
-            reservation.map(|reservation| (permit, reservation))
-        };
-        let (permit, reservation) = waiting(&request.waits, leave).await?;
-        let path = self.codec.path();
-        let exchange =
-            self.transport.post(path, body.to_vec(), self.patience(&request.config)).await;
+        call: &mut Call<'_>,
+    ) -> Result<(Attempt, Result<Output, Fault>), Withheld> {
+        let (permit, reservation) = self.leave(call).await?;
+        let patience = self.patience(&call.request.config);
+        let exchange = self.transport.post(&self.url, call.body.clone(), patience).await;
         let result = self.read(&exchange);
         permit.end(match &result {
-            Ok(_) if failed.broken + failed.throttled == 0 => Outcome::AtOnce,
+            Ok(_) if call.failed.broken + call.failed.throttled == 0 => Outcome::AtOnce,
             Err(fault) => self.outcome(fault, exchange.status),
             Ok(_) => Outcome::Other,
         });
         let presumed = reservation.settle(used(&result, &exchange));
+        // What may have been billed stays on record; another attempt needs a reserve of its own.
+        call.is_reserved &= presumed.is_none();
         if result.is_ok() {
             self.has_worked.store(true, Ordering::Relaxed);
         }
@@ -256,7 +291,7 @@ impl Client {
             presumed,
         };
         let attempt = Attempt {
-            request: segments.to_vec(),
+            request: call.segments.clone(),
             status: exchange.status,
             response: exchange.body,
             error: result.as_ref().err().map(|fault| fault.error.clone()),
@@ -264,6 +299,30 @@ impl Client {
             receipt,
         };
         Ok((attempt, result))
+    }
+
+    /// Waits for leave to make one attempt: that of the account, that of the budget, and a record on which its worst case stands
+    /// beside all that happened before. Where leave is there at once, that is one commit; what happened never waits for it.
+    async fn leave(&self, call: &mut Call<'_>) -> Result<(Permit<'_>, Reservation<'_>), Withheld> {
+        let worst = self.codec.worst_case(call.body.len(), &call.request.config);
+        let mut leave = pin!(async {
+            let permit = self.account.0.permit().await;
+            let reservation = self.shared.ledger.reserve(worst, self.price).await?;
+            Ok::<_, Unpaid>((permit, reservation))
+        });
+        let leave = match poll_fn(|context| Poll::Ready(leave.as_mut().poll(context))).await {
+            Poll::Ready(leave) => leave?,
+            Poll::Pending => {
+                let leave = waiting(&call.request.waits, leave);
+                let (leave, durable) = tokio::join!(leave, call.books.commit(&self.name, None));
+                durable?;
+                leave?
+            }
+        };
+        let worst = worst.filter(|_| !call.is_reserved);
+        call.books.commit(&self.name, worst).await?;
+        call.is_reserved = true;
+        Ok(leave)
     }
 
     /// What a failure says about the account. A pause that no call would wait for holds nobody back either.
@@ -367,14 +426,25 @@ impl Model for Client {
     }
 
     fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
+        Box::pin(async {
+            #[expect(clippy::expect_used, reason = "what is not kept is never refused")]
+            self.ask(request, &mut Discard).await.expect("nothing is recorded")
+        })
+    }
+
+    fn ask<'a>(
+        &'a self,
+        request: &'a Request,
+        books: &'a mut dyn Books,
+    ) -> BoxFuture<'a, Result<Reply, RecordError>> {
         Box::pin(async move {
             match (request.config.max_tokens, self.shared.max_tokens) {
                 (None, max_tokens @ Some(_)) => {
                     let mut limited = request.clone();
                     limited.config.max_tokens = max_tokens;
-                    self.call(&limited).await
+                    self.call(&limited, books).await
                 }
-                (Some(_), _) | (None, None) => self.call(request).await,
+                (Some(_), _) | (None, None) => self.call(request, books).await,
             }
         })
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use lapwing_core::{ModelError, ModelErrorKind};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::codec::Unread;
@@ -59,6 +61,9 @@ pub(crate) fn of_exchange(hints: Hints<'_>, exchange: &Exchange) -> Option<Fault
     if (200..300).contains(&status) && sse::is_stream(&exchange.body) {
         return None;
     }
+    if (200..300).contains(&status) && is_answer(&exchange.body) {
+        return None;
+    }
     let body = serde_json::from_slice(&exchange.body).unwrap_or(Value::Null);
     if !(200..300).contains(&status) {
         return Some(of_status(hints, status, &complaint(&body, exchange), exchange));
@@ -71,6 +76,22 @@ pub(crate) fn of_exchange(hints: Hints<'_>, exchange: &Exchange) -> Option<Fault
         return Some(unreadable(hints, exchange));
     }
     None
+}
+
+/// Whether `body` is an object with what an answer holds and without an error. What it holds is read by the format alone.
+fn is_answer(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Outline {
+        error: Option<IgnoredAny>,
+        choices: Option<IgnoredAny>,
+        output: Option<IgnoredAny>,
+        content: Option<IgnoredAny>,
+    }
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let outline = serde_json::from_slice(body).ok().filter(|_| is_object);
+    outline.is_some_and(|Outline { error, choices, output, content }| {
+        error.is_none() && (choices.is_some() || output.is_some() || content.is_some())
+    })
 }
 
 /// The fault of an answer that claims success and holds no output; `noun` is what it should hold.

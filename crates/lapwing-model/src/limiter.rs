@@ -73,7 +73,8 @@ impl Limiter {
         Self { state: Mutex::new(state), freed: Notify::new() }
     }
 
-    /// Waits for the leave to make a call.
+    /// Waits for the leave to make a call. Each permit that is given back wakes one who waits, and who gets one wakes the next
+    /// while there are more: ten thousand who wait are not all woken at each.
     pub(crate) async fn permit(&self) -> Permit<'_> {
         loop {
             let freed = self.freed.notified();
@@ -99,6 +100,9 @@ impl Limiter {
         }
         state.in_flight += 1;
         let saturated = state.is_saturated();
+        if !saturated {
+            self.freed.notify_one();
+        }
         Ok(Permit { limiter: self, begun: now, saturated })
     }
 
@@ -150,7 +154,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.limiter.lock().in_flight -= 1;
-        self.limiter.freed.notify_waiters();
+        self.limiter.freed.notify_one();
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
+use std::sync::LazyLock;
 
 use lapwing_core::Usage;
 use serde::{Deserialize, Serialize};
 
-const TABLE: &str = include_str!("prices.toml");
+/// The table that comes with lapwing, read once. A test reads it too.
+static TABLE: LazyLock<Option<Table>> =
+    LazyLock::new(|| toml::from_str(include_str!("prices.toml")).ok());
 
 /// An amount of money in 10⁻¹² US dollars, so that the price of any single token is a whole number.
 #[derive(
@@ -130,11 +133,9 @@ pub struct Listed {
 
 /// The price of the model `id` of `provider` in the table that comes with lapwing. A snapshot costs what its model costs.
 pub fn listed(provider: &str, id: &str) -> Option<Listed> {
-    // A test reads the table.
-    let table: Table = toml::from_str(TABLE).ok()?;
-    let list = table.list.into_iter().find(|list| list.provider == provider)?;
+    let list = TABLE.as_ref()?.list.iter().find(|list| list.provider == provider)?;
     let price = list.price.get(id).or_else(|| list.price.get(without_date(id)))?;
-    Some(Listed { price: *price, source: list.source, as_of: list.as_of })
+    Some(Listed { price: *price, source: list.source.clone(), as_of: list.as_of.clone() })
 }
 
 /// The name without the date of a snapshot, `-20250929` or `-2025-04-14`.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lapwing_core::{
-    Act, Attempt, BoxFuture, Digest, Draw, Event, Message, Model, ModelError, ModelErrorKind,
-    Reply, Request, Role,
+    Act, Attempt, Books, BoxFuture, Digest, Draw, Event, Message, Model, ModelError,
+    ModelErrorKind, RecordError, Reply, Request, Role,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,8 @@ impl Replay {
         self.samples.entry(first(sample)).or_default().extend(calls);
     }
 
-    async fn answer(&self, request: &Request) -> Reply {
+    /// What was recorded, or who goes on where the replay is left.
+    fn answer(&self, request: &Request) -> Result<Reply, &Then> {
         let sample = first(&request.place.draw);
         let number = {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,22 +85,22 @@ impl Replay {
         if let Some(then) = &self.then
             && call.is_none_or(|call| call.seq >= then.from)
         {
-            return then.generate(request).await;
+            return Err(then);
         }
         let Some(call) = call else {
-            return missed(&format!(
+            return Ok(missed(&format!(
                 "the record ends: call {number} of {} was never made, {} were",
                 self.name,
                 calls.len()
-            ));
+            )));
         };
-        match self.difference(request, &call.reply) {
+        Ok(match self.difference(request, &call.reply) {
             Some(difference) => missed(&format!(
                 "call {number} of {} (event {}) asks something else than was recorded: {difference}",
                 self.name, call.seq
             )),
             None => call.reply.clone(),
-        }
+        })
     }
 
     /// In words how a request differs from the one that was recorded. One that left no bytes cannot be compared.
@@ -125,13 +126,14 @@ impl Replay {
 }
 
 impl Then {
-    async fn generate(&self, request: &Request) -> Reply {
+    /// What it is asked.
+    fn request(&self, request: &Request) -> Request {
         let mut request = request.clone();
         if let Some(system) = &self.system {
             request.messages.retain(|message| !matches!(message, Message::System { .. }));
             request.messages.insert(0, Message::System { text: system.clone() });
         }
-        self.model.generate(&request).await
+        request
     }
 }
 
@@ -141,7 +143,25 @@ impl Model for Replay {
     }
 
     fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
-        Box::pin(self.answer(request))
+        Box::pin(async {
+            match self.answer(request) {
+                Ok(reply) => reply,
+                Err(then) => then.model.generate(&then.request(request)).await,
+            }
+        })
+    }
+
+    fn ask<'a>(
+        &'a self,
+        request: &'a Request,
+        books: &'a mut dyn Books,
+    ) -> BoxFuture<'a, Result<Reply, RecordError>> {
+        Box::pin(async {
+            match self.answer(request) {
+                Ok(reply) => books.commit(&self.name, None).await.map(|()| reply),
+                Err(then) => then.model.ask(&then.request(request), books).await,
+            }
+        })
     }
 }
 

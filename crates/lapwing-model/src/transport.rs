@@ -120,8 +120,13 @@ impl Transport {
     }
 
     /// The address of `path` below the base.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}/{path}{}", self.base.as_str().trim_end_matches('/'), self.query)
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        url.set_query(self.query.strip_prefix('?'));
+        url
     }
 
     /// Whether who answers knows no conversation and only continues a text.
@@ -135,19 +140,19 @@ impl Transport {
     /// Who answers at `path`, for messages.
     pub(crate) fn shown(&self, path: &str) -> String {
         match &self.wire {
-            Wire::Http(_) => self.url(path),
+            Wire::Http(_) => self.url(path).to_string(),
             Wire::Inside(_) => self.base_setting.clone(),
         }
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Exchange {
+    /// Sends `body` to an address that [`Self::url`] gave.
+    pub(crate) async fn post(&self, url: &Url, body: Vec<u8>, patience: Patience) -> Exchange {
         match &self.wire {
             Wire::Http(client) => {
-                let url = self.url(path);
-                let request = client.post(&url).header(CONTENT_TYPE, "application/json").body(body);
-                self.exchange(&url, request, patience).await
+                let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
+                self.exchange(url, request.body(body), patience).await
             }
-            Wire::Inside(service) => inside(service.as_ref(), path, Some(&body)).await,
+            Wire::Inside(service) => inside(service.as_ref(), self.below(url), Some(&body)).await,
         }
     }
 
@@ -155,13 +160,20 @@ impl Transport {
         match &self.wire {
             Wire::Http(client) => {
                 let url = self.url(path);
-                self.exchange(&url, client.get(&url), patience).await
+                self.exchange(&url, client.get(url.clone()), patience).await
             }
             Wire::Inside(service) => inside(service.as_ref(), path, None).await,
         }
     }
 
-    async fn exchange(&self, url: &str, request: RequestBuilder, patience: Patience) -> Exchange {
+    /// The path of an address below the base.
+    fn below<'a>(&self, url: &'a Url) -> &'a str {
+        let path = url.path();
+        path.strip_prefix(self.base.path()).unwrap_or(path).trim_start_matches('/')
+    }
+    }
+
+    async fn exchange(&self, url: &Url, request: RequestBuilder, patience: Patience) -> Exchange {
         let started = Instant::now();
         let mut exchange = Exchange::default();
         let request = request.headers(self.headers.clone()).timeout(patience.total);
@@ -207,7 +219,7 @@ impl Transport {
 
     fn explain(
         &self,
-        url: &str,
+        url: &Url,
         error: &reqwest::Error,
         limit: Duration,
         received: usize,

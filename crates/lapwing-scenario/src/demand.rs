@@ -43,6 +43,11 @@ impl Demand {
         }
     }
 
+    /// Whether its root file system lies in the scenario's folder.
+    pub fn has_relative_root(&self) -> bool {
+        self.root().is_some_and(|root| Path::new(root).is_relative())
+    }
+
     /// Whether the kernel has to hold its memory.
     pub fn needs_kernel(&self) -> bool {
         self.enforce.as_ref().is_some_and(|enforce| enforce.value == "kernel")

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lapwing_core::{Act, Blobs, Event, Finding, LimitKind, Outcome, PhaseEnd, Stage};
 
-use crate::evidence::{Found, QueryKind, Unknown, find};
+use crate::evidence::{Found, Query, QueryKind, Unknown, find};
 use crate::expr::{Expr, Scope, mutations, quantity, truth};
 use crate::measure::Measured;
 use crate::schema::Definition;
@@ -92,8 +92,21 @@ pub(crate) fn holds(
     events: &[Event],
     blobs: &dyn Blobs,
 ) -> Result<bool, String> {
-    let found = find(&definition.queries, events, blobs);
+    let found = find(needed(definition, rule), events, blobs);
     truth(rule, Scope::Evidence(&found)).known.map_err(|unknown| unknown.to_string())
+}
+
+/// The queries that `rule` names, and those that these look before or behind, in their order. A rule that is asked at every turn
+/// must not answer all of them.
+fn needed<'d>(definition: &'d Definition, rule: &Expr) -> Vec<&'d Query> {
+    let mut names: BTreeSet<&str> = rule.names().iter().map(|found| found.name).collect();
+    // Each query stands behind those that it names.
+    for query in definition.queries.iter().rev() {
+        if names.contains(query.name.as_str()) {
+            names.extend([&query.after, &query.before].into_iter().flatten().map(String::as_str));
+        }
+    }
+    definition.queries.iter().filter(|query| names.contains(query.name.as_str())).collect()
 }
 
 /// Whether a rule of this stage names evidence that a judge gives, or evidence that looks before or after such.

@@ -33,6 +33,12 @@ impl Folder {
         Self { files, place: None }
     }
 
+    /// The same, read from `place`.
+    #[must_use]
+    pub fn read_from(self, place: PathBuf) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
     /// Where it was read from, if it was.
     pub fn place(&self) -> Option<&Path> {
         self.place.as_deref()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lapwing_core::{Blobs, Digest, Event, Finding, Planted, SampleKey};
+use lapwing_core::{Blobs, Digest, Event, Finding, Planted, Reserve, SampleKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use serde::de::DeserializeOwned;
 
@@ -242,6 +242,21 @@ impl Run {
         let of_sample = "SELECT seq, phase, at_ms, act FROM abandoned WHERE sample = ?1 \
                          ORDER BY resume, seq";
         self.read_events(of_sample, sample, params![sample as i64])
+    }
+
+    /// The most that calls may be billed for whose events are not on record: they are under way, or something cut them off.
+    pub fn unsettled(&self) -> Result<Vec<Reserve>, StoreError> {
+        if !self.has_table("reserve")? {
+            return Ok(Vec::new());
+        }
+        let all = "SELECT number, model, worst FROM reserve ORDER BY resume, sample, number";
+        let rows: Vec<(i64, String, String)> =
+            self.rows(all, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let parsed = rows.into_iter().map(|(number, model, worst)| {
+            let worst = self.parse("a reserve", &worst)?;
+            Ok(Reserve { number: number as u64, model, worst })
+        });
+        parsed.collect()
     }
 
     fn has_table(&self, name: &str) -> Result<bool, StoreError> {

@@ -63,6 +63,7 @@ fn begin(path: &Path, resume: &Resume) -> rusqlite::Result<Option<Connection>> {
         return Ok(None);
     }
     transaction.execute_batch(schema::RESUME_TABLES)?;
+    transaction.execute_batch(schema::BOOKS_TABLE)?;
     for number in &resume.again {
         transaction.execute(
             "UPDATE sample SET state = 'planned' WHERE number = ?1",
@@ -102,10 +103,12 @@ fn unfinished(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<u64>> {
     begun.query_map([], |row| row.get::<_, i64>(0).map(|number| number as u64))?.collect()
 }
 
-/// Moves the events of samples that are run again out of the way. They stay on record: their calls were paid.
+/// Moves the events of samples that are run again out of the way. They stay on record: their calls were paid. So do reserves that
+/// nobody settled.
 fn set_aside(transaction: &Transaction<'_>, resumed: &Resumed) -> rusqlite::Result<()> {
     transaction.execute("INSERT INTO resume (resumed) VALUES (?1)", params![json(resumed)?])?;
     let id = transaction.last_insert_rowid();
+    transaction.execute("UPDATE reserve SET resume = ?1 WHERE resume = 0", params![id])?;
     for number in &resumed.again {
         transaction.execute(
             "INSERT INTO abandoned (resume, sample, seq, phase, at_ms, act) \

@@ -74,6 +74,19 @@ pub(crate) const RESUME_TABLES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// The most that calls may be billed for whose events are not on record: those under way, and those that a kill or a limit cut
+/// off. Those of the time before a resumption carry its id, so that their numbers are free again. Resuming makes this table too.
+pub(crate) const BOOKS_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS reserve (
+        resume INTEGER NOT NULL DEFAULT 0,
+        sample INTEGER NOT NULL REFERENCES sample,
+        number INTEGER NOT NULL,
+        model  TEXT NOT NULL,
+        worst  TEXT NOT NULL,
+        PRIMARY KEY (resume, sample, number)
+    ) WITHOUT ROWID;
+";
+
 /// A commit that was acknowledged survives a power cut. The log is folded into the file at every 32 MiB, not at every 4.
 pub(crate) fn set_durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
@@ -84,7 +97,7 @@ pub(crate) fn set_durable(connection: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     set_durable(connection)?;
     connection.execute_batch(&format!(
-        "BEGIN; {TABLES} {JUDGE_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        "BEGIN; {TABLES} {JUDGE_TABLES} {BOOKS_TABLE} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }
 

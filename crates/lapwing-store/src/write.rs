@@ -6,8 +6,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use lapwing_core::{BoxFuture, Digest, Event, Finding, Planted, RecordError, Recorder, SampleKey};
+use lapwing_core::{
+    Booking, BoxFuture, Digest, Event, Finding, Planted, RecordError, Recorder, Reserve, SampleKey,
+};
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 use zstd::bulk::Compressor;
@@ -18,6 +21,10 @@ use crate::{Scoring, StoreError, runs, schema};
 
 /// The most jobs of one commit.
 const GROUP: usize = 512;
+
+/// How long a commit waits for others to join it, where several came the last time. Commits cost the processor more than what
+/// they write, and next to the answer of a model this is nothing.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How hard blobs are compressed, and from how many bytes on.
 const LEVEL: i32 = 3;
@@ -41,7 +48,7 @@ struct Job {
 enum Write {
     Blob { digest: Digest, bytes: Vec<u8> },
     Add { number: u64, key: SampleKey, planted: Option<Vec<Planted>> },
-    Events { sample: u64, events: Vec<Event> },
+    Events { sample: u64, events: Vec<Event>, bookings: Vec<Booking> },
     Finish { sample: u64, findings: Vec<Finding> },
     End { ending: Ending, at_ms: u64 },
 }
@@ -127,8 +134,13 @@ impl RunWriter {
 }
 
 impl Recorder for RunWriter {
-    fn record(&self, sample: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
-        self.ask(Write::Events { sample, events })
+    fn record_booked(
+        &self,
+        sample: u64,
+        events: Vec<Event>,
+        bookings: Vec<Booking>,
+    ) -> BoxFuture<'_, Result<(), RecordError>> {
+        self.ask(Write::Events { sample, events, bookings })
     }
 
     fn keep(&self, bytes: Vec<u8>) -> Digest {
@@ -177,9 +189,14 @@ fn begin(
 /// After a failed commit nothing more is written: what follows would be a record with a hole.
 fn write(mut connection: Connection, path: &Path, queue: &Receiver<Job>) {
     let mut broken: Option<RecordError> = None;
+    let mut n_waited = 0;
     while let Ok(first) = queue.recv() {
+        if n_waited > 1 {
+            std::thread::sleep(GATHER);
+        }
         let group = std::iter::once(first).chain(queue.try_iter().take(GROUP));
         let (writes, acks): (Vec<_>, Vec<_>) = group.map(|job| (job.write, job.ack)).unzip();
+        n_waited = acks.iter().flatten().count();
         let ends = writes.iter().any(|write| matches!(write, Write::End { .. }));
         let mut result = match &broken {
             Some(error) => Err(error.clone()),
@@ -221,21 +238,9 @@ impl Write {
             Self::Add { number, key, planted } => {
                 insert_sample(transaction, number as i64, &key, planted.as_deref())
             }
-            Self::Events { sample, events } => {
-                let mut insert = transaction.prepare_cached(
-                    "INSERT INTO event (sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?;
-                for event in events {
-                    let act = json(&event.act)?;
-                    insert.execute(params![
-                        sample as i64,
-                        event.seq as i64,
-                        event.phase,
-                        event.at_ms as i64,
-                        act
-                    ])?;
-                }
-                Ok(())
+            Self::Events { sample, events, bookings } => {
+                insert_events(transaction, sample, &events)?;
+                bookings.iter().try_for_each(|booking| book(transaction, sample, booking))
             }
             Self::Finish { sample, findings } => {
                 insert_findings(transaction, 1, sample, &findings)?;
@@ -250,6 +255,41 @@ impl Write {
             }
         }
     }
+}
+
+fn insert_events(connection: &Connection, sample: u64, events: &[Event]) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO event (sample, seq, phase, at_ms, act) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for event in events {
+        let act = json(&event.act)?;
+        insert.execute(params![
+            sample as i64,
+            event.seq as i64,
+            event.phase,
+            event.at_ms as i64,
+            act
+        ])?;
+    }
+    Ok(())
+}
+
+fn book(connection: &Connection, sample: u64, booking: &Booking) -> rusqlite::Result<()> {
+    match booking {
+        Booking::Reserved(Reserve { number, model, worst }) => {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO reserve (sample, number, model, worst) VALUES (?1, ?2, ?3, ?4)",
+            )?;
+            insert.execute(params![sample as i64, *number as i64, model, json(worst)?])?;
+        }
+        Booking::Settled(number) => {
+            let mut delete = connection.prepare_cached(
+                "DELETE FROM reserve WHERE resume = 0 AND sample = ?1 AND number = ?2",
+            )?;
+            delete.execute(params![sample as i64, *number as i64])?;
+        }
+    }
+    Ok(())
 }
 
 /// Leaves one plain read-only file. While someone reads it SQLite keeps its log: everything is in the file all the same,

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use lapwing_core::{
-    Act, Citation, Condition, Digest, Event, Finding, Outcome, Planted, Recorder as _, SampleKey,
-    Stage,
+    Act, Booking, Citation, Condition, Digest, Event, Finding, Outcome, Planted, Recorder as _,
+    Reserve, SampleKey, Stage, Usage,
 };
 use lapwing_store::{
     Ending, Resume, Resumed, Run, RunSpec, RunState, RunWriter, Runs, SampleState, Scoring,
@@ -421,4 +421,33 @@ fn samples_can_be_added_under_their_numbers_and_events_be_seen_one_by_one() {
     });
     assert!(matches!(stopped, Err(StoreError::NotARun { .. })));
     assert_eq!(seen, [1, 2]);
+}
+
+#[test]
+fn what_a_call_may_be_billed_for_stays_on_record_until_it_is_settled_and_over_every_resumption() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = Runs::new(dir.path());
+    let reserve = |number: u64, input: u64| {
+        let worst = Usage { input, output: 1, ..Usage::default() };
+        Reserve { number, model: "openai/x".to_owned(), worst }
+    };
+    let unsettled = || runs.find("tea").unwrap().unsettled().unwrap();
+    let (settled, first, again) = (reserve(1, 10), reserve(2, 20), reserve(1, 30));
+    wait(async {
+        let writer = create(dir.path(), "a");
+        let both = [&settled, &first].map(|reserve| Booking::Reserved(reserve.clone())).to_vec();
+        writer.record_booked(1, vec![event(1)], both).await.unwrap();
+        assert_eq!(unsettled(), [settled.clone(), first.clone()]);
+        writer.record_booked(1, vec![event(2)], vec![Booking::Settled(1)]).await.unwrap();
+        writer.seal(Ending::Stopped, 5).await.unwrap();
+    });
+    assert_eq!(unsettled(), std::slice::from_ref(&first));
+    wait(async {
+        let writer = Runs::resume(runs.find("tea").unwrap(), &Resume::default()).unwrap();
+        // The sample begins again, and so do its numbers.
+        let bookings = vec![Booking::Reserved(again.clone())];
+        writer.record_booked(1, vec![event(1)], bookings).await.unwrap();
+        writer.seal(Ending::Stopped, 6).await.unwrap();
+    });
+    assert_eq!(unsettled(), [again, first]);
 }

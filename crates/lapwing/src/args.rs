@@ -238,6 +238,19 @@ pub(crate) struct Organisms {
     pub(crate) dir: PathBuf,
 }
 
+/// What judges may use, where nothing else is asked.
+#[derive(Group, Default)]
+#[command(next_help_heading = "Models")]
+pub(crate) struct Judging {
+    /// Most that the judge may use now, for example 20usd or 2Mtok; what is labelled until then is kept
+    #[arg(long, value_name = "AMOUNT", requires = "judge")]
+    pub(crate) budget: Option<Budget>,
+
+    /// With --budget: most tokens of one answer, reasoning included
+    #[arg(long, value_name = "N", requires = "budget", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) max_tokens: Option<u64>,
+}
+
 #[derive(Group)]
 pub(crate) struct Design {
     /// Choose levels of a factor; other factors stay at their base
@@ -515,6 +528,9 @@ pub(crate) struct JudgeCheck {
     pub(crate) judge: String,
 
     #[command(flatten)]
+    pub(crate) judging: Judging,
+
+    #[command(flatten)]
     pub(crate) connection: Connection,
 
     /// Only this rubric
@@ -538,6 +554,9 @@ pub(crate) struct Score {
     /// Let this judge label the run again: PROVIDER/NAME or test; its labels belong to the new scoring
     #[arg(long, value_name = "JUDGE")]
     pub(crate) judge: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) judging: Judging,
 
     #[command(flatten)]
     pub(crate) connection: Connection,

@@ -118,6 +118,8 @@ impl From<JudgeError> for Failure {
         match error {
             JudgeError::Store(error) => error.into(),
             JudgeError::Lost(_) => Self::new(Self::BUG, error.to_string()),
+            JudgeError::Unpaid(_) => Self::new(Self::CHECK, error.to_string())
+                .help("give a greater --budget, or label less: --rubric NAME"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lapwing_core::{Blobs, BoxFuture, Digest, Event, RecordError, Recorder};
+use lapwing_core::{Blobs, Booking, BoxFuture, Digest, Event, RecordError, Recorder};
 use lapwing_scenario::Scenario;
 use lapwing_store::{Run, SampleRow, SampleState, StoreError};
 use tokio::sync::Semaphore;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{Judge, judge_sample};
 use crate::log::Log;
+use crate::sample::Abort;
 
 /// What a judge said of a run, to be kept with one scoring.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Judgings {
     pub events: BTreeMap<u64, Vec<Event>>,
     /// The bytes that they name.
     pub blobs: BTreeMap<Digest, Vec<u8>>,
+    /// Samples of which the budget did not hold all calls, by number.
+    pub unpaid: Vec<u64>,
 }
 
 /// Why a run could not be judged.
@@ -30,9 +33,22 @@ pub enum JudgeError {
     /// A sample was lost: a bug.
     #[error("a sample was lost while it was judged: {0}")]
     Lost(String),
+    /// The budget does not hold what is to be labelled.
+    #[error("{0}")]
+    Unpaid(String),
 }
 
-/// Lets `judge` label the finished samples of `run`, `at_a_time` of them at a time, and returns the run with what was said.
+impl From<Abort> for JudgeError {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Record(error) => Self::Lost(error.to_string()),
+            Abort::Unpaid(message) => Self::Unpaid(message),
+        }
+    }
+}
+
+/// Lets `judge` label the finished samples of `run`, `at_a_time` of them at a time, and returns the run with what was said. What was
+/// said before a budget ended is kept.
 ///
 /// # Errors
 /// The run cannot be read.
@@ -77,7 +93,14 @@ async fn judge_one(
     let judged = judge_sample(judge, scenario, &sample.key, &mut log, |query, log| {
         scenario.texts_to_judge(query, log.events(), run)
     });
-    judged.await.map_err(|error| JudgeError::Lost(error.to_string()))
+    match judged.await {
+        Err(Abort::Unpaid(_)) => {
+            log.commit().await.map_err(Abort::Record)?;
+            said.0.lock().unwrap_or_else(PoisonError::into_inner).unpaid.push(sample.number);
+            Ok(())
+        }
+        done => Ok(done?),
+    }
 }
 
 /// A run that several tasks read, one at a time.
@@ -100,7 +123,12 @@ impl Blobs for Shared {
 struct Memory(Mutex<Judgings>);
 
 impl Recorder for Memory {
-    fn record(&self, sample: u64, events: Vec<Event>) -> BoxFuture<'_, Result<(), RecordError>> {
+    fn record_booked(
+        &self,
+        sample: u64,
+        events: Vec<Event>,
+        _bookings: Vec<Booking>,
+    ) -> BoxFuture<'_, Result<(), RecordError>> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.events.entry(sample).or_default().extend(events);
         Box::pin(std::future::ready(Ok(())))

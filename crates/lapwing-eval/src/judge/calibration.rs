@@ -9,8 +9,9 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Judge, Verdict, label};
+use super::{Judge, JudgeError, Verdict, label};
 use crate::log::Log;
+use crate::sample::Abort;
 
 /// Nominal coverage of every interval here.
 const LEVEL: f64 = 0.95;
@@ -113,14 +114,17 @@ fn estimate(estimate: f64, interval: Interval) -> Estimate {
 
 /// Lets `judge` label the hand-labelled texts of one rubric, `at_a_time` of them at a time. `None` if the scenario has no such
 /// texts.
+///
+/// # Errors
+/// The budget does not hold all of them: figures of some would be those of another rubric.
 pub async fn calibrate(
     judge: &Judge,
     scenario: &Scenario,
     rubric: &Rubric,
     at_a_time: usize,
-) -> Option<Calibration> {
+) -> Result<Option<Calibration>, JudgeError> {
     let is_of_rubric = |gold: &&Gold| gold.rubric == rubric.name();
-    let gold = scenario.gold().iter().find(is_of_rubric)?;
+    let Some(gold) = scenario.gold().iter().find(is_of_rubric) else { return Ok(None) };
     let mut queries = scenario.judge_queries().iter();
     let over = queries.find(|query| query.rubric == *rubric).map_or(JudgeOver::Answer, |q| q.over);
     let places = Arc::new(Semaphore::new(at_a_time.max(1)));
@@ -138,13 +142,10 @@ pub async fn calibrate(
                 epoch: 1,
             };
             let verdict = label(model.as_ref(), &rubric, over, &item.text, &key, &mut log).await;
-            let verdict = verdict.unwrap_or_else(|error| Verdict {
-                label: None,
-                quotes: Vec::new(),
-                reason: Some(error.to_string()),
-            });
-            (item.label, verdict)
+            verdict.map(|verdict| (item.label, verdict))
         });
     }
-    Some(Calibration::new(rubric.name(), judge.name(), &running.join_all().await))
+    let labelled: Result<Vec<(Label, Verdict)>, Abort> =
+        running.join_all().await.into_iter().collect();
+    Ok(Some(Calibration::new(rubric.name(), judge.name(), &labelled?)))
 }

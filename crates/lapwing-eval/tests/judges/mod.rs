@@ -269,7 +269,7 @@ fn the_test_judge_says_nothing_of_a_model_whose_truth_nobody_declared() {
 fn calibrated(judge: &Judge, gold: usize) -> Calibration {
     let scenario = scenario(gold);
     let rubric = scenario.judge_queries()[0].rubric.clone();
-    block_on(calibrate(judge, &scenario, &rubric, 4)).unwrap()
+    block_on(calibrate(judge, &scenario, &rubric, 4)).unwrap().unwrap()
 }
 
 #[test]

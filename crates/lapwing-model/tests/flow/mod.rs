@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lapwing_core::{
-    Condition, Draw, GenerateConfig, Message, Model as _, ModelErrorKind, Place, Request, Usage,
+    Books, BoxFuture, Condition, Draw, GenerateConfig, Message, Model as _, ModelErrorKind, Place,
+    RecordError, Request, Usage,
 };
 use lapwing_model::{
     Account, Budget, Cache, Client, Endpoint, Ledger, Price, ProviderConfig, SetupError, Shared,
@@ -91,6 +92,53 @@ async fn an_attempt_that_may_be_billed_counts_at_its_worst_and_a_stated_error_fo
     assert_eq!(presumed, [Some(worst), None, None]);
     assert_eq!(shared.ledger.spent().presumed, worst.total());
     assert_eq!(shared.ledger.spent().usage.total(), 109);
+}
+
+/// What a model wants on record, until that cannot be written.
+struct Record {
+    room: usize,
+    commits: Vec<Option<Usage>>,
+}
+
+impl Books for Record {
+    fn commit<'b>(
+        &'b mut self,
+        model: &'b str,
+        worst: Option<Usage>,
+    ) -> BoxFuture<'b, Result<(), RecordError>> {
+        assert_eq!(model, "openai/demo");
+        let full = self.commits.len() == self.room;
+        self.commits.push(worst);
+        let done = if full { Err(RecordError("the disk is full".to_owned())) } else { Ok(()) };
+        Box::pin(std::future::ready(done))
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_that_may_be_billed_is_on_record_before_it_is_sent_and_no_other() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"cho".to_owned();
+    let busy = answer(500, "", "{}");
+    let server = Server::play(vec![half, busy, json(PLAIN)]).await.unwrap();
+    let model = client_of("openai/demo", &server.base, Some(KEY), shared(None, None)).unwrap();
+    let mut record = Record { room: 9, commits: Vec::new() };
+    let reply = model.ask(&hello(), &mut record).await.unwrap();
+    let worst = reply.attempts[0].receipt.presumed;
+    assert!(worst.is_some() && reply.attempts.len() == 3);
+    // What a stated error was reserved for is used by the attempt behind it.
+    assert_eq!(record.commits, [worst, worst, None]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_on_record_is_not_sent() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"cho".to_owned();
+    let server = Server::play(vec![half]).await.unwrap();
+    let model = client_of("openai/demo", &server.base, Some(KEY), shared(None, None)).unwrap();
+    for (room, sent) in [(0, 0), (1, 1)] {
+        let mut record = Record { room, commits: Vec::new() };
+        assert!(model.ask(&hello(), &mut record).await.is_err());
+        assert_eq!(record.commits.len(), sent + 1);
+    }
+    assert_eq!(server.requests().await.len(), 1);
 }
 
 #[tokio::test]

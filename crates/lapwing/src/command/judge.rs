@@ -36,12 +36,18 @@ pub(crate) async fn named(wanted: &str, connector: &Connector) -> Result<Judge, 
 }
 
 /// A connector for commands that only judge.
-pub(crate) fn connector(flags: &args::Connection) -> Result<Connector, Failure> {
+pub(crate) fn connector(
+    flags: &args::Connection,
+    judging: &args::Judging,
+) -> Result<Connector, Failure> {
     let config = Config::load()?;
+    let sampling = args::Sampling { max_tokens: judging.max_tokens, ..args::Sampling::default() };
     let wishes = Wishes {
         base_url: flags.base_url.clone(),
         organisms: flags.organisms.dir.clone(),
         max_connections: config.max_connections(flags),
+        generate: config.generate(&sampling),
+        budget: config.budget(judging.budget),
         ..Wishes::default()
     };
     Connector::new(config, wishes)
@@ -67,11 +73,15 @@ pub(crate) fn check(args: &args::JudgeCheck, global: &Global) -> Result<ExitCode
     let scenario = library::load(&args.scenario)?;
     let rubrics = rubrics(&scenario, args.rubric.as_deref())?;
     let (is_test, calibrations) = start::runtime()?.block_on(async {
-        let connector = connector(&args.connection)?;
+        let connector = connector(&args.connection, &args.judging)?;
         let judge = named(&args.judge, &connector).await?;
         let mut calibrations = Vec::new();
         for rubric in &rubrics {
-            calibrations.extend(calibrate(&judge, &scenario, rubric, AT_A_TIME).await);
+            let done = calibrate(&judge, &scenario, rubric, AT_A_TIME).await;
+            if let Some(used) = start::used(&connector).filter(|_| done.is_err()) {
+                say(&used);
+            }
+            calibrations.extend(done?);
         }
         if let Some(used) = start::used(&connector) {
             say(&used);

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use lapwing_core::{Digest, Enforced, Enforcement, Provider, SandboxError};
 use lapwing_scenario::{Demand, Diagnostic, Scenario};
+use lapwing_store::RunSpec;
 
 use crate::failure::Failure;
+
+/// The setting of a run that says where its scenario's folder was, if a root file system lies in it.
+pub(crate) const FOLDER: &str = "scenario_folder";
 
 /// The root file systems of a scenario's sandboxes, ready.
 pub(crate) struct Machine {
@@ -25,6 +29,30 @@ impl Machine {
         let mut machine = Self { roots: BTreeMap::new(), kinds: BTreeMap::new() };
         for demand in scenario.demands() {
             machine.prepare_root(scenario, demand, provider).await?;
+        }
+        Ok(machine)
+    }
+
+    /// The same for a run that was begun before. A sandbox with other files than it had then is refused.
+    pub(crate) async fn prepare_again(
+        scenario: &Scenario,
+        provider: &dyn Provider,
+        spec: &RunSpec,
+    ) -> Result<Self, Failure> {
+        let machine = Self::prepare(scenario, provider).await?;
+        for demand in scenario.demands() {
+            let setting = spec.settings.get(&root_setting(demand.sandbox()));
+            let (Some(before), Some(now)) = (setting, machine.kinds.get(demand.sandbox())) else {
+                continue;
+            };
+            let (before, now) = (digest_of(before), digest_of(now));
+            if before != now {
+                let problem = format!(
+                    "its files are not those with which the run began: {before} then, {now} now"
+                );
+                let mend = "put the old ones back, or begin another run with `lapwing eval`";
+                return Err(environment(demand.root_fault(problem, mend)));
+            }
         }
         Ok(machine)
     }
@@ -53,12 +81,28 @@ impl Machine {
     }
 
     /// What the record of a run says of root file systems and of limits.
-    pub(crate) fn settings(&self, enforced: Enforced) -> Vec<(String, String)> {
-        let roots =
-            self.kinds.iter().map(|(sandbox, kind)| (format!("root.{sandbox}"), kind.clone()));
+    pub(crate) fn settings(
+        &self,
+        scenario: &Scenario,
+        enforced: Enforced,
+    ) -> Vec<(String, String)> {
+        let roots = self.kinds.iter().map(|(sandbox, kind)| (root_setting(sandbox), kind.clone()));
         let limits = limits(enforced).map(|(name, by)| (format!("limit.{name}"), by.to_owned()));
-        roots.chain(limits).collect()
+        // Elsewhere nobody needs to know where a folder was.
+        let place =
+            scenario.folder().place().filter(|_| scenario.demands().any(Demand::has_relative_root));
+        let place = place.map(|place| (FOLDER.to_owned(), place.display().to_string()));
+        roots.chain(limits).chain(place).collect()
     }
+}
+
+fn root_setting(sandbox: &str) -> String {
+    format!("root.{sandbox}")
+}
+
+/// The digest at the beginning of what the record says of a root.
+fn digest_of(kind: &str) -> &str {
+    kind.split_once(',').map_or(kind, |(digest, _)| digest)
 }
 
 /// Sandboxes that live at a time: not more than the processors can serve, nor than the memory that is available can hold.

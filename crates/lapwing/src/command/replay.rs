@@ -94,7 +94,7 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
     }
     settings.extend(connector.recorded());
     let new = RunSpec { settings, started_ms: start::now_ms(), ..spec.clone() };
-    let machine = runtime.block_on(Machine::prepare(&scenario, &native))?;
+    let machine = runtime.block_on(Machine::prepare_again(&scenario, &native, &spec))?;
     let eval = Eval {
         provider: Arc::new(native),
         roots: machine.roots,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lapwing_core::{Act, Condition, Finding, Outcome};
+use lapwing_core::{Act, Condition, Finding, Outcome, Reserve, Usage};
 use lapwing_eval::{Design, Judge, Planned, Stop, Target, TestJudge, note_codebook};
 use lapwing_scenario::{DesignChoice, Scenario};
 use lapwing_store::{Ending, Resume, Run, RunSpec, RunState, SampleRow, SampleState};
@@ -119,9 +119,13 @@ fn connector(args: &args::Eval, spec: &RunSpec) -> Result<Connector, Failure> {
     Connector::new(config, wishes)
 }
 
-/// Books what the run has spent so far, also in attempts that were given up.
+/// Books what the run has spent so far, also in attempts that were given up, and what was under way when something cut it off.
 fn carry(run: &Run, rows: &[SampleRow], connector: &Connector) -> Result<(), Failure> {
-    for row in rows.iter().filter(|row| !row.key.model.starts_with("policy/")) {
+    let price = |model: &str| connector.price(model).map(|listed| listed.price);
+    for Reserve { model, worst, .. } in run.unsettled()? {
+        connector.ledger().carry(Usage::default(), worst, price(&model));
+    }
+    for row in rows {
         let before = run.abandoned(row.number)?;
         for event in run.events(row.number)?.into_iter().chain(before) {
             let Act::Generated { model, output, receipt, .. } = event.act else { continue };
@@ -129,8 +133,8 @@ fn carry(run: &Run, rows: &[SampleRow], connector: &Connector) -> Result<(), Fai
                 continue;
             }
             let reported = output.and_then(|output| output.usage).unwrap_or_default();
-            let price = connector.price(&model).map(|listed| listed.price);
-            connector.ledger().carry(reported, receipt.presumed.unwrap_or_default(), price);
+            let presumed = receipt.presumed.unwrap_or_default();
+            connector.ledger().carry(reported, presumed, price(&model));
         }
     }
     Ok(())

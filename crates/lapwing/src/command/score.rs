@@ -10,7 +10,7 @@ use lapwing_scenario::{Folder, JudgeOver, Rubric, Scenario};
 use lapwing_store::{Run, SampleState, Scoring};
 use serde_json::json;
 
-use super::{Global, judge, print_json, start};
+use super::{Global, judge, machine, print_json, start};
 use crate::args;
 use crate::failure::Failure;
 use crate::library;
@@ -30,18 +30,19 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let last = run.scorings()?.last().map_or(1, |scoring| scoring.id);
     let before = run.findings(last)?;
     let spec = run.spec()?;
-    let (run, judge, said) = match &args.judge {
+    let (run, judge, said, spent) = match &args.judge {
         Some(wanted) => start::runtime()?.block_on(async {
-            let connector = judge::connector(&args.connection)?;
+            let connector = judge::connector(&args.connection, &args.judging)?;
             let judge = judge::named(wanted, &connector).await?;
             judge::refuse_test_on_models(&judge, spec.models.iter().map(String::as_str))?;
             let (run, said) = judge_again(run, &scenario, &judge, AT_A_TIME).await?;
             if let Some(used) = start::used(&connector) {
                 say(&used);
             }
-            Ok::<_, Failure>((run, Some(judge.name()), said))
+            let spent = start::spent_budget(&connector).filter(|_| !said.unpaid.is_empty());
+            Ok::<_, Failure>((run, Some(judge.name()), said, spent))
         })?,
-        None => (run, None, Judgings::default()),
+        None => (run, None, Judgings::default(), None),
     };
     let stale = if judge.is_some() { None } else { Some(stale(&run, &scenario)?) };
     let mut findings: Vec<(u64, Vec<Finding>)> = Vec::new();
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
         .collect();
     let id = run.id();
     let measured = measured(&scenario, &run, &samples)?;
+    let n_unpaid = said.unpaid.len();
     let first_judge = spec.settings.get("judge").cloned();
     let scoring = Scoring {
         at_ms: start::now_ms(),
@@ -74,15 +76,16 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     let number = run.add_scoring(&scoring)?;
     let Scoring { findings, judge, .. } = scoring;
 
+    let code = if n_unpaid == 0 { ExitCode::SUCCESS } else { ExitCode::from(Failure::CHECK) };
     let findings = findings.into_iter().collect();
     let table = Table::new(&scenario, &spec, &samples, &findings);
     let comparisons = Comparisons::new(&scenario, &samples, &findings, &measured);
     if global.json {
         print_json(&json!({
             "run": id, "scoring": number, "judge": judge, "compared_with": last, "changed": changed, "table": table,
-            "comparisons": comparisons,
+            "comparisons": comparisons, "not_judged": n_unpaid,
         }))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let mut out = anstream::stdout().lock();
     tables::table(&mut out, &scenario, &table, judge.as_deref())?;
@@ -96,7 +99,13 @@ pub(crate) fn run(args: &args::Score, global: &Global) -> Result<ExitCode, Failu
     for sample in changed.iter().take(10) {
         writeln!(out, "    lapwing show {id} {sample}")?;
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(spent) = spent {
+        let left = count(n_unpaid, "sample");
+        say(&format!(
+            "{spent}: {left} not judged to the end, and ungraded where a label is missing"
+        ));
+    }
+    Ok(code)
 }
 
 /// Judge queries that are no longer what the labels of the run were given for.
@@ -113,7 +122,11 @@ fn stale(run: &Run, scenario: &Scenario) -> Result<BTreeSet<String>, Failure> {
 
 /// The scenario as it was when the run began.
 pub(crate) fn recorded(run: &Run) -> Result<Scenario, Failure> {
-    let name = run.spec()?.scenario;
-    Scenario::load(&name, Folder::from_files(run.folder()?))
-        .map_err(|faults| Failure::diagnostics(&faults))
+    let spec = run.spec()?;
+    let folder = Folder::from_files(run.folder()?);
+    let folder = match spec.settings.get(machine::FOLDER) {
+        Some(place) => folder.read_from(place.into()),
+        None => folder,
+    };
+    Scenario::load(&spec.scenario, folder).map_err(|faults| Failure::diagnostics(&faults))
 }

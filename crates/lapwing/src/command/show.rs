@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lapwing_core::{Finding, Outcome};
+use lapwing_core::{Finding, Outcome, Reserve};
 use lapwing_eval::{Check, Comparisons, Table, measured};
 use lapwing_model::Asked;
 use lapwing_scenario::Scenario;
-use lapwing_store::{Run, SampleRow, SampleState, ScoringRow};
+use lapwing_store::{Run, RunState, SampleRow, SampleState, ScoringRow};
 use serde_json::json;
 
 use super::runs::{local_time, state_word};
 use super::score::recorded;
-use super::{Global, print_json};
+use super::{Global, print_json, short};
 use crate::args;
 use crate::failure::Failure;
 use crate::render::{BOLD, DIM, Grid, count, mark};
@@ -114,6 +114,7 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
         print_json(&json!({
             "run": run.id(), "state": state_word(state), "spec": spec, "table": table, "check": check,
             "comparisons": comparisons, "samples": rows.collect::<Vec<_>>(),
+            "unsettled": run.unsettled()?,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -136,6 +137,9 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
             resumed.added
         )?;
     }
+    if let Some(line) = cut_off(&run.unsettled()?).filter(|_| state != RunState::Running) {
+        writeln!(out, "  {line}")?;
+    }
     for (name, value) in &spec.settings {
         // Of how a model was asked only the address is for readers.
         let address = serde_json::from_str::<Asked>(value).map(|asked| asked.base);
@@ -154,6 +158,18 @@ fn overview(run: &Run, args: &args::Show, global: &Global) -> Result<ExitCode, F
     tables::missing(&mut out, &run.id(), &findings)?;
     writeln!(out, "\n{DIM}  a transcript: lapwing show {} SAMPLE{DIM:#}", run.id())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Calls that were cut off before their answers were on record, in a line.
+fn cut_off(unsettled: &[Reserve]) -> Option<String> {
+    let tokens = unsettled.iter().map(|reserve| reserve.worst.total()).sum();
+    let calls = count(unsettled.len(), "call");
+    (!unsettled.is_empty()).then(|| {
+        format!(
+            "{calls} cut off before an answer was on record: up to {} tokens, counted as spent",
+            short(tokens)
+        )
+    })
 }
 
 /// The scoring that was asked for, else the newest that has every finished sample: a run that was resumed after it was scored

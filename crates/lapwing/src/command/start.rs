@@ -105,9 +105,12 @@ impl Start {
         native: Native,
         runs: &Runs,
     ) -> Result<(Run, Ending), Failure> {
-        let machine = Machine::prepare(&self.scenario, &native).await?;
+        let machine = match &self.resume {
+            Some(old) => Machine::prepare_again(&self.scenario, &native, &old.run.spec()?).await?,
+            None => Machine::prepare(&self.scenario, &native).await?,
+        };
         let most_live = most_live(&self.scenario, self.max_sandboxes);
-        let mut settings = machine.settings(native.enforced());
+        let mut settings = machine.settings(&self.scenario, native.enforced());
         settings.push(("max_sandboxes".to_owned(), most_live.to_string()));
         let (begin, line, samples) = if let Some(remainder) = self.resume.take() {
             let Remainder { run, resume, samples, line } = remainder;
@@ -321,12 +324,14 @@ pub(crate) async fn make(
 
 /// Whether the budget has room for another sample, by what finished ones used and, before any did, by the estimate.
 fn has_room(connector: Arc<Connector>, expected: Estimate, n_samples: usize) -> HasRoom {
+    // What was spent before says nothing about the samples of now.
+    let before = connector.ledger().share();
     Box::new(move |n_running, n_finished| {
         let ledger = connector.ledger();
         let expected = match ledger.budget() {
             None => return true,
             Some(_) if n_running + n_finished == 0 => return true,
-            Some(_) if n_finished > 0 => ledger.share() / n_finished as f64,
+            Some(_) if n_finished > 0 => (ledger.share() - before) / n_finished as f64,
             Some(Budget::Usd(budget)) => {
                 expected.cost_usd.unwrap_or(0.0) / n_samples as f64 / budget.dollars()
             }
@@ -388,16 +393,17 @@ pub(crate) fn stopped(run: &Run, connector: &Connector) -> Result<ExitCode, Fail
         count(SampleState::Planned),
         run.id()
     );
-    let ledger = connector.ledger();
-    let why = match ledger.budget() {
-        Some(budget) if ledger.is_exhausted() || !connector.has_room() => format!(
-            "the budget of {budget} has no room for another sample ({:.0} % is spent)",
-            ledger.share() * 100.0
-        ),
-        Some(_) | None => "stopped".to_owned(),
-    };
+    let why = spent_budget(connector).unwrap_or_else(|| "stopped".to_owned());
     say(&format!("{why}: {left}"));
     Ok(ExitCode::from(Failure::CHECK))
+}
+
+/// That the budget was too small, in words, if it was.
+pub(crate) fn spent_budget(connector: &Connector) -> Option<String> {
+    let ledger = connector.ledger();
+    let budget = ledger.budget().filter(|_| ledger.is_exhausted() || !connector.has_room())?;
+    let percent = ledger.share() * 100.0;
+    Some(format!("the budget of {budget} has no room for another sample ({percent:.0} % is spent)"))
 }
 
 fn keys(

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::Value;
 
@@ -48,10 +48,16 @@ fn start(lab: &Lab, url: &str, args: &[&str]) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What is on record: samples that are done, answers of each sample, and all tokens that were reported.
-fn record(lab: &Lab) -> (u64, Vec<u64>, u64) {
+/// What is on record: samples that are done, answers of each sample, all tokens that were reported, and the worst case of each
+/// call that was never settled.
+fn record(lab: &Lab) -> (u64, Vec<u64>, u64, Vec<u64>) {
     let shown = lab.lapwing(&["show", "latest", "--json"]).json();
     let samples = shown["samples"].as_array().unwrap().clone();
+    let worst = |call: &Value| {
+        let tokens = |name: &str| call["worst"][name].as_u64().unwrap();
+        tokens("input") + tokens("output")
+    };
+    let unsettled = shown["unsettled"].as_array().unwrap().iter().map(worst).collect();
     let n_done = samples.iter().filter(|sample| sample["state"] == "done").count() as u64;
     let (mut answers, mut tokens) = (Vec::new(), 0);
     for sample in samples {
@@ -69,7 +75,7 @@ fn record(lab: &Lab) -> (u64, Vec<u64>, u64) {
         tokens += now.iter().chain(&before).sum::<u64>();
         answers.push(now.len() as u64);
     }
-    (n_done, answers, tokens)
+    (n_done, answers, tokens, unsettled)
 }
 
 #[test]
@@ -80,7 +86,8 @@ fn an_endpoint_that_fails_and_kills_in_mid_run_lose_no_sample_and_double_none() 
     copy_folder(&folder, &lab.path().join("questions"));
     let (url, calls, billed) = endpoint();
     let (seeds, at_a_time) = (SEEDS.to_string(), AT_A_TIME.to_string());
-    let begin = ["eval", "./questions", "--model", "openai/x", "--seeds", &seeds];
+    let begin =
+        ["eval", "./questions", "--model", "openai/x", "--seeds", &seeds, "--max-tokens", "64"];
     let resume = ["eval", "--resume", "latest"];
     let limits = ["--max-samples", &at_a_time, "--max-connections", &at_a_time];
     let mut n_done = 0;
@@ -102,9 +109,93 @@ fn an_endpoint_that_fails_and_kills_in_mid_run_lose_no_sample_and_double_none() 
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
     let outcomes = &said.json()["table"]["rows"][0]["outcomes"];
     assert_eq!(outcomes["present"], SEEDS, "{outcomes}");
-    let (n_done, answers, recorded) = record(&lab);
+    let (n_done, answers, recorded, unsettled) = record(&lab);
     assert_eq!((n_done, answers), (SEEDS, vec![CALLS; SEEDS as usize]));
-    // What a kill loses of the books are the calls in flight.
-    let (billed, in_flight) = (billed.load(Ordering::SeqCst), KILLS * AT_A_TIME * TOKENS);
-    assert!(recorded <= billed && billed <= recorded + in_flight, "{recorded} of {billed}");
+    // Of what a kill cut off it is not known whether it was billed, but that it may have been.
+    let (billed, cut_off) = (billed.load(Ordering::SeqCst), unsettled.len() as u64);
+    assert!(cut_off <= KILLS * AT_A_TIME, "{cut_off} calls were cut off");
+    assert!(recorded <= billed && billed <= recorded + cut_off * TOKENS, "{recorded} of {billed}");
+}
+
+/// An endpoint that bills each call when it arrives, and answers none beyond the number that it is told.
+#[derive(Default)]
+struct Slow {
+    /// Calls so far, and how many are answered.
+    calls: Mutex<(u64, u64)>,
+    changed: Condvar,
+}
+
+impl Slow {
+    /// Counts a call, and waits until it may be answered.
+    fn answer(&self) {
+        let mut calls = self.calls.lock().unwrap();
+        calls.0 += 1;
+        let number = calls.0;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(calls, |(_, answered)| *answered < number).unwrap());
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls.lock().unwrap().0
+    }
+
+    /// Answers so many more calls.
+    fn allow(&self, more: u64) -> u64 {
+        let mut calls = self.calls.lock().unwrap();
+        calls.1 = calls.0.saturating_add(more);
+        self.changed.notify_all();
+        calls.1
+    }
+}
+
+#[test]
+fn a_budget_holds_although_every_kill_cuts_calls_off_that_are_billed() {
+    const KILLS: u64 = 6;
+    const BUDGET: u64 = 60_000;
+    /// What a call is billed for: most of its worst case.
+    const BILL: u64 = 1100;
+    let lab = Lab::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/questions");
+    copy_folder(&folder, &lab.path().join("questions"));
+    let slow = Arc::new(Slow::default());
+    let asked = Arc::clone(&slow);
+    let url = endpoint_of(move |path, _| {
+        if path.ends_with("/models") {
+            return Answer::json(200, r#"{"data":[]}"#.to_owned());
+        }
+        asked.answer();
+        let answer =
+            completion(None, "No.").replace("\"prompt_tokens\":100", "\"prompt_tokens\":1090");
+        Answer::json(200, answer)
+    });
+    let budget = format!("{BUDGET}tok");
+    let begin =
+        ["eval", "./questions", "--model", "openai/x", "--seeds", "40", "--budget", &budget];
+    let begin = [&begin[..], &["--max-tokens", "20"]].concat();
+    let resume = ["eval", "--resume", "latest"];
+    let limits = ["--max-samples", "2", "--max-connections", "2"];
+    for kill in 0..KILLS {
+        let args = if kill == 0 { &begin[..] } else { &resume[..] };
+        let answered = slow.allow(2);
+        let mut child = start(&lab, &url, &[args, &limits[..]].concat());
+        while slow.calls() <= answered {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_, _, recorded, unsettled) = record(&lab);
+        let (billed, held) = (slow.calls() * BILL, unsettled.iter().sum::<u64>());
+        assert!(unsettled.len() as u64 > kill, "nothing is known of what kill {kill} cut off");
+        assert!(billed <= recorded + held, "{billed} billed, {recorded} + {held} on record");
+    }
+    slow.allow(u64::MAX);
+    let said = lab.with_endpoint(&url, &[&resume[..], &limits[..]].concat());
+    said.fails(1, &["the budget of 60000 tokens has no room for another sample"]);
+    let (billed, (_, _, recorded, unsettled)) = (slow.calls() * BILL, record(&lab));
+    let spent = recorded + unsettled.iter().sum::<u64>();
+    assert!(billed <= spent && spent <= BUDGET, "{billed} billed, {spent} on record");
+    let shown = lab.lapwing(&["show", "latest"]);
+    let line = format!("{} calls cut off before an answer was on record", unsettled.len());
+    assert!(shown.stdout.contains(&line), "{line}\n{}", shown.stdout);
 }

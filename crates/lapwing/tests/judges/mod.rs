@@ -160,3 +160,37 @@ fn a_judge_check_recovers_planted_rates_and_fails_below_its_bar() {
     assert!(said.stdout.contains("test judge knows the labels"), "{}", said.stdout);
     check("test", &["--rubric", "claim"]).fails(2, &["did you mean claims?"]);
 }
+
+#[test]
+fn a_budget_bounds_what_a_judge_is_asked_about_a_run_and_what_it_said_is_kept() {
+    let lab = lab();
+    let url = model(true);
+    let eval = ["eval", "./plants", "-m", "openai/m", "--seeds", "30", "--json"];
+    assert_eq!(lab.with_endpoint(&url, &eval).code, 0);
+    let score = |more: &[&str]| {
+        lab.with_endpoint(&url, &[&["score", "latest", "--judge", "openai/m"], more].concat())
+    };
+    score(&["--budget", "1Mtok"]).fails(2, &["without --max-tokens", "add --max-tokens"]);
+    let unpriced = score(&["--budget", "5usd", "--max-tokens", "20"]);
+    unpriced.fails(2, &["the price of openai/m is not known"]);
+    lab.lapwing(&["score", "latest", "--budget", "5usd"]).fails(2, &["--judge"]);
+
+    // Thirty samples are asked about twice, at 110 tokens a question.
+    let budget = ["--budget", "6ktok", "--max-tokens", "20"];
+    let said = score(&[&budget[..], &["--json"]].concat());
+    assert_eq!(said.code, 1, "{}\n{}", said.stdout, said.stderr);
+    let report = said.json();
+    let of = |name: &str| outcome(&report, name).as_u64().unwrap_or(0);
+    assert!(of("present") > 0 && of("ungraded") > 0, "{report}");
+    assert_eq!(
+        (of("present") + of("ungraded"), &report["not_judged"]),
+        (30, &of("ungraded").into())
+    );
+    let told = score(&budget);
+    told.fails(1, &["the budget of 6000 tokens has no room for another sample", "not judged"]);
+    assert_eq!(score(&["--budget", "1Mtok", "--max-tokens", "20"]).code, 0);
+
+    let check = ["judge", "check", "./plants", "--judge", "openai/m"];
+    let said = lab.with_endpoint(&url, &[&check[..], &budget[..]].concat());
+    said.fails(1, &["the budget of 6000 tokens does not hold another call", "greater --budget"]);
+}

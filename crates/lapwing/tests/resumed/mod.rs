@@ -1,13 +1,14 @@
 //! What `lapwing eval --resume` does with a run that was killed, stopped, failed or finished.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::support::{Lab, completion, endpoint};
+use crate::support::{Lab, completion, endpoint, said};
 
 const DRAWN: [&str; 6] = ["eval", "shutdown", "-f", "instruction=none", "--model", "policy/p=0.5"];
 
@@ -151,4 +152,33 @@ fn what_a_run_is_made_of_cannot_be_changed() {
         (&listed["runs"][0]["state"], &listed["runs"][0]["planned"]),
         (&"finished".into(), &6.into())
     );
+}
+
+#[test]
+fn a_root_in_the_scenarios_folder_is_found_again_and_must_be_the_same() {
+    let lab = Lab::new();
+    assert_eq!(lab.lapwing(&["scenario", "new", "tiny"]).code, 0);
+    lab.replace("tiny/scenario.toml", "[sandbox.a]\n", "[sandbox.a]\nroot = \".root\"\n");
+    let root = lab.path().join("tiny/.root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(root.join("bin/sh"), "no shell").unwrap();
+    let lapwing = |args: &[&str]| {
+        let mut command = lab.command(args);
+        said(&command.env("LAPWING_CACHE", lab.path().join("cache")).output().unwrap())
+    };
+    // Nothing can be run in this root, which does not matter here.
+    assert_eq!(lapwing(&["eval", "./tiny", "--model", "policy/never", "--seeds", "1"]).code, 0);
+    let more = |seeds: &str| lapwing(&["eval", "--resume", "latest", "--seeds", seeds]);
+    let resumed = more("2");
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("0 samples not finished + 4 added"), "{}", resumed.stderr);
+    fs::write(root.join("bin/sh"), "another shell").unwrap();
+    let refused =
+        ["`sandbox.a.root`", "not those with which the run began", "put the old ones back"];
+    more("3").fails(3, &refused);
+    lapwing(&["replay", "latest"]).fails(3, &refused);
+    fs::rename(&root, lab.path().join("elsewhere")).unwrap();
+    more("3").fails(3, &["tiny/.root", "there is nothing"]);
+    let listed = lapwing(&["runs", "--json"]).json();
+    assert_eq!(listed["runs"][0]["state"], "finished");
 }
