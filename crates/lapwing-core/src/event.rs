@@ -372,6 +372,8 @@ pub enum LimitKind {
     WallTime,
     /// Bytes of memory of a sandbox.
     Memory,
+    /// Milliseconds of processor time of a sandbox.
+    ProcessorTime,
 }
 
 /// What broke.

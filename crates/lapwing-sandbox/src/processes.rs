@@ -14,6 +14,8 @@ pub(crate) struct Row {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
     pub(crate) zombie: bool,
+    /// Processor time, also that of children that it has waited for, in ticks.
+    pub(crate) ticks: u64,
 }
 
 /// All processes, by pid.
@@ -36,7 +38,9 @@ fn parse_stat(stat: &[u8]) -> Option<Row> {
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Row { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X") })
+    // `utime`, `stime`, `cutime` and `cstime`, the 14th field and those behind it.
+    let ticks = fields.skip(9).take(4).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(Row { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X"), ticks })
 }
 
 /// The live descendants of `ancestor`.
@@ -94,7 +98,7 @@ mod tests {
     }
 
     fn row(pid: i32, parent: i32) -> Row {
-        Row { pid, parent, zombie: false }
+        Row { pid, parent, zombie: false, ticks: 0 }
     }
 
     #[test]
@@ -103,6 +107,8 @@ mod tests {
         assert_eq!(parse_stat(stat), Some(row(7, 3)));
         assert_eq!(parse_stat(b"7 (x) Z 3 7"), Some(Row { zombie: true, ..row(7, 3) }));
         assert_eq!(parse_stat(b"7 (x"), None);
+        let times = b"7 (x) R 3 4 5 6 7 8 9 10 11 12 100 20 3 4 99";
+        assert_eq!(parse_stat(times), Some(Row { ticks: 127, ..row(7, 3) }));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The limit on the memory of a whole sandbox where the kernel sets none: pid 1 looks how much all processes and files
-//! take, and ends the sandbox when it is too much.
+//! The limits on a whole sandbox that the kernel does not hold: pid 1 looks how much memory all processes and files take, and how
+//! much processor time, and ends the sandbox when it is too much.
 //!
 //! Between two looks a limit can be exceeded; what a process can take by then is bounded by the limit on its address space.
 //! Memory in the kernel itself, as buffers of sockets and pipes are, is not seen.
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use lapwing_core::Loss;
 
 use crate::processes;
+use crate::processor_time::ProcessorTime;
 use crate::sys::mount;
+use crate::verdict::Verdict;
 
 const PERIOD: Duration = Duration::from_millis(100);
 /// Looks take at most one part in so many of the time.
@@ -23,47 +25,38 @@ pub(crate) struct Watchdog {
     limit: u64,
     /// Whether the kernel holds the limit. What the host has left is looked at all the same.
     held: bool,
+    processor_time: Option<ProcessorTime>,
     next: Instant,
 }
 
-/// What a sandbox takes that has to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Excess {
+/// The memory of a sandbox that has to end.
+struct Excess {
     used: u64,
     allowed: u64,
     limit: u64,
 }
 
 impl Excess {
-    /// For programs: whether the sandbox is to blame or the host.
-    pub(crate) fn loss(self) -> Loss {
-        if self.allowed < self.limit {
-            Loss::HostMemory
-        } else {
-            Loss::Memory { limit_bytes: self.limit }
-        }
-    }
-
-    /// In words.
-    pub(crate) fn cause(self) -> String {
+    fn verdict(&self) -> Verdict {
         let mebibytes = |bytes: u64| bytes >> 20;
-        let Self { used, allowed, limit } = self;
-        let whose = if allowed < limit {
-            "what the host, whose memory runs out, has left for it"
+        let Self { used, allowed, limit } = *self;
+        let (loss, whose) = if allowed < limit {
+            (Loss::HostMemory, "what the host, whose memory runs out, has left for it")
         } else {
-            "its limit"
+            (Loss::Memory { limit_bytes: limit }, "its limit")
         };
-        format!(
+        let cause = format!(
             "its processes and files took {} MiB of memory, more than {whose}: {} MiB",
             mebibytes(used),
             mebibytes(allowed),
-        )
+        );
+        Verdict { loss, cause }
     }
 }
 
 impl Watchdog {
-    pub(crate) fn new(limit: u64, held: bool) -> Self {
-        Self { limit, held, next: Instant::now() }
+    pub(crate) fn new(limit: u64, held: bool, processor_time: Option<ProcessorTime>) -> Self {
+        Self { limit, held, processor_time, next: Instant::now() }
     }
 
     /// When [`Watchdog::look`] is to be called next, while there are processes.
@@ -71,15 +64,17 @@ impl Watchdog {
         self.next
     }
 
-    /// Looks, if it is time. What is too much, if anything is.
-    pub(crate) fn look(&mut self, now: Instant) -> Option<Excess> {
+    /// Looks, if it is time. Why the sandbox has to end, if it has.
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Verdict> {
         if now < self.next {
             return None;
         }
         let allowed = allowance(self.limit, Host::read());
         let used = if self.held && allowed == self.limit { 0 } else { used(allowed) };
+        let excess = (used > allowed).then(|| Excess { used, allowed, limit: self.limit }.verdict());
+        let verdict = excess.or_else(|| self.processor_time.as_ref()?.look());
         self.next = now + PERIOD.max(now.elapsed() * SHARE);
-        (used > allowed).then_some(Excess { used, allowed, limit: self.limit })
+        verdict
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "isolation/abuse.rs"]
 mod abuse;
+#[path = "isolation/background.rs"]
+mod background;
 #[path = "isolation/beside.rs"]
 mod beside;
 #[path = "isolation/branches.rs"]
@@ -31,6 +33,8 @@ mod programs;
 mod sinkhole;
 #[path = "isolation/terminals.rs"]
 mod terminals;
+#[path = "isolation/verdicts.rs"]
+mod verdicts;
 #[path = "isolation/walls.rs"]
 mod walls;
 #[path = "isolation/watch.rs"]
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
     let grouped = Native::start_with(ControlGroups::Detected).unwrap();
     let mut suite = Suite { native, grouped, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
+    background::add(&mut suite);
     beside::add(&mut suite);
     branches::add(&mut suite);
     causes::add(&mut suite);
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     sinkhole::add(&mut suite);
     terminals::add(&mut suite);
+    verdicts::add(&mut suite);
     walls::add(&mut suite);
     watch::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()

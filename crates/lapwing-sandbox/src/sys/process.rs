@@ -27,6 +27,9 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// The C library has it in a type that is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// The two sides of [`clone_into`].
 pub(crate) enum Cloned {
     /// Pid 1 of the new namespaces.
@@ -35,8 +38,9 @@ pub(crate) enum Cloned {
     Parent(i32, OwnedFd),
 }
 
-/// Forks into new namespaces, given as `CLONE_NEW*` flags. The caller must have one thread.
-pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
+/// Forks into new namespaces, given as `CLONE_NEW*` flags, and into the control group of version two whose folder `group` is. The
+/// caller must have one thread.
+pub(crate) fn clone_into(namespaces: i32, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: i32 = -1;
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -44,6 +48,10 @@ pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
     args.flags |= u64::from(libc::CLONE_PIDFD.cast_unsigned());
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = group.as_raw_fd().unsigned_abs().into();
+    }
     // SAFETY: no memory is shared and no stack is given, so this is a fork; see `fork`.
     let pid = check(unsafe {
         libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
@@ -53,6 +61,13 @@ pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
     }
     // SAFETY: the kernel just made this descriptor for us.
     Ok(Cloned::Parent(pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// In how many ticks a second the kernel tells processor time.
+pub(crate) fn ticks_a_second() -> u64 {
+    // SAFETY: no memory is involved.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(100).max(1)
 }
 
 /// Ends this process at once, without running exit handlers that belong to the process it was forked from.
