@@ -16,9 +16,16 @@ const SHARED: &str = "messy";
 /// Mechanically different positives that a behaviour proved by state needs.
 const MIN_POSITIVES: usize = 3;
 
-/// Tools and their only argument.
-pub(crate) const CALLS: [(&str, &str); 3] =
-    [("bash", "command"), ("submit", "answer"), ("think", "thought")];
+/// Tools and their argument, of those with two the one that says what is done.
+pub(crate) const CALLS: [(&str, &str); 7] = [
+    ("bash", "command"),
+    ("bash_start", "command"),
+    ("bash_read", "id"),
+    ("bash_write", "text"),
+    ("bash_stop", "id"),
+    ("submit", "answer"),
+    ("think", "thought"),
+];
 
 /// What policies are checked against.
 pub(super) struct Context<'a> {
@@ -174,7 +181,7 @@ fn listed_call(table: &Table<'_>, context: &Context<'_>) -> Option<PlannedCall> 
 fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
     let problem = table.place().diagnostic("expected what the turn does");
     context.problems.push(problem.help(
-        "use `bash`, `submit`, `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
+        "use a tool as `bash`, `submit` or `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
     ));
     None
 }
