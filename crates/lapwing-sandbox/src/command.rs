@@ -57,7 +57,7 @@ impl Confinement {
         ] {
             process::set_limit(resource, value)?;
         }
-        process::reset_signals();
+        process::take_signals();
         process::keep_capabilities(0)?;
         process::no_new_privileges()?;
         process::install_filter(&self.filter)

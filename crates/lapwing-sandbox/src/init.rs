@@ -178,6 +178,10 @@ impl Supervisor {
     fn serve(mut self) -> io::Result<()> {
         self.reply(SET_UP, Reply::Done, &[])?;
         loop {
+            if process::has_children() {
+                self.watchdog.wake();
+            }
+            let time_left = self.time_left();
             let programs = self.programs.interests();
             let jobs = self.jobs.interests();
             let watched = self.watch.as_ref().map(Watch::interests).unwrap_or_default();
@@ -187,7 +191,7 @@ impl Supervisor {
             let all: Vec<(BorrowedFd<'_>, Interest)> =
                 own.into_iter().chain(programs).chain(jobs).chain(watched).collect();
             let n_programs = all.len() - own.len() - self.jobs.interests().len() - n_watched;
-            let ready = socket::poll(&all, self.time_left())?;
+            let ready = socket::poll(&all, time_left)?;
             let watch_ready = ready[ready.len() - n_watched..].contains(&true);
             let program_ready = ready[own.len()..own.len() + n_programs].to_vec();
 
@@ -220,12 +224,11 @@ impl Supervisor {
     /// Until the next deadline.
     fn time_left(&self) -> Option<Duration> {
         let waits = self.waits.iter().map(|wait| wait.until);
-        let watchdog = process::has_children().then(|| self.watchdog.deadline());
         let watch = self.watch.as_ref().and_then(Watch::deadline);
         let deadlines = waits
             .chain(self.jobs.deadline())
             .chain(self.helpers.deadline())
-            .chain(watchdog)
+            .chain(self.watchdog.deadline())
             .chain(watch);
         deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
     }

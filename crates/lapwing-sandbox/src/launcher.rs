@@ -48,6 +48,7 @@ fn run() -> io::Result<()> {
     // Away from the terminal: an interrupt there is for the harness, which may want to end its samples first.
     process::new_session()?;
     process::die_with_parent()?;
+    process::reset_signals();
     process::ignore_children();
     // Where the host's memory runs out all the same, the kernel ends commands before the harness. Not everywhere allowed,
     // and nothing that holds depends on it.

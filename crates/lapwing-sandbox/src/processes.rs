@@ -1,12 +1,15 @@
 //! The table of processes, read from the sandbox's own `/proc`.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 
 use lapwing_core::Process;
 
 /// Of each process this many bytes of arguments are told: all of them together could fill the harness's memory.
 const COMMAND_BYTES: u64 = 4096;
+
+/// More than most files of `/proc` have, so that one call reads them.
+const FILE_BYTES: usize = 4096;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +28,15 @@ pub(crate) fn table() -> Vec<Row> {
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();
     pids.into_iter()
-        .filter_map(|pid| parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+        .filter_map(|pid| parse_stat(read(&format!("/proc/{pid}/stat")).ok()?.as_bytes()))
         .collect()
+}
+
+/// All of a file of `/proc`, whose size nobody can tell before. Bytes that are no text are replaced.
+pub(crate) fn read(path: &str) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(FILE_BYTES);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reads `PID (NAME) STATE PARENT ...`, where NAME may hold anything.

@@ -33,6 +33,8 @@ mod programs;
 mod sinkhole;
 #[path = "isolation/terminals.rs"]
 mod terminals;
+#[path = "isolation/unpacking.rs"]
+mod unpacking;
 #[path = "isolation/verdicts.rs"]
 mod verdicts;
 #[path = "isolation/walls.rs"]
@@ -51,6 +53,9 @@ use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     lapwing_sandbox::entry();
+    if let Some(order) = std::env::args().skip(1).find_map(|argument| unpacking::order(&argument)) {
+        return unpacking::unpack(&order);
+    }
     // Most rows are about sandboxes without control groups; harnesses of their own are told by their environment.
     let native = match std::env::var_os("LAPWING_CGROUP") {
         Some(_) => Native::start(),
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     sinkhole::add(&mut suite);
     terminals::add(&mut suite);
+    unpacking::add(&mut suite);
     verdicts::add(&mut suite);
     walls::add(&mut suite);
     watch::add(&mut suite);

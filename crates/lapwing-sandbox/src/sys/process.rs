@@ -303,13 +303,24 @@ impl Resource {
 
 /// Limits `resource` to `value`, or to what is allowed already if that is less.
 pub(crate) fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is live; the number is one that the kernel knows.
-    check(i64::from(unsafe { libc::getrlimit(resource.number() as _, &raw mut limit) }))?;
-    let value = value.min(limit.rlim_max);
-    limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: as above.
-    check(i64::from(unsafe { libc::setrlimit(resource.number() as _, &raw const limit) }))?;
+    let set = |value: u64| {
+        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+        // SAFETY: `limit` is live; the number is one that the kernel knows.
+        check(i64::from(unsafe { libc::setrlimit(resource.number() as _, &raw const limit) }))
+    };
+    match set(value) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            let mut allowed = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: as above.
+            check(i64::from(unsafe {
+                libc::getrlimit(resource.number() as _, &raw mut allowed)
+            }))?;
+            set(allowed.rlim_max.min(value))?;
+        }
+        result => {
+            result?;
+        }
+    }
     Ok(())
 }
 
@@ -390,7 +401,7 @@ pub(crate) fn ignore_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
-/// Gives every signal its default meaning and blocks none.
+/// Gives every signal its default meaning but one: what is written to a closed pipe is an error and no death.
 pub(crate) fn reset_signals() {
     // The kernel's `struct sigaction` in its longest form; all zero is the default meaning.
     let default = [0_u64; 4];
@@ -402,8 +413,15 @@ pub(crate) fn reset_signals() {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, 8_usize);
         }
     }
-    // SAFETY: `set` is emptied before use and live in both calls.
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Gives the one signal that [`reset_signals`] left out its default meaning too, and blocks none.
+pub(crate) fn take_signals() {
+    // SAFETY: no handler is installed; `set` is emptied before use and live in both calls.
     unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut());
