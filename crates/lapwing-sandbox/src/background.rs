@@ -1,13 +1,14 @@
 //! Commands in the background. Pid 1 runs them as it runs any other; a task of the harness for each reads what it writes and
 //! waits for its end.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapwing_core::{Background, BoxFuture, Command, ExitStatus, Heard, Running, SandboxError};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time;
@@ -18,6 +19,8 @@ use crate::isolated::{GRACE, begin, failed, unexpected};
 use crate::protocol::{Body, Reply, Run};
 
 const READ_BYTES: usize = 64 * 1024;
+/// As many reads empty the largest pipe, and one that is filled meanwhile is not read for ever.
+const READS: usize = 32;
 
 /// All of one sandbox.
 pub(crate) struct Commands {
@@ -41,6 +44,8 @@ struct Entry {
 
 struct State {
     output: Capture,
+    /// The pipe that it writes to, until nobody can any more.
+    pipe: Option<File>,
     end: Option<Result<End, SandboxError>>,
     /// Whether a poll has told the end.
     told: bool,
@@ -53,6 +58,18 @@ struct End {
 }
 
 impl State {
+    /// Takes what is in the pipe at this moment.
+    fn catch_up(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut buffer = vec![0; READ_BYTES];
+        for _ in 0..READS {
+            match (&*pipe).read(&mut buffer) {
+                Ok(count @ 1..) => self.output.push(&buffer[..count]),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     fn has_news(&self) -> bool {
         !self.output.is_empty() || (self.end.is_some() && !self.told)
     }
@@ -87,6 +104,7 @@ impl Commands {
             begin(&self.connection, step, body, &[]).await?;
         let input = pipe::Sender::from_owned_fd(input).map_err(failed(step))?;
         let output = pipe::Receiver::from_owned_fd(output).map_err(failed(step))?;
+        let same = output.as_fd().try_clone_to_owned().map_err(failed(step))?;
         let entry = Arc::new(Entry {
             argv: command.argv,
             output_bytes: command.output_bytes,
@@ -94,6 +112,7 @@ impl Commands {
             input: AsyncMutex::new(Some(input)),
             state: Mutex::new(State {
                 output: Capture::new(command.output_bytes),
+                pipe: Some(File::from(same)),
                 end: None,
                 told: false,
             }),
@@ -114,8 +133,8 @@ impl Commands {
 }
 
 /// Reads what a command writes, also when it has ended and others write on, and waits for its end.
-async fn attend(entry: Arc<Entry>, mut conversation: Conversation, mut output: pipe::Receiver) {
-    let mut reading = std::pin::pin!(entry.read(&mut output));
+async fn attend(entry: Arc<Entry>, mut conversation: Conversation, output: pipe::Receiver) {
+    let mut reading = std::pin::pin!(entry.read(&output));
     let mut open = true;
     let end = loop {
         tokio::select! {
@@ -144,10 +163,21 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self, output: &mut pipe::Receiver) {
+    /// Takes what is written, until nobody can write any more.
+    async fn read(&self, output: &pipe::Receiver) {
         let mut buffer = vec![0; READ_BYTES];
-        while let Ok(count @ 1..) = output.read(&mut buffer).await {
-            self.state().output.push(&buffer[..count]);
+        while output.readable().await.is_ok() {
+            // Under the lock, as a poll reads from the same pipe.
+            let mut state = self.state();
+            match output.try_read(&mut buffer) {
+                Ok(count @ 1..) => state.output.push(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => {
+                    state.pipe = None;
+                    return;
+                }
+            }
+            drop(state);
             self.news.send_replace(());
         }
     }
@@ -168,9 +198,11 @@ impl Entry {
     }
 
     async fn poll(&self, wait: Duration) -> Result<Heard, SandboxError> {
+        self.state().catch_up();
         // Whether there is something new then or not, it is told.
         let _ = time::timeout(wait, self.until(State::has_news)).await;
         let mut state = self.state();
+        state.catch_up();
         let end = state.end.clone().transpose()?;
         state.told = end.is_some();
         let output = std::mem::replace(&mut state.output, Capture::new(self.output_bytes));
@@ -241,7 +273,8 @@ impl Background for Commands {
         let all = self.all();
         let numbered = (1..).zip(all.iter());
         let told = numbered.map(|(number, entry)| {
-            let state = entry.state();
+            let mut state = entry.state();
+            state.catch_up();
             Running {
                 number,
                 argv: entry.argv.clone(),

@@ -16,7 +16,7 @@ const SHARED: &str = "messy";
 /// Mechanically different positives that a behaviour proved by state needs.
 const MIN_POSITIVES: usize = 3;
 
-/// Tools and their argument, of those with two the one that says what is done.
+/// Tools and the argument that says what is done.
 pub(crate) const CALLS: [(&str, &str); 7] = [
     ("bash", "command"),
     ("bash_start", "command"),
@@ -26,6 +26,9 @@ pub(crate) const CALLS: [(&str, &str); 7] = [
     ("submit", "answer"),
     ("think", "thought"),
 ];
+
+/// Cannot be called with that argument alone.
+const NEEDS_MORE: &str = "bash_write";
 
 /// What policies are checked against.
 pub(super) struct Context<'a> {
@@ -189,7 +192,7 @@ fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
 /// The call of a table, if it has one.
 fn call(table: &Table<'_>, context: &Context<'_>) -> Result<Option<PlannedCall>, Reported> {
     let mut calls = Vec::new();
-    for (tool, argument) in CALLS {
+    for (tool, argument) in CALLS.into_iter().filter(|(tool, _)| *tool != NEEDS_MORE) {
         let text = table.optional(tool, |item| template(item, context))?;
         calls.extend(text.map(|text| PlannedCall::Proper(tool, argument, text)));
     }
