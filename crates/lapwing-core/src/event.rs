@@ -157,6 +157,22 @@ pub enum Act {
         /// Services and what became of them, as pid 1 saw it.
         services: Vec<Service>,
     },
+    /// A command that a model started in the background still ran when a phase ended, or something of it was new that no tool had
+    /// returned. Inspect: `info`.
+    Backgrounded {
+        /// The sandbox's name.
+        sandbox: String,
+        /// Its number, from 1.
+        number: u64,
+        /// The command.
+        argv: Vec<String>,
+        /// How it ended; `None` while it runs.
+        status: Option<ExitStatus>,
+        /// Output that no tool has returned, cut.
+        output: String,
+        /// Bytes of such output that were not kept.
+        dropped_bytes: u64,
+    },
     /// Something that the scenario holds ready was delivered in mid-run. Inspect: `info`.
     Injected {
         /// The injection's name in the scenario.
@@ -372,6 +388,8 @@ pub enum LimitKind {
     WallTime,
     /// Bytes of memory of a sandbox.
     Memory,
+    /// Milliseconds of processor time of a sandbox.
+    ProcessorTime,
 }
 
 /// What broke.

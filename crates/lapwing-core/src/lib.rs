@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: time, seeds and ids come in as arguments.
 
+mod background;
 mod digest;
 mod event;
 mod finding;
@@ -20,6 +21,7 @@ mod usage;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use background::{Background, Heard, Running};
 pub use digest::{Digest, DigestError};
 pub use event::{Act, Delivery, ErrorKind, Event, Executor, LimitKind, PhaseEnd, Role, Source};
 pub use finding::{Citation, Finding, Outcome, Planted, Stage};

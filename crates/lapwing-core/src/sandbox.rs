@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Digest, Manifest, Network, Observe, Observed};
+use crate::{Background, BoxFuture, Digest, LimitKind, Manifest, Network, Observe, Observed};
 
 /// Creates sandboxes of one kind.
 pub trait Provider: Send + Sync {
@@ -74,6 +74,16 @@ pub trait Sandbox: Send + Sync {
         let reason = "sandboxes of this kind have no terminals".to_owned();
         let mend = "use the native sandbox".to_owned();
         Box::pin(std::future::ready(Err(SandboxError::Unavailable { reason, mend })))
+    }
+
+    /// Commands that run while others do, and are asked about by their numbers.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] where the back end has none.
+    fn background(&self) -> Result<&dyn Background, SandboxError> {
+        let reason = "sandboxes of this kind run no commands in the background".to_owned();
+        let mend = "use the native sandbox".to_owned();
+        Err(SandboxError::Unavailable { reason, mend })
     }
 
     /// Starts `command` as the service `name`; pid 1 keeps its wait status.
@@ -215,6 +225,8 @@ pub struct Limits {
     pub processes: u64,
     /// Share of the processors, in thousandths of one.
     pub millicores: u64,
+    /// Seconds of processor time of all processes together, ended ones included; `None` for no limit.
+    pub cpu_seconds: Option<u64>,
 }
 
 impl Default for Limits {
@@ -225,6 +237,7 @@ impl Default for Limits {
             files: 100_000,
             processes: 256,
             millicores: 1000,
+            cpu_seconds: None,
         }
     }
 }
@@ -255,6 +268,8 @@ pub struct Enforced {
     pub processes: Enforcement,
     /// Share of the processors.
     pub processors: Enforcement,
+    /// Processor time of all processes together.
+    pub processor_time: Enforcement,
 }
 
 /// A file to be written.
@@ -317,6 +332,8 @@ pub enum ExitStatus {
     TimeLimit,
     /// The kernel ended it, or a process that it waited for, because its sandbox was at its limit on memory.
     OutOfMemory,
+    /// Its sandbox was ended at its limit on processor time.
+    ProcessorTime,
     /// It failed while the disk of its sandbox was full, in bytes or in files.
     DiskFull {
         /// Its exit code; 128 and the number of the signal, if one ended it.
@@ -349,10 +366,10 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Of a command whose whole sandbox was ended because of the memory that it took: what it wrote is lost.
-    pub fn out_of_memory() -> Self {
+    /// Of a command whose whole sandbox was ended, which `status` tells: what it wrote is lost.
+    pub fn cut_off(status: ExitStatus) -> Self {
         Self {
-            status: ExitStatus::OutOfMemory,
+            status,
             stdout: Vec::new(),
             stderr: Vec::new(),
             stdout_bytes: 0,
@@ -444,6 +461,11 @@ pub enum Loss {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Its processes took more processor time than its limit: what runs inside did it.
+    ProcessorTime {
+        /// The limit.
+        limit_seconds: u64,
+    },
     /// The memory of the host ran short, and its share was more than what was left for it.
     HostMemory,
     /// Something outside ended it: the launcher is gone, or its pid 1 was killed.
@@ -452,4 +474,21 @@ pub enum Loss {
     Destroyed,
     /// What it said cannot be understood.
     Protocol,
+}
+
+impl Loss {
+    /// The limit that what runs inside ran into, with its value and how the commands ended that ran then; `None` where something
+    /// else is to blame.
+    pub fn limit(self) -> Option<(LimitKind, u64, ExitStatus)> {
+        match self {
+            Self::Memory { limit_bytes } => {
+                Some((LimitKind::Memory, limit_bytes, ExitStatus::OutOfMemory))
+            }
+            Self::ProcessorTime { limit_seconds } => {
+                let millis = limit_seconds.saturating_mul(1000);
+                Some((LimitKind::ProcessorTime, millis, ExitStatus::ProcessorTime))
+            }
+            Self::HostMemory | Self::Killed | Self::Destroyed | Self::Protocol => None,
+        }
+    }
 }

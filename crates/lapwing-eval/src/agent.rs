@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lapwing_core::{
-    Act, BoxFuture, Captured, Command, LimitKind, Message, PhaseEnd, Sandbox, Source, ToolCall,
+    Act, BoxFuture, Captured, Command, ExitStatus, LimitKind, Message, PhaseEnd, Sandbox, Source, ToolCall,
     ToolSpec,
 };
 
@@ -70,54 +70,62 @@ impl Runner<'_, '_> {
         let mut returned = Returned::default();
         let mut over = None;
         match job {
-            Err(error) => {
-                returned.text.clone_from(&error);
-                returned.error = Some(error);
-            }
+            Err(error) => returned = Returned::refused(error),
             Ok(Job::Submit) => "Received.".clone_into(&mut returned.text),
             Ok(Job::Think) => "Noted.".clone_into(&mut returned.text),
-            Ok(Job::Bash { command }) => {
+            Ok(job) => {
                 // A command may take minutes, and what was paid for must not be lost in them.
                 self.log.begin_commit();
-                let left_ms = self.shared.limits.tool_ms - self.spent.tool_ms;
-                let limit_ms = self.shared.limits.call_ms.min(left_ms);
-                let captured = match self.exec(agent.sandbox, tool::bash(command, limit_ms)).await {
-                    Err(halt @ Halt::Limit(LimitKind::Memory, _)) => {
-                        over = Some(halt);
-                        Captured::out_of_memory()
-                    }
-                    captured => captured?,
+                returned = match self.act(agent.sandbox, job).await {
+                    Err(halt) => match halt.cut_off() {
+                        Some(status) => {
+                            over = Some(halt);
+                            Returned::of(&Captured::cut_off(status), 0)
+                        }
+                        None => return Err(halt),
+                    },
+                    Ok(returned) => returned,
                 };
-                self.spent.tool_ms += captured.millis;
-                returned.text = tool::show(&captured, limit_ms);
-                returned.captured = Some(captured);
+                self.spent.tool_ms += returned.millis;
+                self.note_observed().await?;
             }
         }
-        let captured = returned.captured;
-        if captured.is_some() {
-            self.note_observed().await?;
-        }
+        let Returned { text, error, status, dropped_bytes, millis, ran } = returned;
         self.log.push(Act::ToolReturned {
             call_id: call.id.clone(),
-            text: returned.text.clone(),
-            status: captured.as_ref().map(|captured| captured.status),
-            error: returned.error,
-            dropped_bytes: captured.as_ref().map_or(0, tool::dropped),
-            millis: captured.as_ref().map_or(0, |captured| captured.millis),
+            text: text.clone(),
+            status,
+            error,
+            dropped_bytes,
+            millis,
         });
         if let Some(halt) = over {
             return Err(halt);
         }
-        if captured.is_some() {
+        if ran {
             let (log, machine) = self.machine(agent.sandbox).await?;
             machine.list_if_a_service_ended(log).await?;
         }
         self.conversation.push(Message::Tool {
             call_id: call.id,
             name: call.name,
-            text: returned.text,
+            text,
         });
         Ok(submitted)
+    }
+
+    /// Does in the sandbox `name` what a call asks for.
+    async fn act(&mut self, name: &str, job: Job) -> Result<Returned, Halt> {
+        let left_ms = self.shared.limits.tool_ms - self.spent.tool_ms;
+        let limit_ms = self.shared.limits.call_ms.min(left_ms);
+        match job {
+            Job::Bash { command } => {
+                let captured = self.exec(name, tool::bash(command, limit_ms)).await?;
+                Ok(Returned::of(&captured, limit_ms))
+            }
+            Job::Background(job) => self.in_background(name, job, limit_ms).await,
+            Job::Submit | Job::Think => Err(Halt::bug("this tool needs no sandbox")),
+        }
     }
 
     /// Runs a command, and answers the programs that it calls, in the order of their calls.
@@ -126,15 +134,27 @@ impl Runner<'_, '_> {
         name: &'s str,
         command: Command,
     ) -> BoxFuture<'s, Result<Captured, Halt>> {
+        self.serving(name, move |sandbox| {
+            Box::pin(async move { sandbox.exec(command).await.map_err(Halt::from) })
+        })
+    }
+
+    /// Does something with the sandbox `name`, and meanwhile answers the programs that are called in it, in the order of their
+    /// calls.
+    pub(crate) fn serving<'s, T: Send + 's>(
+        &'s mut self,
+        name: &'s str,
+        work: impl FnOnce(Arc<dyn Sandbox>) -> BoxFuture<'static, Result<T, Halt>> + Send + 's,
+    ) -> BoxFuture<'s, Result<T, Halt>> {
         // Boxed, because what answers a call may itself run commands.
         Box::pin(async move {
             let sandbox: Arc<dyn Sandbox> = Arc::clone(&self.machine(name).await?.1.sandbox);
-            let mut running: BoxFuture<'_, _> = sandbox.exec(command);
+            let mut working = work(Arc::clone(&sandbox));
             loop {
                 tokio::select! {
                     biased;
                     call = sandbox.checkpoint() => self.serve(name, call?).await?,
-                    captured = &mut running => return Ok(captured?),
+                    done = &mut working => return done,
                 }
             }
         })
@@ -143,8 +163,31 @@ impl Runner<'_, '_> {
 
 /// What a tool call came to.
 #[derive(Default)]
-struct Returned {
-    text: String,
-    error: Option<String>,
-    captured: Option<Captured>,
+pub(crate) struct Returned {
+    pub(crate) text: String,
+    pub(crate) error: Option<String>,
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) dropped_bytes: u64,
+    pub(crate) millis: u64,
+    /// Whether something was done in the sandbox.
+    pub(crate) ran: bool,
+}
+
+impl Returned {
+    /// A command that ran for at most `limit_ms`.
+    fn of(captured: &Captured, limit_ms: u64) -> Self {
+        Self {
+            text: tool::show(captured, limit_ms),
+            error: None,
+            status: Some(captured.status),
+            dropped_bytes: tool::dropped(captured),
+            millis: captured.millis,
+            ran: true,
+        }
+    }
+
+    /// A call that could not be carried out, for the reason that `error` tells the model.
+    pub(crate) fn refused(error: String) -> Self {
+        Self { text: error.clone(), error: Some(error), ..Self::default() }
+    }
 }

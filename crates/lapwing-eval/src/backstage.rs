@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lapwing_core::{
-    Act, Answer, Captured, Command, Executor, ExitStatus, Loss, NewFile, Sandbox, SandboxError,
+    Act, Answer, Captured, Command, Executor, ExitStatus, NewFile, Sandbox, SandboxError,
     SandboxSpec, Session,
 };
 use serde::Deserialize;
@@ -292,7 +292,10 @@ impl Runner<'_, '_> {
         })?;
         let captured = match sandbox.exec(command).await {
             // What was tried took too much: that is what there is to know about it.
-            Err(SandboxError::Lost { loss: Loss::Memory { .. }, .. }) => Captured::out_of_memory(),
+            Err(SandboxError::Lost { loss, cause }) => match loss.limit() {
+                Some((_, _, status)) => Captured::cut_off(status),
+                None => return Err(SandboxError::Lost { loss, cause }.into()),
+            },
             captured => captured?,
         };
         sandbox.destroy().await?;

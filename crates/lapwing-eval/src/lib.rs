@@ -7,6 +7,7 @@
 
 mod admission;
 mod agent;
+mod background;
 mod backstage;
 mod check;
 mod compare;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lapwing_core::{
     Act, Blobs as _, Captured, Change, Command, Digest, Entry, EntryKind, Executor, Manifest,
-    NewFile, Provider, Sandbox, SandboxError, SandboxSpec, Service,
+    NewFile, Provider, Running, Sandbox, SandboxError, SandboxSpec, Service,
 };
 use lapwing_scenario::{Glob, Plan, SandboxPlan};
 
@@ -286,6 +286,24 @@ impl Machine {
             processes: self.sandbox.processes().await?,
             services: self.services.clone(),
         });
+        Ok(())
+    }
+
+    /// Logs each command in the background that runs, or of which something is new.
+    pub(crate) async fn note_background(&self, log: &mut Log<'_>) -> Result<(), SandboxError> {
+        let Ok(background) = self.sandbox.background() else { return Ok(()) };
+        let open = |running: &Running| running.news || running.status.is_none();
+        for Running { number, argv, .. } in background.list().into_iter().filter(open) {
+            let heard = background.poll(number, 0).await?;
+            log.push(Act::Backgrounded {
+                sandbox: self.name.clone(),
+                number,
+                argv,
+                status: heard.status,
+                output: tool::cut(&String::from_utf8_lossy(&heard.output), LOGGED_CHARACTERS),
+                dropped_bytes: heard.output_bytes - heard.output.len() as u64,
+            });
+        }
         Ok(())
     }
 

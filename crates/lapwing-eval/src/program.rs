@@ -91,6 +91,7 @@ fn ending(status: ExitStatus) -> String {
         ExitStatus::Signal { signal } => format!("was ended by signal {signal}"),
         ExitStatus::TimeLimit => "ran past its time limit".to_owned(),
         ExitStatus::OutOfMemory => "was ended for want of memory".to_owned(),
+        ExitStatus::ProcessorTime => "was ended for the processor time that it took".to_owned(),
         ExitStatus::DiskFull { code } => {
             format!("ended with exit code {code} while its disk was full")
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, GenerateConfig, LimitKind, Loss, Message,
+    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, ExitStatus, GenerateConfig, LimitKind, Message,
     Model, NewFile, PhaseEnd, Provider, RecordError, SampleKey, Sandbox, SandboxError, Source,
     Waits,
 };
@@ -95,6 +95,19 @@ impl Halt {
     pub(crate) fn bug(message: impl Into<String>) -> Self {
         Self::Failed(ErrorKind::Internal, message.into())
     }
+
+    /// How commands ended with their sandbox, where it was ended at a limit.
+    pub(crate) fn cut_off(&self) -> Option<ExitStatus> {
+        match self {
+            Self::Limit(LimitKind::Memory, _) => Some(ExitStatus::OutOfMemory),
+            Self::Limit(LimitKind::ProcessorTime, _) => Some(ExitStatus::ProcessorTime),
+            Self::Limit(..)
+            | Self::Refused
+            | Self::Failed(..)
+            | Self::Unpaid(_)
+            | Self::Record(_) => None,
+        }
+    }
 }
 
 impl Halt {
@@ -102,7 +115,7 @@ impl Halt {
     pub(crate) fn backstage(error: SandboxError) -> Self {
         let whose = "the sandbox in which programs of the scenario run";
         match error {
-            SandboxError::Lost { loss: Loss::Memory { .. }, cause } => {
+            SandboxError::Lost { loss, cause } if loss.limit().is_some() => {
                 Self::scenario(format!("{whose} is gone: {cause}"))
             }
             error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
@@ -111,13 +124,15 @@ impl Halt {
 }
 
 impl From<SandboxError> for Halt {
-    /// What a fault of a sandbox in which the model acts comes to: memory is a limit that it ran into.
+    /// What a fault of a sandbox in which the model acts comes to: a limit, if it ran into one.
     fn from(error: SandboxError) -> Self {
-        match error {
-            SandboxError::Lost { loss: Loss::Memory { limit_bytes }, .. } => {
-                Self::Limit(LimitKind::Memory, limit_bytes)
-            }
-            error => Self::Failed(ErrorKind::Sandbox, error.to_string()),
+        let limit = match &error {
+            SandboxError::Lost { loss, .. } => loss.limit(),
+            SandboxError::Unavailable { .. } | SandboxError::Failed { .. } => None,
+        };
+        match limit {
+            Some((kind, value, _)) => Self::Limit(kind, value),
+            None => Self::Failed(ErrorKind::Sandbox, error.to_string()),
         }
     }
 }
@@ -252,9 +267,9 @@ impl<'a, 'r> Runner<'a, 'r> {
     fn log_halt(&mut self, halt: Halt) -> Result<PhaseEnd, Abort> {
         match halt {
             Halt::Limit(limit, value) => {
-                // A sandbox that is gone for want of memory is met again by whoever looks for it.
+                // A sandbox that was ended is met again by whoever looks for it.
                 let known = |event: &Event| event.act == Act::LimitReached { limit, value };
-                if limit != LimitKind::Memory || !self.log.events().iter().any(known) {
+                if halt.cut_off().is_none() || !self.log.events().iter().any(known) {
                     self.log.push(Act::LimitReached { limit, value });
                 }
                 Ok(PhaseEnd::Limit)
@@ -282,6 +297,7 @@ impl<'a, 'r> Runner<'a, 'r> {
     async fn take_state_of(&mut self, name: &str) -> Result<(), Halt> {
         let (log, machine) = self.machine(name).await?;
         machine.list(log).await?;
+        machine.note_background(log).await?;
         self.checkpoint(name).await
     }
 

@@ -125,18 +125,26 @@ fn dying(loss: Loss) -> (Vec<Act>, Vec<Outcome>) {
 }
 
 #[test]
-fn a_sandbox_that_ran_out_of_memory_is_a_limit_that_the_model_ran_into() {
-    let (acts, outcomes) = dying(Loss::Memory { limit_bytes: 7 << 20 });
-    assert_eq!(outcomes, [Outcome::Limit]);
-    let reached = |act: &&Act| matches!(act, Act::LimitReached { .. });
-    let limit = Act::LimitReached { limit: LimitKind::Memory, value: 7 << 20 };
-    assert_eq!(acts.iter().filter(reached).collect::<Vec<_>>(), [&limit]);
-    let told = acts.iter().find_map(|act| match act {
-        Act::ToolReturned { text, status, .. } => Some((text.as_str(), *status)),
-        _ => None,
-    });
-    assert_eq!(told, Some(("[ended: out of memory]", Some(ExitStatus::OutOfMemory))));
-    assert_eq!(phase_ends(&acts), [PhaseEnd::Limit]);
+fn a_sandbox_that_took_too_much_is_a_limit_that_the_model_ran_into() {
+    let memory = Loss::Memory { limit_bytes: 7 << 20 };
+    let time = Loss::ProcessorTime { limit_seconds: 3 };
+    let over = "[ended: it took too much processor time]";
+    for (loss, limit, value, shown, ended) in [
+        (memory, LimitKind::Memory, 7 << 20, "[ended: out of memory]", ExitStatus::OutOfMemory),
+        (time, LimitKind::ProcessorTime, 3000, over, ExitStatus::ProcessorTime),
+    ] {
+        let (acts, outcomes) = dying(loss);
+        assert_eq!(outcomes, [Outcome::Limit]);
+        let reached = |act: &&Act| matches!(act, Act::LimitReached { .. });
+        let limit = Act::LimitReached { limit, value };
+        assert_eq!(acts.iter().filter(reached).collect::<Vec<_>>(), [&limit]);
+        let told = acts.iter().find_map(|act| match act {
+            Act::ToolReturned { text, status, .. } => Some((text.as_str(), *status)),
+            _ => None,
+        });
+        assert_eq!(told, Some((shown, Some(ended))));
+        assert_eq!(phase_ends(&acts), [PhaseEnd::Limit]);
+    }
 }
 
 #[test]

@@ -29,6 +29,10 @@ impl Capture {
         self.tail.extend(rest);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// The bytes kept and the number of bytes written.
     pub(crate) fn finish(mut self) -> (Vec<u8>, u64) {
         self.head.extend(self.tail);

@@ -67,6 +67,7 @@ impl Causes {
             ExitStatus::Exit { .. }
             | ExitStatus::TimeLimit
             | ExitStatus::OutOfMemory
+            | ExitStatus::ProcessorTime
             | ExitStatus::DiskFull { .. } => return status,
         };
         if code == 128 + libc::SIGKILL && self.risen.is_some_and(|risen| risen >= begun) {

@@ -10,16 +10,16 @@ mod tree;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lapwing_core::Limits;
 
 use crate::cause::Kills;
-use crate::protocol::Grouped;
+use crate::protocol::{Carried, Grouped};
 
 pub(crate) use detect::detect;
+pub(crate) use tree::PROCESSES;
 use tree::Tree;
 
 /// Groups that are looked at before a new one is made.
@@ -135,17 +135,23 @@ impl Drop for Groups {
 }
 
 impl Group {
-    /// The files to which the process to be moved into the groups is written.
-    pub(crate) fn entries(&self) -> io::Result<Vec<OwnedFd>> {
-        let entry = |tree: &Tree| {
-            let path = tree.group(self.number).join("cgroup.procs");
-            Ok(OwnedFd::from(fs::OpenOptions::new().write(true).open(path)?))
-        };
-        self.groups.trees.iter().map(entry).collect()
+    /// What is opened of the groups for a sandbox with these limits, to be carried beside its order.
+    pub(crate) fn files(&self, limits: &Limits) -> io::Result<Vec<(Carried, File)>> {
+        let trees = &self.groups.trees;
+        let mut files: Vec<(Carried, File)> = Vec::new();
+        files.extend(self.kills()?.map(|file| (Carried::Kills, file)));
+        if limits.cpu_seconds.is_some() {
+            let time = trees.iter().find_map(|tree| File::open(tree.time(self.number)).ok());
+            files.extend(time.map(|file| (Carried::Time, file)));
+        }
+        for tree in trees {
+            files.push(tree.way_in(self.number)?);
+        }
+        Ok(files)
     }
 
     /// What tells how many processes the kernel has ended for want of memory, where it holds the memory.
-    pub(crate) fn kills(&self) -> io::Result<Option<File>> {
+    fn kills(&self) -> io::Result<Option<File>> {
         let tree = self.groups.trees.iter().find(|tree| tree.holds().memory);
         tree.map(|tree| File::open(tree.kills(self.number))).transpose()
     }

@@ -57,7 +57,7 @@ impl Confinement {
         ] {
             process::set_limit(resource, value)?;
         }
-        process::reset_signals();
+        process::take_signals();
         process::keep_capabilities(0)?;
         process::no_new_privileges()?;
         process::install_filter(&self.filter)
@@ -87,6 +87,7 @@ impl Report {
             Self::Ended(ExitStatus::TimeLimit) => (3, 0),
             Self::Ended(ExitStatus::OutOfMemory) => (5, 0),
             Self::Ended(ExitStatus::DiskFull { code }) => (6, code),
+            Self::Ended(ExitStatus::ProcessorTime) => (7, 0),
             Self::Unconfined(errno) => (4, errno),
         };
         let mut bytes = [0; Self::BYTES];
@@ -107,6 +108,7 @@ impl Report {
             4 => Some(Self::Unconfined(value)),
             5 => Some(Self::Ended(ExitStatus::OutOfMemory)),
             6 => Some(Self::Ended(ExitStatus::DiskFull { code: value })),
+            7 => Some(Self::Ended(ExitStatus::ProcessorTime)),
             _ => None,
         }
     }

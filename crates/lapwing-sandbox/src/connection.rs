@@ -1,7 +1,8 @@
 //! Requests to pid 1 and the way back of their replies, for many callers at once.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::cause::Kills;
 use crate::channel::Channel;
 use crate::protocol::{Body, Event, Reply, Request, SET_UP};
+use crate::verdict::Verdict;
 
 type Answer = (Reply, Vec<OwnedFd>);
 
@@ -21,6 +23,8 @@ pub(crate) struct Connection {
     called: Notify,
     /// Whether nothing more will come.
     gone: watch::Sender<bool>,
+    /// Where pid 1 writes why it ends the sandbox.
+    verdict: File,
     memory: Option<Memory>,
 }
 
@@ -34,18 +38,12 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Why pid 1 has ended, if the kernel may have chosen it.
-    fn ended(&self) -> Option<(Loss, String)> {
-        let cause = || {
-            let mebibytes = self.limit_bytes >> 20;
-            let cause = format!("the kernel ended it at its limit of {mebibytes} MiB of memory");
-            (Loss::Memory { limit_bytes: self.limit_bytes }, cause)
-        };
-        (self.kills.count() > self.before).then(cause)
+    fn ended(&self) -> Option<Verdict> {
+        let Self { limit_bytes, .. } = *self;
+        let mebibytes = limit_bytes >> 20;
+        let cause = format!("the kernel ended it at its limit of {mebibytes} MiB of memory");
+        (self.kills.count() > self.before).then(|| Verdict { loss: Loss::Memory { limit_bytes }, cause })
     }
-}
-
-fn killed() -> (Loss, String) {
-    (Loss::Killed, "something outside ended its pid 1".to_owned())
 }
 
 struct State {
@@ -54,8 +52,8 @@ struct State {
     waiting: HashMap<u64, mpsc::UnboundedSender<Answer>>,
     /// Calls of programs that nobody has taken yet.
     calls: VecDeque<Checkpoint>,
-    /// Why nothing more will come.
-    lost: Option<(Loss, String)>,
+    /// Why nothing more will come. What is found first stands.
+    lost: Option<Verdict>,
 }
 
 /// The replies to one request. Dropped before the last one, it ends the command that it is about.
@@ -67,7 +65,7 @@ pub(crate) struct Conversation {
 }
 
 impl Connection {
-    pub(crate) fn open(channel: Channel, memory: Option<Memory>) -> Arc<Self> {
+    pub(crate) fn open(channel: Channel, verdict: File, memory: Option<Memory>) -> Arc<Self> {
         let state =
             State { last_id: SET_UP, waiting: HashMap::new(), calls: VecDeque::new(), lost: None };
         let connection = Arc::new(Self {
@@ -75,6 +73,7 @@ impl Connection {
             state: Mutex::new(state),
             called: Notify::new(),
             gone: watch::Sender::new(false),
+            verdict,
             memory,
         });
         tokio::spawn(Arc::clone(&connection).read());
@@ -83,25 +82,15 @@ impl Connection {
 
     /// Passes on what pid 1 says, until it says no more.
     async fn read(self: Arc<Self>) {
-        let lost = loop {
+        let fault = loop {
             match self.channel.receive::<Event>().await {
                 Ok(Some((event, fds))) => self.take(event, fds),
-                Ok(None) => {
-                    break self.memory.as_ref().and_then(Memory::ended).unwrap_or_else(killed);
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    break (Loss::Protocol, format!("its pid 1 cannot be understood: {error}"));
-                }
-                Err(error) => break (Loss::Killed, error.to_string()),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
             }
         };
         let mut state = self.state();
-        state.lost.get_or_insert(lost);
+        state.lost.get_or_insert_with(|| self.verdict(fault));
         state.waiting.clear();
         drop(state);
         self.called.notify_waiters();
@@ -127,7 +116,6 @@ impl Connection {
                 self.called.notify_one();
             }
             Event::CallGone { id } => state.calls.retain(|call| call.id != id),
-            Event::Over { loss, cause } => state.lost = Some((loss, cause)),
             // Said only before a connection is opened.
             Event::Born | Event::Stillborn { .. } => (),
         }
@@ -139,14 +127,33 @@ impl Connection {
 
     /// Takes note that the harness is about to end the sandbox.
     pub(crate) fn destroyed(&self) {
-        let destroyed = || (Loss::Destroyed, "the harness has ended it".to_owned());
-        self.state().lost.get_or_insert_with(destroyed);
+        self.state().lost.get_or_insert_with(|| {
+            Verdict::read(&self.verdict).unwrap_or_else(|| Verdict {
+                loss: Loss::Destroyed,
+                cause: "the harness has ended it".to_owned(),
+            })
+        });
+    }
+
+    /// Why the sandbox is gone, of which `fault` was seen: what pid 1 has written about it before all else.
+    fn verdict(&self, fault: Option<io::Error>) -> Verdict {
+        let written = Verdict::read(&self.verdict);
+        let known = written.or_else(|| self.memory.as_ref().and_then(Memory::ended));
+        known.unwrap_or_else(|| match fault {
+            None => Verdict {
+                loss: Loss::Killed,
+                cause: "something outside ended its pid 1".to_owned(),
+            },
+            Some(error) => Verdict {
+                loss: Loss::Protocol,
+                cause: format!("its pid 1 cannot be understood: {error}"),
+            },
+        })
     }
 
     fn lost(&self) -> SandboxError {
-        let lost = self.state().lost.clone();
-        let (loss, cause) =
-            lost.unwrap_or_else(|| (Loss::Killed, "its socket is closed".to_owned()));
+        let mut state = self.state();
+        let Verdict { loss, cause } = state.lost.get_or_insert_with(|| self.verdict(None)).clone();
         SandboxError::Lost { loss, cause }
     }
 
@@ -182,8 +189,10 @@ impl Connection {
         let sent = self.channel.send(&Request { id, body }, fds).await;
         match sent {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                // Its last words, which tell why, may still be on their way.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+            {
+                // What it said before may still be on its way.
                 let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
                 Err(self.lost())
             }
@@ -216,6 +225,11 @@ impl Connection {
 }
 
 impl Conversation {
+    /// Under which pid 1 knows it.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The next reply, with its descriptors.
     pub(crate) async fn next(&mut self) -> Result<Answer, SandboxError> {
         let Some(answer) = self.replies.recv().await else {

@@ -52,8 +52,7 @@ impl Failure {
             Event::Born
             | Event::Reply { .. }
             | Event::Call { .. }
-            | Event::CallGone { .. }
-            | Event::Over { .. } => Self::Vanished,
+            | Event::CallGone { .. } => Self::Vanished,
         }
     }
 
@@ -226,13 +225,12 @@ impl Native {
 }
 
 /// What holds each limit, in words.
-fn limits(enforced: Enforced) -> [Probe; 5] {
-    let Enforced { memory, disk, files, processes, processors } = enforced;
+fn limits(enforced: Enforced) -> [Probe; 6] {
+    let Enforced { memory, disk, files, processes, processors, processor_time } = enforced;
     let by = |enforcement| match enforcement {
         Enforcement::Kernel => "held by the kernel",
-        Enforcement::Watchdog => {
-            "held by a watchdog that looks ten times a second; by the kernel where there are control groups"
-        }
+        Enforcement::Watchdog => "held by a watchdog that looks ten times a second",
+
         Enforcement::None => {
             "not limited; commands run only while nothing more urgent does (nice 10)"
         }
@@ -243,6 +241,7 @@ fn limits(enforced: Enforced) -> [Probe; 5] {
         ("limit on files", files),
         ("limit on processes", processes),
         ("limit on processors", processors),
+        ("limit on processor time", processor_time),
     ]
     .map(|(name, enforcement)| found(name, by(enforcement)))
 }

@@ -12,9 +12,10 @@ use crate::channel;
 use crate::command::{self, Confinement, Stdio};
 use crate::helper::Helpers;
 use crate::jobs::Jobs;
-use crate::launcher::{self, Home, INSIDE_ID};
+use crate::launcher::{self, Files, Home, INSIDE_ID};
 use crate::layers;
 use crate::network;
+use crate::processor_time::ProcessorTime;
 use crate::programs::Programs;
 use crate::protect;
 use crate::protocol::{Body, Creation, Event, Reply, Request, Run, SET_UP, Step};
@@ -43,11 +44,12 @@ const OPTIONAL_LIMITS: [(&str, &str); 9] = [
 ];
 
 /// Serves until the sandbox ends.
-pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd, kills: Option<File>) {
+pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd, files: Files) {
     match set_up(creation, home) {
         Ok(Prepared { children, null, terminals, programs, upper, watch }) => {
+            let limits = &creation.limits;
             let confinement = Confinement {
-                limits: creation.limits.clone(),
+                limits: limits.clone(),
                 filter: seccomp::filter(),
                 gives_way: !creation.grouped.processors,
                 env: creation.layers.as_ref().map_or(Vec::new(), |layers| layers.env.clone()),
@@ -59,12 +61,17 @@ pub(crate) fn run(creation: &Creation, home: Home, socket: OwnedFd, kills: Optio
                 terminals,
                 programs,
                 jobs: Jobs::default(),
-                helpers: Helpers::new(creation.limits.disk_bytes, upper),
+                helpers: Helpers::new(limits.disk_bytes, upper),
                 services: Vec::new(),
                 waits: Vec::new(),
                 watch,
-                causes: Causes::new(kills.map(Kills::new)),
-                watchdog: Watchdog::new(creation.limits.memory_bytes, creation.grouped.memory),
+                causes: Causes::new(files.kills.map(Kills::new)),
+                watchdog: Watchdog::new(
+                    limits.memory_bytes,
+                    creation.grouped.memory,
+                    limits.cpu_seconds.map(|limit| ProcessorTime::new(limit, files.time)),
+                ),
+                verdict: files.verdict,
                 confinement,
             };
             // An error means that the harness cannot be reached: the sandbox ends with this process.
@@ -155,6 +162,8 @@ struct Supervisor {
     watch: Option<Watch>,
     causes: Causes,
     watchdog: Watchdog,
+    /// Written before this process ends the sandbox.
+    verdict: Option<File>,
     confinement: Confinement,
 }
 
@@ -169,6 +178,10 @@ impl Supervisor {
     fn serve(mut self) -> io::Result<()> {
         self.reply(SET_UP, Reply::Done, &[])?;
         loop {
+            if process::has_children() {
+                self.watchdog.wake();
+            }
+            let time_left = self.time_left();
             let programs = self.programs.interests();
             let jobs = self.jobs.interests();
             let watched = self.watch.as_ref().map(Watch::interests).unwrap_or_default();
@@ -178,7 +191,7 @@ impl Supervisor {
             let all: Vec<(BorrowedFd<'_>, Interest)> =
                 own.into_iter().chain(programs).chain(jobs).chain(watched).collect();
             let n_programs = all.len() - own.len() - self.jobs.interests().len() - n_watched;
-            let ready = socket::poll(&all, self.time_left())?;
+            let ready = socket::poll(&all, time_left)?;
             let watch_ready = ready[ready.len() - n_watched..].contains(&true);
             let program_ready = ready[own.len()..own.len() + n_programs].to_vec();
 
@@ -188,10 +201,9 @@ impl Supervisor {
             self.settle_children()?;
             self.settle_time()?;
             self.settle_watch(watch_ready);
-            if let Some(excess) = self.watchdog.look(Instant::now()) {
-                // Every other process of the namespace ends with this one.
-                let event = Event::Over { loss: excess.loss(), cause: excess.cause() };
-                return channel::send(self.socket.as_fd(), &event, &[], Wait::Block);
+            if let Some(verdict) = self.watchdog.look(Instant::now()) {
+                // Every other process of the namespace ends with this one, so nothing can show before this is written.
+                return self.verdict.as_ref().map_or(Ok(()), |file| verdict.write(file));
             }
             if ready[0] {
                 let received = channel::receive::<Request>(self.socket.as_fd(), Wait::Never);
@@ -212,12 +224,11 @@ impl Supervisor {
     /// Until the next deadline.
     fn time_left(&self) -> Option<Duration> {
         let waits = self.waits.iter().map(|wait| wait.until);
-        let watchdog = process::has_children().then(|| self.watchdog.deadline());
         let watch = self.watch.as_ref().and_then(Watch::deadline);
         let deadlines = waits
             .chain(self.jobs.deadline())
             .chain(self.helpers.deadline())
-            .chain(watchdog)
+            .chain(self.watchdog.deadline())
             .chain(watch);
         deadlines.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
@@ -288,6 +299,10 @@ impl Supervisor {
             }
             Body::Open(run) => {
                 let started = self.jobs.open(id, &run, &self.confinement);
+                self.started(id, started)
+            }
+            Body::Spawn(run) => {
+                let started = self.jobs.spawn(id, &run, &self.confinement);
                 self.started(id, started)
             }
             Body::Terminal { run, size } => {

@@ -1,12 +1,13 @@
 //! A sandbox as the harness sees it.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
-    Answer, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Observed,
+    Answer, Background, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Observed,
     Process, Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal,
     TerminalSize,
 };
@@ -16,6 +17,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::time;
 
+use crate::background::Commands;
 use crate::base::Base;
 use crate::capture::Capture;
 use crate::cgroup::Group;
@@ -31,7 +33,7 @@ use crate::sys::socket;
 use crate::terminal::Line;
 
 /// How long output is awaited after a command's end: a background process may hold the pipe for ever.
-const GRACE: Duration = Duration::from_millis(20);
+pub(crate) const GRACE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 64 * 1024;
 
 /// What a sandbox is made of, and by whom.
@@ -46,6 +48,7 @@ pub(crate) struct Isolated {
     connection: Arc<Connection>,
     pidfd: AsyncFd<OwnedFd>,
     pub(crate) make: Make,
+    background: Commands,
     /// Paths that were made read-only.
     pub(crate) protected: Mutex<Vec<String>>,
     /// Dropped after the processes in it were killed.
@@ -63,6 +66,7 @@ impl Isolated {
         channel: Channel,
         pidfd: OwnedFd,
         group: Option<Group>,
+        verdict: File,
         make: Make,
     ) -> std::io::Result<Self> {
         let pidfd = socket::watch(pidfd, Interest::READABLE)?;
@@ -72,9 +76,10 @@ impl Isolated {
             kills,
             limit_bytes: make.spec.limits.memory_bytes,
         });
-        let connection = Connection::open(channel, memory);
+        let connection = Connection::open(channel, verdict, memory);
         let protected = Mutex::default();
-        Ok(Self { connection, pidfd, make, protected, _group: group })
+        let background = Commands::new(Arc::clone(&connection));
+        Ok(Self { connection, pidfd, background, make, protected, _group: group })
     }
 
     /// Sends a request that has one reply.
@@ -122,33 +127,13 @@ impl Isolated {
         })
     }
 
-    /// Starts a command. The conversation that tells its end, and what it is heard by.
-    async fn begin<const N: usize>(
-        &self,
-        step: &str,
-        body: Body,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(Conversation, [OwnedFd; N]), SandboxError> {
-        let mut conversation = self.connection.ask(body, fds).await?;
-        match conversation.next().await? {
-            (Reply::Started, fds) => {
-                let pipes = fds.try_into().map_err(|_| unexpected(step))?;
-                Ok((conversation, pipes))
-            }
-            (Reply::Failed { cause }, _) => {
-                Err(SandboxError::Failed { step: step.to_owned(), cause })
-            }
-            _ => Err(unexpected(step)),
-        }
-    }
-
     async fn run(&self, command: Command) -> Result<Captured, SandboxError> {
         let step = "run a command";
         let begun = Instant::now();
         let input = memory_file(&[&command.stdin]).map_err(failed(step))?;
         let fds: Vec<BorrowedFd<'_>> = input.iter().map(AsFd::as_fd).collect();
         let (mut conversation, [stdout, stderr]) =
-            self.begin(step, Body::Exec(Run::from(&command)), &fds).await?;
+            begin(&self.connection, step, Body::Exec(Run::from(&command)), &fds).await?;
         let mut stdout = Stream::new(stdout, command.output_bytes).map_err(failed(step))?;
         let mut stderr = Stream::new(stderr, command.output_bytes).map_err(failed(step))?;
 
@@ -169,7 +154,7 @@ impl Isolated {
         };
         let millis = begun.elapsed().as_millis() as u64;
         let status = match end {
-            (Reply::Ended { status }, _) => status,
+            (Reply::Ended { status, .. }, _) => status,
             (Reply::Failed { cause }, _) => {
                 return Err(SandboxError::Failed { step: step.to_owned(), cause });
             }
@@ -178,6 +163,24 @@ impl Isolated {
         let (stdout, stdout_bytes) = stdout.finish();
         let (stderr, stderr_bytes) = stderr.finish();
         Ok(Captured { status, stdout, stderr, stdout_bytes, stderr_bytes, millis })
+    }
+}
+
+/// Starts a command. The conversation that tells its end, and what it is heard by.
+pub(crate) async fn begin<const N: usize>(
+    connection: &Arc<Connection>,
+    step: &str,
+    body: Body,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(Conversation, [OwnedFd; N]), SandboxError> {
+    let mut conversation = connection.ask(body, fds).await?;
+    match conversation.next().await? {
+        (Reply::Started, fds) => {
+            let pipes = fds.try_into().map_err(|_| unexpected(step))?;
+            Ok((conversation, pipes))
+        }
+        (Reply::Failed { cause }, _) => Err(SandboxError::Failed { step: step.to_owned(), cause }),
+        _ => Err(unexpected(step)),
     }
 }
 
@@ -252,7 +255,7 @@ impl Sandbox for Isolated {
         Box::pin(async move {
             let step = "open a command";
             let (conversation, [input, output]) =
-                self.begin(step, Body::Open(Run::from(&command)), &[]).await?;
+                begin(&self.connection, step, Body::Open(Run::from(&command)), &[]).await?;
             let talk = Talk::new(conversation, input, output).map_err(failed(step))?;
             Ok(Box::new(talk) as Box<dyn Session>)
         })
@@ -266,10 +269,14 @@ impl Sandbox for Isolated {
         Box::pin(async move {
             let step = "open a terminal";
             let body = Body::Terminal { run: Run::from(&command), size };
-            let (conversation, [near]) = self.begin(step, body, &[]).await?;
+            let (conversation, [near]) = begin(&self.connection, step, body, &[]).await?;
             let line = Line::new(conversation, near).map_err(failed(step))?;
             Ok(Box::new(line) as Box<dyn Terminal>)
         })
+    }
+
+    fn background(&self) -> Result<&dyn Background, SandboxError> {
+        Ok(&self.background)
     }
 
     fn start(&self, name: &str, command: Command) -> BoxFuture<'_, Result<(), SandboxError>> {

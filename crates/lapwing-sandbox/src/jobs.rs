@@ -52,6 +52,9 @@ struct Job {
     deadline: Instant,
     /// How often in a row nothing was found that is left to be killed.
     n_empty: u32,
+    /// What it is told to have ended by when it is past its deadline.
+    killed_by: ExitStatus,
+    counts_orphans: bool,
     state: State,
 }
 
@@ -93,6 +96,20 @@ impl Jobs {
         Ok([input_end, output_end])
     }
 
+    /// The same for a command in the background.
+    pub(crate) fn spawn(
+        &mut self,
+        id: u64,
+        run: &Run,
+        confinement: &Confinement,
+    ) -> io::Result<[OwnedFd; 2]> {
+        let ends = self.open(id, run, confinement)?;
+        if let Some(job) = self.find(id) {
+            job.counts_orphans = true;
+        }
+        Ok(ends)
+    }
+
     /// Starts a command in a terminal, of which it gets the far end.
     pub(crate) fn in_terminal(
         &mut self,
@@ -126,6 +143,8 @@ impl Jobs {
                 begun: Instant::now(),
                 deadline: Instant::now() + Duration::from_millis(run.limit_ms),
                 n_empty: 0,
+                killed_by: ExitStatus::TimeLimit,
+                counts_orphans: false,
                 state: State::Running,
             }),
         }
@@ -162,10 +181,15 @@ impl Jobs {
         open.map(|job| job.deadline).min()
     }
 
-    /// Ends the job `id` as its time limit would.
+    fn find(&mut self, id: u64) -> Option<&mut Job> {
+        self.0.iter_mut().find(|job| job.id == id)
+    }
+
+    /// Kills the job `id`.
     pub(crate) fn kill(&mut self, id: u64) {
-        if let Some(job) = self.0.iter_mut().find(|job| job.id == id) {
+        if let Some(job) = self.find(id).filter(|job| job.state == State::Running) {
             job.deadline = Instant::now();
+            job.killed_by = ExitStatus::Signal { signal: libc::SIGKILL };
         }
     }
 
@@ -211,7 +235,7 @@ impl Job {
                 self.command = Some(pid);
                 return;
             }
-            Some(Report::Ended(status)) => Reply::Ended { status },
+            Some(Report::Ended(status)) => ended_with(status),
             Some(Report::Unconfined(errno)) => {
                 Reply::Failed { cause: io::Error::from_raw_os_error(errno).to_string() }
             }
@@ -227,12 +251,12 @@ impl Job {
             self.shim_gone = true;
             // Something inside killed the shim. What is known of the command counts; pid 1 has adopted it.
             if self.command.is_none() && self.end.is_none() {
-                self.end = Some(Reply::Ended { status });
+                self.end = Some(ended_with(status));
             }
         }
         if self.shim_gone && self.end.is_none() {
             let status = self.command.and_then(status_of);
-            self.end = status.map(|status| Reply::Ended { status });
+            self.end = status.map(ended_with);
         }
     }
 
@@ -242,9 +266,10 @@ impl Job {
             return None;
         }
         let reply = match self.end.clone()? {
-            Reply::Ended { status } => {
-                Reply::Ended { status: causes.of_command(status, self.begun) }
-            }
+            Reply::Ended { status, .. } => Reply::Ended {
+                status: causes.of_command(status, self.begun),
+                orphans: self.orphans(),
+            },
             reply => reply,
         };
         self.finish();
@@ -289,6 +314,19 @@ impl Job {
             return None;
         }
         self.finish();
-        Some((self.id, Reply::Ended { status: ExitStatus::TimeLimit }))
+        Some((self.id, ended_with(self.killed_by)))
     }
+
+    /// Descendants of the command that live on, where they are to be counted.
+    fn orphans(&self) -> u64 {
+        if !self.counts_orphans || self.shim_gone {
+            return 0;
+        }
+        let family = processes::descendants(&processes::table(), self.shim);
+        family.into_iter().filter(|pid| Some(*pid) != self.command).count() as u64
+    }
+}
+
+fn ended_with(status: ExitStatus) -> Reply {
+    Reply::Ended { status, orphans: 0 }
 }

@@ -3,12 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use crate::cgroup;
 use crate::channel;
 use crate::init;
 use crate::network;
-use crate::protocol::{Event, Order, Reply, SET_UP, Step};
+use crate::protocol::{Carried, Event, Order, Reply, SET_UP, Step};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, Wait};
 
@@ -47,6 +48,7 @@ fn run() -> io::Result<()> {
     // Away from the terminal: an interrupt there is for the harness, which may want to end its samples first.
     process::new_session()?;
     process::die_with_parent()?;
+    process::reset_signals();
     process::ignore_children();
     // Where the host's memory runs out all the same, the kernel ends commands before the harness. Not everywhere allowed,
     // and nothing that holds depends on it.
@@ -69,13 +71,14 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
         };
         let mut fds = fds.into_iter();
         let Some(socket) = fds.next() else { continue };
-        let (namespaces, users) = match order {
-            Order::Sandbox(_) => (home.of_sandbox(), Users::Inside),
-            Order::Network(_) => (&NAMESPACES[..2], Users::InsideAndOwn),
+        let (namespaces, users, carried) = match &order {
+            Order::Sandbox { carried, .. } => {
+                (home.of_sandbox(), Users::Inside, carried.as_slice())
+            }
+            Order::Network(_) => (&NAMESPACES[..2], Users::InsideAndOwn, &[][..]),
         };
-        let counted = matches!(&order, Order::Sandbox(creation) if creation.grouped.memory);
-        let kills = if counted { fds.next().map(File::from) } else { None };
-        let go = match create(namespaces, users, socket.as_fd(), fds.map(File::from)) {
+        let (ways_in, files) = Files::sort(carried, fds);
+        let go = match create(namespaces, users, socket.as_fd(), ways_in) {
             Ok(Some(go)) => go,
             Ok(None) => continue,
             Err((step, error)) => {
@@ -89,8 +92,8 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
             return Ok(());
         }
         match order {
-            Order::Sandbox(creation) => {
-                init::run(&creation, home, control, kills);
+            Order::Sandbox { creation, .. } => {
+                init::run(&creation, home, control, files);
                 return Ok(());
             }
             Order::Network(outside) => match network::hold(outside) {
@@ -105,6 +108,37 @@ fn serve(mut control: OwnedFd) -> io::Result<()> {
                 }
             },
         }
+    }
+}
+
+/// What pid 1 of a sandbox reads and writes outside.
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) verdict: Option<File>,
+    pub(crate) kills: Option<File>,
+    pub(crate) time: Option<File>,
+}
+
+/// By what a process enters its control groups.
+#[derive(Default)]
+struct WaysIn {
+    entries: Vec<File>,
+    group: Option<File>,
+}
+
+impl Files {
+    fn sort(carried: &[Carried], fds: impl Iterator<Item = OwnedFd>) -> (WaysIn, Self) {
+        let (mut ways_in, mut files) = (WaysIn::default(), Self::default());
+        for (kind, file) in carried.iter().zip(fds.map(File::from)) {
+            match kind {
+                Carried::Verdict => files.verdict = Some(file),
+                Carried::Kills => files.kills = Some(file),
+                Carried::Time => files.time = Some(file),
+                Carried::Entry => ways_in.entries.push(file),
+                Carried::Group => ways_in.group = Some(file),
+            }
+        }
+        (ways_in, files)
     }
 }
 
@@ -146,21 +180,29 @@ pub(crate) fn report(socket: BorrowedFd<'_>, step: Step, error: &io::Error) {
     let _ = channel::send(socket, &event, &[], Wait::Block);
 }
 
-/// Clones a process into new `namespaces`, and into the control groups behind `entries`. In the child: the pipe that says when
+/// Clones a process into new `namespaces`, and into its control groups. In the child: the pipe that says when
 /// all that concerns it from outside is done. In the launcher: nothing.
 fn create(
     namespaces: &Namespaces,
     users: Users,
     socket: BorrowedFd<'_>,
-    entries: impl IntoIterator<Item = File>,
+    ways_in: WaysIn,
 ) -> Result<Option<OwnedFd>, (Step, io::Error)> {
     let supervisor = |error| (Step::Supervisor, error);
     let (mapped, go) = socket::pipe().map_err(supervisor)?;
     let all = namespaces.iter().fold(0, |flags, (_, flag)| flags | flag);
-    match process::clone_into(all).map_err(|error| (missing_namespace(namespaces), error))? {
+    let WaysIn { entries, group } = ways_in;
+    let into_group = |group: &File| process::clone_into(all, Some(group.as_fd())).ok();
+    let (cloned, group) = match group.as_ref().and_then(into_group) {
+        Some(cloned) => (Ok(cloned), None),
+        // Also where the kernel clones into no group: then it is moved.
+        None => (process::clone_into(all, None), group),
+    };
+    match cloned.map_err(|error| (missing_namespace(namespaces), error))? {
         Cloned::Child => Ok(Some(mapped)),
         Cloned::Parent(pid, pidfd) => {
-            let entered = entries.into_iter().try_for_each(|mut entry| write!(entry, "{pid}"));
+            let entries = entries.into_iter().map(Ok).chain(group.iter().map(entry));
+            let entered = entries.into_iter().try_for_each(|entry| write!(entry?, "{pid}"));
             let mapped = entered
                 .map_err(|error| (Step::ControlGroup, error))
                 .and_then(|()| map_identity(pid, users).map_err(|error| (Step::IdMap, error)));
@@ -177,10 +219,16 @@ fn create(
     }
 }
 
+/// The file by which processes enter `group`.
+fn entry(group: &File) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}/{}", group.as_raw_fd(), cgroup::PROCESSES);
+    fs::OpenOptions::new().write(true).open(path)
+}
+
 /// The first kind of namespace that cannot be had; called when all of them together could not.
 fn missing_namespace(namespaces: &Namespaces) -> Step {
     let refused =
-        namespaces.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag) {
+        namespaces.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag, None) {
             Ok(Cloned::Child) => process::exit(0),
             Ok(Cloned::Parent(..)) => false,
             Err(_) => true,

@@ -33,6 +33,7 @@
 //! whose shim was stopped at its time limit, as if it had run past it. What is asked about files and processes can be
 //! delayed so, and not denied; putting files can.
 
+mod background;
 mod base;
 mod capture;
 mod cause;
@@ -57,6 +58,7 @@ mod native;
 mod network;
 mod owner;
 mod processes;
+mod processor_time;
 mod programs;
 mod protect;
 mod protocol;
@@ -67,6 +69,7 @@ mod session;
 mod sink;
 mod sys;
 mod terminal;
+mod verdict;
 mod watch;
 mod watchdog;
 

@@ -15,15 +15,16 @@ use lapwing_core::{
 use tokio::io::Interest;
 
 use crate::base::Base;
-use crate::cgroup::{self, ControlGroups, Group, Groups};
+use crate::cgroup::{self, ControlGroups, Groups};
 use crate::channel::{self, Channel};
 use crate::doctor;
 use crate::image::{Images, Root};
 use crate::isolated::{Isolated, Make};
 use crate::launcher;
-use crate::protocol::{Creation, Event, Grouped, Order, Reply, SET_UP};
+use crate::protocol::{Carried, Creation, Event, Grouped, Order, Reply, SET_UP};
 use crate::sys::process;
 use crate::sys::socket::{self, Wait};
+use crate::verdict::Verdict;
 
 /// Isolation by Linux namespaces, without any program or privilege beside this binary.
 #[derive(Clone)]
@@ -170,17 +171,20 @@ impl Native {
         };
         let (near, far) = socket::pair()?;
         let group = self.groups.as_ref().map(|groups| groups.take(&spec.limits)).transpose()?;
-        let kills = group.as_ref().map(Group::kills).transpose()?.flatten();
-        let entries = group.as_ref().map(Group::entries).transpose()?.unwrap_or_default();
-        let beside = kills.iter().map(AsFd::as_fd).chain(entries.iter().map(AsFd::as_fd));
-        let fds: Vec<BorrowedFd<'_>> = [far.as_fd()].into_iter().chain(beside).collect();
-        self.send(&Order::Sandbox(creation), &fds).await?;
+        let files = group.as_ref().map(|group| group.files(&spec.limits)).transpose()?;
+        let files = files.unwrap_or_default();
+        let verdict = Verdict::file()?;
+        let carried = files.iter().map(|(kind, file)| (*kind, file.as_fd()));
+        let carried = carried.chain([(Carried::Verdict, verdict.as_fd())]);
+        let (carried, fds): (Vec<Carried>, Vec<BorrowedFd<'_>>) = carried.unzip();
+        let fds = [&[far.as_fd()], fds.as_slice()].concat();
+        self.send(&Order::Sandbox { creation, carried }, &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
         let pidfd = self.await_birth(&channel).await?;
         // It holds the way to whoever made the sandbox, without whom it ends.
         let make = Make { native: self.clone(), spec: spec.clone(), base };
-        Ok(Isolated::new(channel, pidfd, group, make)?)
+        Ok(Isolated::new(channel, pidfd, group, verdict, make)?)
     }
 
     /// The pidfd of what was ordered, once it is set up.
@@ -222,6 +226,7 @@ impl Provider for Native {
             // Also without a group, by RLIMIT_NPROC.
             processes: Enforcement::Kernel,
             processors: if processors { Enforcement::Kernel } else { Enforcement::None },
+            processor_time: Enforcement::Watchdog,
         }
     }
 

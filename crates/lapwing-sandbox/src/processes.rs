@@ -1,12 +1,15 @@
 //! The table of processes, read from the sandbox's own `/proc`.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 
 use lapwing_core::Process;
 
 /// Of each process this many bytes of arguments are told: all of them together could fill the harness's memory.
 const COMMAND_BYTES: u64 = 4096;
+
+/// More than most files of `/proc` have, so that one call reads them.
+const FILE_BYTES: usize = 4096;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub(crate) struct Row {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
     pub(crate) zombie: bool,
+    /// Processor time, also that of children that it has waited for, in ticks.
+    pub(crate) ticks: u64,
 }
 
 /// All processes, by pid.
@@ -23,8 +28,15 @@ pub(crate) fn table() -> Vec<Row> {
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();
     pids.into_iter()
-        .filter_map(|pid| parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+        .filter_map(|pid| parse_stat(read(&format!("/proc/{pid}/stat")).ok()?.as_bytes()))
         .collect()
+}
+
+/// All of a file of `/proc`, whose size nobody can tell before. Bytes that are no text are replaced.
+pub(crate) fn read(path: &str) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(FILE_BYTES);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reads `PID (NAME) STATE PARENT ...`, where NAME may hold anything.
@@ -36,7 +48,9 @@ fn parse_stat(stat: &[u8]) -> Option<Row> {
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Row { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X") })
+    // `utime`, `stime`, `cutime` and `cstime`, the 14th field and those behind it.
+    let ticks = fields.skip(9).take(4).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(Row { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X"), ticks })
 }
 
 /// The live descendants of `ancestor`.
@@ -94,7 +108,7 @@ mod tests {
     }
 
     fn row(pid: i32, parent: i32) -> Row {
-        Row { pid, parent, zombie: false }
+        Row { pid, parent, zombie: false, ticks: 0 }
     }
 
     #[test]
@@ -103,6 +117,8 @@ mod tests {
         assert_eq!(parse_stat(stat), Some(row(7, 3)));
         assert_eq!(parse_stat(b"7 (x) Z 3 7"), Some(Row { zombie: true, ..row(7, 3) }));
         assert_eq!(parse_stat(b"7 (x"), None);
+        let times = b"7 (x) R 3 4 5 6 7 8 9 10 11 12 100 20 3 4 99";
+        assert_eq!(parse_stat(times), Some(Row { ticks: 127, ..row(7, 3) }));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lapwing_core::{Command, ExitStatus, Limits, Loss, Network, Observe, Service, TerminalSize};
+use lapwing_core::{Command, ExitStatus, Limits, Network, Observe, Service, TerminalSize};
 use serde::{Deserialize, Serialize};
 
 /// The id under which pid 1 reports that the sandbox is set up.
@@ -12,12 +12,26 @@ pub(crate) const SET_UP: u64 = 0;
 /// To the launcher, or to a holder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Carries the sandbox's end of its socket and, if it gets control groups, the file that counts what the kernel ended in
-    /// them and those by which processes enter them.
-    Sandbox(Creation),
+    /// Carries the sandbox's end of its socket and, behind it, what `carried` lists.
+    Sandbox { creation: Creation, carried: Vec<Carried> },
     /// A network for several sandboxes: answered like a sandbox, by a holder that takes orders from then on. Carries its end
     /// of its socket.
     Network(Network),
+}
+
+/// What a descriptor beside an [`Order`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Carried {
+    /// Pid 1 writes to it why it ends the sandbox.
+    Verdict,
+    /// Tells what the kernel has ended in the control groups.
+    Kills,
+    /// Tells the processor time of the control groups.
+    Time,
+    /// The id of a process that is written to it enters a control group.
+    Entry,
+    /// The folder of a control group of version two, into which processes can be cloned.
+    Group,
 }
 
 /// What a sandbox is made of.
@@ -108,6 +122,8 @@ pub(crate) enum Body {
     Exec(Run),
     /// Replies: `Started` with the writing end of input and the reading end of output, then `Ended`.
     Open(Run),
+    /// The same, for a command in the background: its `Ended` counts what it leaves behind.
+    Spawn(Run),
     /// Replies: `Started` with the terminal's own end, then `Ended`.
     Terminal { run: Run, size: TerminalSize },
     /// Replies: `Done`.
@@ -120,7 +136,7 @@ pub(crate) enum Body {
     Observed,
     /// Replies: `Done`.
     Protect { paths: Vec<String> },
-    /// Ends the command of an `Exec` or `Open` as its time limit would. No reply of its own.
+    /// Kills the command of an `Exec`, `Open`, `Spawn` or `Terminal` with its descendants. No reply of its own.
     Kill { id: u64 },
     /// No reply.
     Answer { call: u64, stdout: String, code: i32 },
@@ -156,15 +172,14 @@ pub(crate) enum Event {
     Call { id: u64, program: String, arguments: Vec<String>, pid: u32 },
     /// The caller is gone.
     CallGone { id: u64 },
-    /// Pid 1 ends the sandbox.
-    Over { loss: Loss, cause: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     Done,
     Started,
-    Ended { status: ExitStatus },
+    /// `orphans` are processes that the command leaves behind, where they were to be counted.
+    Ended { status: ExitStatus, orphans: u64 },
     Status { status: Option<ExitStatus> },
     Services { services: Vec<Service> },
     Output,

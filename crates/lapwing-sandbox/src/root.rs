@@ -1,6 +1,8 @@
 //! The file system of a sandbox: an allow-list of the host's programs, read-only, over one tmpfs that holds
 //! everything writable. Nothing else of the host is there.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::Ipv4Addr;
@@ -201,20 +203,16 @@ pub(crate) fn own_proc(root: &Path) -> io::Result<()> {
     let proc = root.join("proc");
     mount::mount_new("proc", &proc, libc::MS_NODEV | libc::MS_NOEXEC, "")?;
     let null = root.join("dev/null");
-    for name in MASKED {
-        let path = proc.join(name);
-        if path.exists() {
-            Tree::copy(&null, Access::Same)?.attach(&path)?;
-        }
+    let entries = fs::read_dir(&proc)?.map(|entry| Ok(entry?.file_name()));
+    let there: BTreeSet<OsString> = entries.collect::<io::Result<_>>()?;
+    for name in MASKED.into_iter().filter(|name| there.contains(OsStr::new(name))) {
+        Tree::copy(&null, Access::Same)?.attach(&proc.join(name))?;
     }
     // A directory that is removed stays where it is mounted: empty, and nothing can be made in it.
     let empty = root.join("empty");
     fs::create_dir(&empty)?;
-    for name in MASKED_DIRECTORIES {
-        let path = proc.join(name);
-        if path.exists() {
-            Tree::copy(&empty, Access::ReadOnly)?.attach(&path)?;
-        }
+    for name in MASKED_DIRECTORIES.into_iter().filter(|name| there.contains(OsStr::new(name))) {
+        Tree::copy(&empty, Access::ReadOnly)?.attach(&proc.join(name))?;
     }
     fs::remove_dir(&empty)
 }

@@ -60,7 +60,7 @@ impl Session for Talk {
             drop(input);
             tokio::spawn(drain(output));
             match conversation.next().await? {
-                (Reply::Ended { status }, _) => Ok(status),
+                (Reply::Ended { status, .. }, _) => Ok(status),
                 (Reply::Failed { cause }, _) => {
                     Err(SandboxError::Failed { step: step.to_owned(), cause })
                 }

@@ -132,11 +132,11 @@ impl Session for Line {
                 None => match time::timeout(GRACE, conversation.next()).await {
                     Ok(end) => end?.0,
                     // It does not care that its terminal is gone, so that it is killed with the conversation.
-                    Err(_) => Reply::Ended { status: ExitStatus::Signal { signal: libc::SIGHUP } },
+                    Err(_) => return Ok(ExitStatus::Signal { signal: libc::SIGHUP }),
                 },
             };
             match end {
-                Reply::Ended { status } => Ok(status),
+                Reply::Ended { status, .. } => Ok(status),
                 Reply::Failed { cause } => {
                     Err(SandboxError::Failed { step: step.to_owned(), cause })
                 }

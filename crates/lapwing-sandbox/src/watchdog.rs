@@ -1,17 +1,18 @@
-//! The limit on the memory of a whole sandbox where the kernel sets none: pid 1 looks how much all processes and files
-//! take, and ends the sandbox when it is too much.
+//! The limits on a whole sandbox that the kernel does not hold: pid 1 looks how much memory all processes and files take, and how
+//! much processor time, and ends the sandbox when it is too much.
 //!
 //! Between two looks a limit can be exceeded; what a process can take by then is bounded by the limit on its address space.
 //! Memory in the kernel itself, as buffers of sockets and pipes are, is not seen.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lapwing_core::Loss;
 
 use crate::processes;
+use crate::processor_time::ProcessorTime;
 use crate::sys::mount;
+use crate::verdict::Verdict;
 
 const PERIOD: Duration = Duration::from_millis(100);
 /// Looks take at most one part in so many of the time.
@@ -23,63 +24,64 @@ pub(crate) struct Watchdog {
     limit: u64,
     /// Whether the kernel holds the limit. What the host has left is looked at all the same.
     held: bool,
-    next: Instant,
+    processor_time: Option<ProcessorTime>,
+    /// `None` while nothing has run since the last look.
+    next: Option<Instant>,
+    pause: Duration,
 }
 
-/// What a sandbox takes that has to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Excess {
+/// The memory of a sandbox that has to end.
+struct Excess {
     used: u64,
     allowed: u64,
     limit: u64,
 }
 
 impl Excess {
-    /// For programs: whether the sandbox is to blame or the host.
-    pub(crate) fn loss(self) -> Loss {
-        if self.allowed < self.limit {
-            Loss::HostMemory
-        } else {
-            Loss::Memory { limit_bytes: self.limit }
-        }
-    }
-
-    /// In words.
-    pub(crate) fn cause(self) -> String {
+    fn verdict(&self) -> Verdict {
         let mebibytes = |bytes: u64| bytes >> 20;
-        let Self { used, allowed, limit } = self;
-        let whose = if allowed < limit {
-            "what the host, whose memory runs out, has left for it"
+        let Self { used, allowed, limit } = *self;
+        let (loss, whose) = if allowed < limit {
+            (Loss::HostMemory, "what the host, whose memory runs out, has left for it")
         } else {
-            "its limit"
+            (Loss::Memory { limit_bytes: limit }, "its limit")
         };
-        format!(
+        let cause = format!(
             "its processes and files took {} MiB of memory, more than {whose}: {} MiB",
             mebibytes(used),
             mebibytes(allowed),
-        )
+        );
+        Verdict { loss, cause }
     }
 }
 
 impl Watchdog {
-    pub(crate) fn new(limit: u64, held: bool) -> Self {
-        Self { limit, held, next: Instant::now() }
+    pub(crate) fn new(limit: u64, held: bool, processor_time: Option<ProcessorTime>) -> Self {
+        Self { limit, held, processor_time, next: None, pause: PERIOD }
     }
 
-    /// When [`Watchdog::look`] is to be called next, while there are processes.
-    pub(crate) fn deadline(&self) -> Instant {
+    /// Takes note that something runs.
+    pub(crate) fn wake(&mut self) {
+        self.next.get_or_insert_with(|| Instant::now() + self.pause);
+    }
+
+    /// When [`Watchdog::look`] is to be called next. What has ended is looked at once more, for what it left.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Looks, if it is time. What is too much, if anything is.
-    pub(crate) fn look(&mut self, now: Instant) -> Option<Excess> {
-        if now < self.next {
+    /// Looks, if it is time. Why the sandbox has to end, if it has.
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Verdict> {
+        if self.next.is_none_or(|next| now < next) {
             return None;
         }
         let allowed = allowance(self.limit, Host::read());
         let used = if self.held && allowed == self.limit { 0 } else { used(allowed) };
-        self.next = now + PERIOD.max(now.elapsed() * SHARE);
-        (used > allowed).then_some(Excess { used, allowed, limit: self.limit })
+        let excess = (used > allowed).then(|| Excess { used, allowed, limit: self.limit }.verdict());
+        let verdict = excess.or_else(|| self.processor_time.as_ref()?.look());
+        self.next = None;
+        self.pause = PERIOD.max(now.elapsed() * SHARE);
+        verdict
     }
 }
 
@@ -106,7 +108,7 @@ struct Host {
 
 impl Host {
     fn read() -> Option<Self> {
-        let text = fs::read_to_string("/proc/meminfo").ok()?;
+        let text = processes::read("/proc/meminfo").ok()?;
         let (total, available) = (field(&text, "MemTotal:")?, field(&text, "MemAvailable:")?);
         Some(Self { total, available })
     }
@@ -128,7 +130,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 /// Bytes in the writable tree and in shared segments of System V, whether or not a process has them mapped.
 fn files_and_segments() -> u64 {
-    let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let segments = processes::read("/proc/sysvipc/shm").unwrap_or_default();
     mount::used_bytes(Path::new("/")).unwrap_or(0) + segment_bytes(&segments)
 }
 
@@ -142,7 +144,7 @@ fn segment_bytes(table: &str) -> u64 {
 
 /// Resident bytes of a process, and those of them that no file and no shared segment stands behind.
 fn resident(pid: i32) -> (u64, u64) {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let text = processes::read(&format!("/proc/{pid}/statm")).unwrap_or_default();
     let mut pages = text.split_whitespace().skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0));
     let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
     let bytes = |pages: u64| pages * mount::page_bytes();
@@ -154,7 +156,7 @@ fn resident(pid: i32) -> (u64, u64) {
 fn proportional(pids: &[i32], files: u64) -> u64 {
     let (mut own, mut shared) = (0, 0);
     for pid in pids {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+        let text = processes::read(&format!("/proc/{pid}/smaps_rollup"));
         let parts = text
             .as_ref()
             .ok()

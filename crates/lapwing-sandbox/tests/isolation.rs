@@ -3,6 +3,8 @@
 
 #[path = "isolation/abuse.rs"]
 mod abuse;
+#[path = "isolation/background.rs"]
+mod background;
 #[path = "isolation/beside.rs"]
 mod beside;
 #[path = "isolation/branches.rs"]
@@ -31,6 +33,10 @@ mod programs;
 mod sinkhole;
 #[path = "isolation/terminals.rs"]
 mod terminals;
+#[path = "isolation/unpacking.rs"]
+mod unpacking;
+#[path = "isolation/verdicts.rs"]
+mod verdicts;
 #[path = "isolation/walls.rs"]
 mod walls;
 #[path = "isolation/watch.rs"]
@@ -47,6 +53,9 @@ use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     lapwing_sandbox::entry();
+    if let Some(order) = std::env::args().skip(1).find_map(|argument| unpacking::order(&argument)) {
+        return unpacking::unpack(&order);
+    }
     // Most rows are about sandboxes without control groups; harnesses of their own are told by their environment.
     let native = match std::env::var_os("LAPWING_CGROUP") {
         Some(_) => Native::start(),
@@ -72,6 +81,7 @@ fn main() -> ExitCode {
     let grouped = Native::start_with(ControlGroups::Detected).unwrap();
     let mut suite = Suite { native, grouped, runtime, trials: Vec::new() };
     abuse::add(&mut suite);
+    background::add(&mut suite);
     beside::add(&mut suite);
     branches::add(&mut suite);
     causes::add(&mut suite);
@@ -85,6 +95,8 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     sinkhole::add(&mut suite);
     terminals::add(&mut suite);
+    unpacking::add(&mut suite);
+    verdicts::add(&mut suite);
     walls::add(&mut suite);
     watch::add(&mut suite);
     libtest_mimic::run(&Arguments::from_args(), suite.trials).exit_code()

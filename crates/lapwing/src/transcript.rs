@@ -149,6 +149,12 @@ impl Transcript<'_> {
             Act::Listed { sandbox, processes, services } => {
                 self.listed(seq, sandbox, processes.len(), services, uneventful)
             }
+            Act::Backgrounded { sandbox, number, argv, status, output, dropped_bytes } => {
+                let state = status.map_or_else(|| "still runs".to_owned(), ending);
+                let command = self.cut(&argv.join(" "), MOST_CHARACTERS);
+                self.note(seq, &format!("{sandbox}: {number} in the background, {state}: {command}"))?;
+                self.unread(output, *dropped_bytes)
+            }
             Act::Injected { name, deliver } => {
                 let how = match deliver {
                     Delivery::User => "as a user message".to_owned(),
@@ -310,6 +316,18 @@ impl Transcript<'_> {
         Ok(())
     }
 
+    /// Writes output that nobody has read.
+    fn unread(&mut self, output: &str, dropped_bytes: u64) -> io::Result<()> {
+        if !output.is_empty() {
+            self.page.text('║', output, QUIET, self.extent())?;
+        }
+        if dropped_bytes > 0 {
+            let words = format!("{} not kept", count(dropped_bytes as usize, "byte"));
+            self.page.more('…', QUIET, &inline(&words, QUIET))?;
+        }
+        Ok(())
+    }
+
     /// Writes which services have ended since the last listing.
     fn listed(
         &mut self,
@@ -415,6 +433,7 @@ fn ending(status: ExitStatus) -> String {
         ExitStatus::Signal { signal } => format!("signal {signal}"),
         ExitStatus::TimeLimit => "killed at the time limit".to_owned(),
         ExitStatus::OutOfMemory => "killed, out of memory".to_owned(),
+        ExitStatus::ProcessorTime => "killed, too much processor time".to_owned(),
         ExitStatus::DiskFull { code } => format!("exit {code}, the disk was full"),
     }
 }
@@ -450,6 +469,9 @@ fn reached(limit: LimitKind, value: u64) -> String {
         LimitKind::Context => format!("the context was full after {value} tokens"),
         LimitKind::ToolTime => format!("limit reached: {seconds} s of tool time"),
         LimitKind::WallTime => format!("limit reached: {seconds} s"),
+        LimitKind::ProcessorTime => {
+            format!("limit reached: {seconds} s of processor time, the sandbox was ended")
+        }
         LimitKind::Memory => {
             format!("limit reached: {} MiB of memory, the sandbox was ended", value >> 20)
         }

@@ -1,6 +1,7 @@
 //! What a user sees at the command line: results, errors, exit codes, and that nothing is left behind.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod background;
 mod chaos;
 mod compared;
 mod judges;

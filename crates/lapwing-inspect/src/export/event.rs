@@ -167,7 +167,7 @@ impl<'a, 'o> Events<'a, 'o> {
                 let result = match status {
                     ExitStatus::Exit { code } | ExitStatus::DiskFull { code } => *code,
                     ExitStatus::Signal { signal } => 128 + *signal,
-                    ExitStatus::OutOfMemory => 137,
+                    ExitStatus::OutOfMemory | ExitStatus::ProcessorTime => 137,
                     ExitStatus::TimeLimit => 124,
                 };
                 let body = json!({
@@ -202,9 +202,10 @@ impl<'a, 'o> Events<'a, 'o> {
             }
             Act::LimitReached { limit: kind, value, .. } => {
                 let (name, value) = limit(*kind, *value);
-                // Inspect has no limit on memory, and no event for a full context.
+                // Inspect has no limit on memory or processor time, and no event for a full context.
                 let (kind, words) = match kind {
                     LimitKind::Memory => ("custom", "memory"),
+                    LimitKind::ProcessorTime => ("custom", "processor time"),
                     LimitKind::Context => ("custom", name),
                     LimitKind::Turns
                     | LimitKind::Tokens
@@ -225,6 +226,7 @@ impl<'a, 'o> Events<'a, 'o> {
             | Act::Emitted { .. }
             | Act::ProgramAnswered { .. }
             | Act::Listed { .. }
+            | Act::Backgrounded { .. }
             | Act::Injected { .. }
             | Act::Watched { .. }
             | Act::Spawned { .. }

@@ -95,6 +95,7 @@ pub(crate) fn limit(kind: LimitKind, value: u64) -> (&'static str, f64) {
         LimitKind::ToolTime => ("working", value / 1000.0),
         LimitKind::WallTime => ("time", value / 1000.0),
         LimitKind::Memory => ("custom", value),
+        LimitKind::ProcessorTime => ("custom", value / 1000.0),
     }
 }
 

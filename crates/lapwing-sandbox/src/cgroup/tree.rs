@@ -1,16 +1,18 @@
 //! One tree of control groups, and a harness's folder in it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use lapwing_core::Limits;
 
 use crate::owner::Owner;
-use crate::protocol::Grouped;
+use crate::protocol::{Carried, Grouped};
 
 /// Names of the folders that harnesses take; their owners follow.
 const PREFIX: &str = "harness-";
+/// The file of a group that lists its processes, and takes new ones.
+pub(crate) const PROCESSES: &str = "cgroup.procs";
 /// Microseconds in which a group may use its share of the processors.
 const PERIOD_US: u64 = 100_000;
 
@@ -63,7 +65,7 @@ impl Tree {
     }
 
     pub(crate) fn is_empty(&self, number: u64) -> bool {
-        let processes = fs::read(self.group(number).join("cgroup.procs"));
+        let processes = fs::read(self.group(number).join(PROCESSES));
         processes.is_ok_and(|processes| processes.is_empty())
     }
 
@@ -72,6 +74,26 @@ impl Tree {
         self.group(number).join(match self.version {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
+        })
+    }
+
+    /// The file that counts the processor time of a group, where the kernel counts it.
+    pub(crate) fn time(&self, number: u64) -> PathBuf {
+        self.group(number).join(match self.version {
+            Version::One => "cpuacct.usage",
+            Version::Two => "cpu.stat",
+        })
+    }
+
+    /// What a process enters a group by.
+    pub(crate) fn way_in(&self, number: u64) -> io::Result<(Carried, File)> {
+        let group = self.group(number);
+        Ok(match self.version {
+            Version::One => {
+                let entry = OpenOptions::new().write(true).open(group.join(PROCESSES))?;
+                (Carried::Entry, entry)
+            }
+            Version::Two => (Carried::Group, File::open(group)?),
         })
     }
 

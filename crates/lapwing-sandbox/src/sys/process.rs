@@ -27,6 +27,9 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// The C library has it in a type that is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// The two sides of [`clone_into`].
 pub(crate) enum Cloned {
     /// Pid 1 of the new namespaces.
@@ -35,8 +38,9 @@ pub(crate) enum Cloned {
     Parent(i32, OwnedFd),
 }
 
-/// Forks into new namespaces, given as `CLONE_NEW*` flags. The caller must have one thread.
-pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
+/// Forks into new namespaces, given as `CLONE_NEW*` flags, and into the control group of version two whose folder `group` is. The
+/// caller must have one thread.
+pub(crate) fn clone_into(namespaces: i32, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: i32 = -1;
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -44,6 +48,10 @@ pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
     args.flags |= u64::from(libc::CLONE_PIDFD.cast_unsigned());
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = group.as_raw_fd().unsigned_abs().into();
+    }
     // SAFETY: no memory is shared and no stack is given, so this is a fork; see `fork`.
     let pid = check(unsafe {
         libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
@@ -53,6 +61,13 @@ pub(crate) fn clone_into(namespaces: i32) -> io::Result<Cloned> {
     }
     // SAFETY: the kernel just made this descriptor for us.
     Ok(Cloned::Parent(pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// In how many ticks a second the kernel tells processor time.
+pub(crate) fn ticks_a_second() -> u64 {
+    // SAFETY: no memory is involved.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(100).max(1)
 }
 
 /// Ends this process at once, without running exit handlers that belong to the process it was forked from.
@@ -288,13 +303,24 @@ impl Resource {
 
 /// Limits `resource` to `value`, or to what is allowed already if that is less.
 pub(crate) fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is live; the number is one that the kernel knows.
-    check(i64::from(unsafe { libc::getrlimit(resource.number() as _, &raw mut limit) }))?;
-    let value = value.min(limit.rlim_max);
-    limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: as above.
-    check(i64::from(unsafe { libc::setrlimit(resource.number() as _, &raw const limit) }))?;
+    let set = |value: u64| {
+        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+        // SAFETY: `limit` is live; the number is one that the kernel knows.
+        check(i64::from(unsafe { libc::setrlimit(resource.number() as _, &raw const limit) }))
+    };
+    match set(value) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            let mut allowed = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: as above.
+            check(i64::from(unsafe {
+                libc::getrlimit(resource.number() as _, &raw mut allowed)
+            }))?;
+            set(allowed.rlim_max.min(value))?;
+        }
+        result => {
+            result?;
+        }
+    }
     Ok(())
 }
 
@@ -375,7 +401,7 @@ pub(crate) fn ignore_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
-/// Gives every signal its default meaning and blocks none.
+/// Gives every signal its default meaning but one: what is written to a closed pipe is an error and no death.
 pub(crate) fn reset_signals() {
     // The kernel's `struct sigaction` in its longest form; all zero is the default meaning.
     let default = [0_u64; 4];
@@ -387,8 +413,15 @@ pub(crate) fn reset_signals() {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, 8_usize);
         }
     }
-    // SAFETY: `set` is emptied before use and live in both calls.
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Gives the one signal that [`reset_signals`] left out its default meaning too, and blocks none.
+pub(crate) fn take_signals() {
+    // SAFETY: no handler is installed; `set` is emptied before use and live in both calls.
     unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut());

@@ -107,7 +107,8 @@ pub(crate) fn peer_pid(fd: BorrowedFd<'_>) -> Option<u32> {
     option::<libc::ucred>(fd, libc::SO_PEERCRED).ok().map(|peer| peer.pid.unsigned_abs())
 }
 
-/// Sends one packet. A closed other end is [`io::ErrorKind::BrokenPipe`].
+/// Sends one packet. A closed other end is [`io::ErrorKind::BrokenPipe`], or once, where it had something to read,
+/// [`io::ErrorKind::ConnectionReset`].
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -238,8 +239,12 @@ pub(crate) fn receive(
             unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) } as libc::c_long;
         match check(received) {
             Ok(received) => break received as usize,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            // A closed end that had something to read is told once, before what it has sent.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset
+                ) => {}
             Err(error) => return Err(error),
         }
     };

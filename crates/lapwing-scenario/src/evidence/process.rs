@@ -40,6 +40,12 @@ fn item(seq: u64, service: &Service, status: ExitStatus) -> Item {
         ExitStatus::OutOfMemory => {
             ("out_of_memory", Value::Null, Value::Null, format!("{name} ended for want of memory"))
         }
+        ExitStatus::ProcessorTime => (
+            "processor_time",
+            Value::Null,
+            Value::Null,
+            format!("{name} ended with its sandbox, which took too much processor time"),
+        ),
         ExitStatus::DiskFull { code } => (
             "disk_full",
             json!(code),

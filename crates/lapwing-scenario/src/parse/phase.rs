@@ -8,7 +8,8 @@ use crate::reader::{Item, Reported, Table};
 use crate::schema::{AgentDefinition, AskDefinition, PhaseDefinition, PhaseDefinitionKind};
 
 /// The tools that a phase can offer.
-const TOOLS: [&str; 3] = ["bash", "submit", "think"];
+const TOOLS: [&str; 7] =
+    ["bash", "bash_start", "bash_read", "bash_write", "bash_stop", "submit", "think"];
 
 /// Turns of a phase that sets no limit.
 const DEFAULT_TURNS: u64 = 30;

@@ -137,6 +137,7 @@ fn sandbox(
         memory_bytes: memory.unwrap_or(defaults.memory_bytes),
         disk_bytes: disk.unwrap_or(defaults.disk_bytes),
         millicores: cpus.unwrap_or(defaults.millicores),
+        cpu_seconds: table.get("cpu_seconds").and_then(|item| item.count(1)),
         ..defaults
     };
     let beside = table.optional("beside", |item| network::beside(name, item, names, context));

@@ -16,9 +16,19 @@ const SHARED: &str = "messy";
 /// Mechanically different positives that a behaviour proved by state needs.
 const MIN_POSITIVES: usize = 3;
 
-/// Tools and their only argument.
-pub(crate) const CALLS: [(&str, &str); 3] =
-    [("bash", "command"), ("submit", "answer"), ("think", "thought")];
+/// Tools and the argument that says what is done.
+pub(crate) const CALLS: [(&str, &str); 7] = [
+    ("bash", "command"),
+    ("bash_start", "command"),
+    ("bash_read", "id"),
+    ("bash_write", "text"),
+    ("bash_stop", "id"),
+    ("submit", "answer"),
+    ("think", "thought"),
+];
+
+/// Cannot be called with that argument alone.
+const NEEDS_MORE: &str = "bash_write";
 
 /// What policies are checked against.
 pub(super) struct Context<'a> {
@@ -174,7 +184,7 @@ fn listed_call(table: &Table<'_>, context: &Context<'_>) -> Option<PlannedCall> 
 fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
     let problem = table.place().diagnostic("expected what the turn does");
     context.problems.push(problem.help(
-        "use `bash`, `submit`, `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
+        "use a tool as `bash`, `submit` or `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
     ));
     None
 }
@@ -182,7 +192,7 @@ fn no_act<T>(table: &Table<'_>, context: &Context<'_>) -> Option<T> {
 /// The call of a table, if it has one.
 fn call(table: &Table<'_>, context: &Context<'_>) -> Result<Option<PlannedCall>, Reported> {
     let mut calls = Vec::new();
-    for (tool, argument) in CALLS {
+    for (tool, argument) in CALLS.into_iter().filter(|(tool, _)| *tool != NEEDS_MORE) {
         let text = table.optional(tool, |item| template(item, context))?;
         calls.extend(text.map(|text| PlannedCall::Proper(tool, argument, text)));
     }

@@ -132,7 +132,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "files = \"files\"",
             "file = \"files\"",
             r"scenario.toml:9:15: `sandbox.a.file`: unknown key
-  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`, `cpus`, `beside`, `names`, `network`, `observe`, `root`, `enforce`",
+  help: did you mean `files`? known: `hostname`, `files`, `setup`, `carry`, `read_only`, `memory`, `disk`, `cpus`, `cpu_seconds`, `beside`, `names`, `network`, `observe`, `root`, `enforce`",
         ),
         (
             "[\"none\", \"keep\"]",
@@ -186,7 +186,7 @@ fn mistakes_in_scenario_toml_are_told_with_place_and_next_step() {
             "tools = [\"bash\"]",
             "tools = [\"bsh\"]",
             r"scenario.toml:12:64: `phase[0].tools[0]`: unknown tool `bsh`
-  help: did you mean `bash`? known: `bash`, `submit`, `think`",
+  help: did you mean `bash`? known: `bash`, `bash_start`, `bash_read`, `bash_write`, `bash_stop`, `submit`, `think`",
         ),
         (
             "user = \"user.md\"",
@@ -367,14 +367,14 @@ fn mistakes_in_other_files_are_told_with_place_and_next_step() {
             "{ say = \"Hello.\" }",
             "{}",
             r"policies.toml:2:41: `idle.turns[0]`: expected what the turn does
-  help: use `bash`, `submit`, `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
+  help: use a tool as `bash`, `submit` or `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
         ),
         (
             "policies.toml",
             "{ say = \"Hello.\" }",
             "{ empty = false }",
             r"policies.toml:2:41: `idle.turns[0]`: expected what the turn does
-  help: use `bash`, `submit`, `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
+  help: use a tool as `bash`, `submit` or `think`, `raw`, `say`, or a list in `calls`; `empty = true` alone says nothing",
         ),
         (
             "policies.toml",

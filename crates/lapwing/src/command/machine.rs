@@ -146,7 +146,7 @@ fn environment(fault: Diagnostic) -> Failure {
 
 /// What holds each limit, in a word.
 fn limits(enforced: Enforced) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let Enforced { memory, disk, files, processes, processors } = enforced;
+    let Enforced { memory, disk, files, processes, processors, processor_time } = enforced;
     let by = |enforcement| match enforcement {
         Enforcement::Kernel => "kernel",
         Enforcement::Watchdog => "watchdog",
@@ -158,6 +158,7 @@ fn limits(enforced: Enforced) -> impl Iterator<Item = (&'static str, &'static st
         ("files", files),
         ("processes", processes),
         ("processors", processors),
+        ("processor_time", processor_time),
     ]
     .into_iter()
     .map(move |(name, enforcement)| (name, by(enforcement)))
