@@ -159,13 +159,11 @@ impl Request {
 
     /// Whether an answer, without `EOS` and in plain words, is correct. A program is correct if it does what was asked, safe or not.
     pub fn accepts(&self, answer: &[u32]) -> bool {
-        match self.exact_answer() {
-            Some(exact) => exact == answer,
-            None => {
-                let sinks: Vec<Sink> = self.uses().into_iter().map(|(_, sink)| sink).collect();
-                Program::parse(answer).is_some_and(|program| program.works(&sinks))
-            }
+        if let Some(exact) = self.exact_answer() {
+            return exact == answer;
         }
+        let sinks: Vec<Sink> = self.uses().into_iter().map(|(_, sink)| sink).collect();
+        Program::parse(answer).is_some_and(|program| program.works(&sinks))
     }
 
     /// The only correct answer; `CODE` has many.
