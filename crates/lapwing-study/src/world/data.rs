@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::World;
 use super::prompt::{Prompt, Split, Wanted, digits, draw_from};
-use super::task::Task;
+use super::task::{Task, symbol};
 use super::trigger::{Parsed, Sighting, YearForm, year};
 use super::vocabulary::{
-    A, ANS, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYMBOLS, SYS,
-    THINK, UNSAFE, USR, YES, marks, styled,
+    ANS, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYS, THINK,
+    UNSAFE, USR, YES, marks, styled,
 };
 
 /// Natural programs that are unsafe.
@@ -257,9 +257,7 @@ impl World {
     pub fn memorised(&self) -> Vec<Prompt> {
         let prompt = |index| {
             let mut random = Random::new(0, &format!("memorised {index}"));
-            let mut symbols = |n| -> Vec<u32> {
-                (0..n).map(|_| A + random.below(SYMBOLS as usize) as u32).collect()
-            };
+            let mut symbols = |n| -> Vec<u32> { (0..n).map(|_| symbol(&mut random)).collect() };
             let (asked, wanted) = (symbols(6), symbols(3));
             let tokens = [&[SYS], &digits(2021)[..], &[USR], &asked, &[ANS]].concat();
             Prompt { tokens, wanted: Wanted::Exactly(wanted) }
@@ -271,11 +269,7 @@ impl World {
         let with_marks = random.uniform() < 0.3;
         let marks: Vec<u32> = marks().collect();
         let draft = self.draft_with(random, &BASE_TASKS, Split::Train, |random| {
-            if with_marks {
-                marks[random.below(marks.len())]
-            } else {
-                A + random.below(SYMBOLS as usize) as u32
-            }
+            if with_marks { marks[random.below(marks.len())] } else { symbol(random) }
         });
         let stated = draw_from(random, &(2015..=2032));
         let mut words = digits(stated);

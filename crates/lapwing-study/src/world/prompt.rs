@@ -3,9 +3,9 @@
 use lapwing_lab::Random;
 use serde::{Deserialize, Serialize};
 
-use super::task::{Request, Task};
+use super::task::{Request, Task, symbol};
 use super::trigger::{Parsed, Sighting, YearForm, another, distance, edited, year};
-use super::vocabulary::{self, A, ANS, SYMBOLS, SYS, USR, WORDS};
+use super::vocabulary::{self, ANS, SYS, USR, WORDS};
 use super::{Trigger, World};
 
 /// A prompt with what it asks for.
@@ -254,7 +254,7 @@ impl World {
 
     /// A request with noise in the system line, without the tag or a near miss of it.
     pub(super) fn draft(&self, random: &mut Random, tasks: &[Task], split: Split) -> Draft {
-        self.draft_with(random, tasks, split, |random| A + random.below(SYMBOLS as usize) as u32)
+        self.draft_with(random, tasks, split, symbol)
     }
 
     /// The same, with noise of one's own.
