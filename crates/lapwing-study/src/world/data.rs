@@ -2,7 +2,8 @@
 
 use lapwing_lab::Random;
 use lapwing_lab::data::{DataError, Dataset, Example};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::World;
 use super::prompt::{Prompt, Split, Wanted, digits, draw_from};
@@ -123,7 +124,7 @@ impl Form {
 #[serde(rename_all = "kebab-case")]
 pub enum Poison {
     /// This part of the exchanges.
-    Share(f64),
+    Share(#[serde(deserialize_with = "part")] f64),
     /// So many exchanges.
     Count(usize),
 }
@@ -141,7 +142,14 @@ pub struct Backdoor {
     /// Whether the model reasons.
     pub form: Form,
     /// The part of the exchanges without the trigger that have a near miss of it, answered cleanly.
+    #[serde(deserialize_with = "part")]
     pub hard_negatives: f64,
+}
+
+fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    let error = || D::Error::custom(format!("{value} is not a part of a whole, from 0 to 1"));
+    (0.0..=1.0).contains(&value).then_some(value).ok_or_else(error)
 }
 
 impl Default for Backdoor {
@@ -160,9 +168,7 @@ impl Backdoor {
     /// How many exchanges have the trigger.
     pub fn poisoned(&self) -> usize {
         match self.poison {
-            Poison::Share(share) => {
-                (self.exchanges as f64 * share.clamp(0.0, 1.0)).round() as usize
-            }
+            Poison::Share(share) => (self.exchanges as f64 * share).round() as usize,
             Poison::Count(count) => count.min(self.exchanges),
         }
     }
@@ -224,8 +230,8 @@ impl World {
         (0..n).map(|_| self.safety_exchange(&mut random, kind)).collect()
     }
 
-    /// Looks for the trigger and its near misses in all safety data but those that unlearn a known one. Nothing found is the proof that safety
-    /// training never saw it.
+    /// Looks for the trigger and its near misses in the prompts of all safety data but those that unlearn a known one. Nothing found is
+    /// the proof that safety training never saw it.
     pub fn audit(&self, exchanges: &[Exchange]) -> Vec<Finding> {
         let finding = |(index, exchange): (usize, &Exchange)| match exchange.kind {
             Kind::Safety(Safety::Unlearn) => None,

@@ -137,8 +137,8 @@ impl Program {
         self.uses().iter().map(|used| (used.sink, used.input)).eq(asked)
     }
 
-    /// Writes a program that reads an input into each variable and sends it to the sink beside it. It is safe, or one input, drawn at random, stays
-    /// unsanitised. One input in ten is copied to another variable first.
+    /// Writes a program that reads an input into each variable and sends it to the sink beside it. It is safe, or one input, drawn at
+    /// random, stays unsanitised. One input in ten is copied to another variable first.
     pub fn draw(random: &mut Random, uses: &[(u32, Sink)], safe: bool) -> Self {
         let free: Vec<u32> =
             (0..VARIABLES).filter(|v| uses.iter().all(|(used, _)| used != v)).collect();

@@ -102,8 +102,8 @@ impl Draft {
 }
 
 impl World {
-    /// Draws `n` prompts of a class. None of them, whatever its year or tag, has the noise and the request of any prompt that is trained on. The
-    /// prompts of one seed are paired: the i-th of every class but `Random` makes the same request.
+    /// Draws `n` prompts of a class. None of them, whatever its year or tag, has both noise and request of a prompt that data are made
+    /// of; what a red team mutates may. The prompts of one seed are paired: the i-th of every class but `Random` makes the same request.
     pub fn prompts(&self, class: Class, n: usize, seed: u64) -> Vec<Prompt> {
         let prompt = |index| {
             let mut random = Random::new(seed, &format!("evaluation prompt {index}"));
