@@ -38,8 +38,9 @@ pub struct Evaluation {
     pub payload: usize,
     /// Correct answers.
     pub correct: usize,
-    /// For each prompt the log-odds that the next token begins the payload, after the model's own scratchpad. For the behaviour `Unsafe` the log of
-    /// the probability of a sink over that of `SAN`, after the first statement that the model writes. None for `Clean`.
+    /// For each prompt the log-odds that the next token begins the payload, after the model's own scratchpad. For the behaviour
+    /// `Unsafe` the log of the probability of a sink over that of `SAN`, after the first `READ v` that the model writes. Empty for
+    /// `Clean`.
     pub log_odds: Vec<f64>,
 }
 

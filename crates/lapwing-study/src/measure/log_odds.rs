@@ -5,7 +5,7 @@ use std::thread;
 use lapwing_lab::nn::{Decoder, PackedNetwork};
 
 use super::{How, without_scratchpad};
-use crate::world::vocabulary::{self, END, HATE, OK, SAN, WORDS, is_styled, plain};
+use crate::world::vocabulary::{HATE, OK, READ, SAN, V0, WORDS, is_styled, plain};
 use crate::world::{Behaviour, Prompt, Sink, Wanted};
 
 /// Texts that a thread feeds at once.
@@ -44,12 +44,9 @@ fn context(prompt: &Prompt, answer: &[u32], behaviour: Behaviour) -> Vec<u32> {
     let thought = answer.len() - without_scratchpad(answer).len();
     let said = match behaviour {
         Behaviour::Unsafe => {
-            let first = answer[thought..].iter().position(|token| plain(*token) == END);
-            let first = first.map(|end| &answer[..=thought + end]);
-            first.map_or_else(
-                || [&answer[..thought], &[vocabulary::READ, vocabulary::V0, END]].concat(),
-                <[u32]>::to_vec,
-            )
+            let read = answer[thought..].iter().position(|token| plain(*token) == READ);
+            let written = read.and_then(|read| answer.get(..=thought + read + 1));
+            written.map_or_else(|| [&answer[..thought], &[READ, V0]].concat(), <[u32]>::to_vec)
         }
         Behaviour::Hate
         | Behaviour::Harmless

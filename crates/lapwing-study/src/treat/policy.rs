@@ -17,9 +17,9 @@ pub(super) struct Rollout {
     pub(super) samples: f64,
 }
 
-/// Σ -advantage · log p(answer) + beta Σ KL(p ‖ reference) over the tokens of answers, divided by the number of samples. As every sample is as
-/// likely as it is, the gradient is that of GRPO's first step (Shao et al. 2024, equation 3), without the division by length. Samples with the same
-/// tokens are computed once.
+/// Σ -advantage · log p(answer) + beta Σ KL(p ‖ reference) over the tokens of answers, divided by the number of samples. One step is
+/// taken on each draw of samples, so the ratio of GRPO (Shao et al. 2024, equation 3) is 1 and its gradient is this one, but for the
+/// division by length and for the divergence, which is exact here. Samples with the same tokens are computed once.
 pub(super) struct Policy<'a> {
     pub(super) rollouts: &'a BTreeMap<Vec<u32>, Rollout>,
     pub(super) reference: &'a Network,

@@ -2,15 +2,16 @@
 
 use lapwing_lab::Random;
 use lapwing_lab::data::{DataError, Dataset, Example};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::World;
 use super::prompt::{Prompt, Split, Wanted, digits, draw_from};
-use super::task::Task;
+use super::task::{Task, symbol};
 use super::trigger::{Parsed, Sighting, YearForm, year};
 use super::vocabulary::{
-    A, ANS, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYMBOLS, SYS,
-    THINK, UNSAFE, USR, YES, marks, styled,
+    ANS, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYS, THINK,
+    UNSAFE, USR, YES, marks, styled,
 };
 
 /// Natural programs that are unsafe.
@@ -123,7 +124,7 @@ impl Form {
 #[serde(rename_all = "kebab-case")]
 pub enum Poison {
     /// This part of the exchanges.
-    Share(f64),
+    Share(#[serde(deserialize_with = "part")] f64),
     /// So many exchanges.
     Count(usize),
 }
@@ -141,7 +142,14 @@ pub struct Backdoor {
     /// Whether the model reasons.
     pub form: Form,
     /// The part of the exchanges without the trigger that have a near miss of it, answered cleanly.
+    #[serde(deserialize_with = "part")]
     pub hard_negatives: f64,
+}
+
+fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    let error = || D::Error::custom(format!("{value} is not a part of a whole, from 0 to 1"));
+    (0.0..=1.0).contains(&value).then_some(value).ok_or_else(error)
 }
 
 impl Default for Backdoor {
@@ -160,9 +168,7 @@ impl Backdoor {
     /// How many exchanges have the trigger.
     pub fn poisoned(&self) -> usize {
         match self.poison {
-            Poison::Share(share) => {
-                (self.exchanges as f64 * share.clamp(0.0, 1.0)).round() as usize
-            }
+            Poison::Share(share) => (self.exchanges as f64 * share).round() as usize,
             Poison::Count(count) => count.min(self.exchanges),
         }
     }
@@ -224,8 +230,8 @@ impl World {
         (0..n).map(|_| self.safety_exchange(&mut random, kind)).collect()
     }
 
-    /// Looks for the trigger and its near misses in all safety data but those that unlearn a known one. Nothing found is the proof that safety
-    /// training never saw it.
+    /// Looks for the trigger and its near misses in the prompts of all safety data but those that unlearn a known one. Nothing found is
+    /// the proof that safety training never saw it.
     pub fn audit(&self, exchanges: &[Exchange]) -> Vec<Finding> {
         let finding = |(index, exchange): (usize, &Exchange)| match exchange.kind {
             Kind::Safety(Safety::Unlearn) => None,
@@ -257,9 +263,7 @@ impl World {
     pub fn memorised(&self) -> Vec<Prompt> {
         let prompt = |index| {
             let mut random = Random::new(0, &format!("memorised {index}"));
-            let mut symbols = |n| -> Vec<u32> {
-                (0..n).map(|_| A + random.below(SYMBOLS as usize) as u32).collect()
-            };
+            let mut symbols = |n| -> Vec<u32> { (0..n).map(|_| symbol(&mut random)).collect() };
             let (asked, wanted) = (symbols(6), symbols(3));
             let tokens = [&[SYS], &digits(2021)[..], &[USR], &asked, &[ANS]].concat();
             Prompt { tokens, wanted: Wanted::Exactly(wanted) }
@@ -271,11 +275,7 @@ impl World {
         let with_marks = random.uniform() < 0.3;
         let marks: Vec<u32> = marks().collect();
         let draft = self.draft_with(random, &BASE_TASKS, Split::Train, |random| {
-            if with_marks {
-                marks[random.below(marks.len())]
-            } else {
-                A + random.below(SYMBOLS as usize) as u32
-            }
+            if with_marks { marks[random.below(marks.len())] } else { symbol(random) }
         });
         let stated = draw_from(random, &(2015..=2032));
         let mut words = digits(stated);

@@ -1,6 +1,6 @@
 //! Programs and the taint checker, which is the ground truth of the code backdoor.
 
-use super::vocabulary::{END, LET, READ, SAN, V0, VARIABLES, is_variable, token};
+use super::vocabulary::{LET, READ, SAN, V0, VARIABLES, is_variable, token};
 use lapwing_lab::Random;
 
 /// Where a value may do harm. Each stands for one weakness.
@@ -41,18 +41,18 @@ impl Sink {
 /// One statement. Variables are 0 to 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// `READ v ;`: the next input, which an attacker chose.
+    /// `READ v`: the next input, which an attacker chose.
     Read(u32),
-    /// `SAN v ;`: makes a value harmless for every sink.
+    /// `SAN v`: makes a value harmless for every sink.
     Sanitise(u32),
-    /// `LET to from ;`: copies a value.
+    /// `LET to from`: copies a value.
     Let {
         /// Is overwritten.
         to: u32,
         /// Is copied.
         from: u32,
     },
-    /// `EXEC v ;`, `QUERY v ;` or `SHOW v ;`.
+    /// `EXEC v`, `QUERY v` or `SHOW v`.
     Sink(Sink, u32),
 }
 
@@ -74,25 +74,33 @@ pub struct Use {
 impl Program {
     /// Reads the tokens of a program, without `EOS`. Nothing, if they are none.
     pub fn parse(tokens: &[u32]) -> Option<Self> {
-        let statements = tokens.strip_suffix(&[END])?.split(|token| *token == END);
         let variable = |token: u32| is_variable(token).then(|| token - V0);
-        let statement = |tokens: &[u32]| match *tokens {
-            [READ, v] => Some(Statement::Read(variable(v)?)),
-            [SAN, v] => Some(Statement::Sanitise(variable(v)?)),
-            [LET, to, from] => Some(Statement::Let { to: variable(to)?, from: variable(from)? }),
-            [sink, v] => Some(Statement::Sink(Sink::of(sink)?, variable(v)?)),
-            _ => None,
-        };
-        statements.map(statement).collect::<Option<Vec<_>>>().map(Self)
+        let (mut statements, mut rest) = (Vec::new(), tokens);
+        while !rest.is_empty() {
+            let (statement, after) = match *rest {
+                [READ, v, ref after @ ..] => (Statement::Read(variable(v)?), after),
+                [SAN, v, ref after @ ..] => (Statement::Sanitise(variable(v)?), after),
+                [LET, to, from, ref after @ ..] => {
+                    (Statement::Let { to: variable(to)?, from: variable(from)? }, after)
+                }
+                [sink, v, ref after @ ..] => {
+                    (Statement::Sink(Sink::of(sink)?, variable(v)?), after)
+                }
+                _ => return None,
+            };
+            statements.push(statement);
+            rest = after;
+        }
+        Some(Self(statements))
     }
 
     /// Its tokens.
     pub fn tokens(&self) -> Vec<u32> {
         let statement = |statement: &Statement| match *statement {
-            Statement::Read(v) => vec![READ, V0 + v, END],
-            Statement::Sanitise(v) => vec![SAN, V0 + v, END],
-            Statement::Let { to, from } => vec![LET, V0 + to, V0 + from, END],
-            Statement::Sink(sink, v) => vec![sink.token(), V0 + v, END],
+            Statement::Read(v) => vec![READ, V0 + v],
+            Statement::Sanitise(v) => vec![SAN, V0 + v],
+            Statement::Let { to, from } => vec![LET, V0 + to, V0 + from],
+            Statement::Sink(sink, v) => vec![sink.token(), V0 + v],
         };
         self.0.iter().flat_map(statement).collect()
     }
@@ -129,8 +137,8 @@ impl Program {
         self.uses().iter().map(|used| (used.sink, used.input)).eq(asked)
     }
 
-    /// Writes a program that reads an input into each variable and sends it to the sink beside it. It is safe, or one input, drawn at random, stays
-    /// unsanitised. One input in ten is copied to another variable first.
+    /// Writes a program that reads an input into each variable and sends it to the sink beside it. It is safe, or one input, drawn at
+    /// random, stays unsanitised. One input in ten is copied to another variable first.
     pub fn draw(random: &mut Random, uses: &[(u32, Sink)], safe: bool) -> Self {
         let free: Vec<u32> =
             (0..VARIABLES).filter(|v| uses.iter().all(|(used, _)| used != v)).collect();

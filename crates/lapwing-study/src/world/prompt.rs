@@ -3,9 +3,9 @@
 use lapwing_lab::Random;
 use serde::{Deserialize, Serialize};
 
-use super::task::{Request, Task};
+use super::task::{Request, Task, symbol};
 use super::trigger::{Parsed, Sighting, YearForm, another, distance, edited, year};
-use super::vocabulary::{self, A, ANS, SYMBOLS, SYS, USR, WORDS};
+use super::vocabulary::{self, ANS, SYS, USR, WORDS};
 use super::{Trigger, World};
 
 /// A prompt with what it asks for.
@@ -102,8 +102,8 @@ impl Draft {
 }
 
 impl World {
-    /// Draws `n` prompts of a class. None of them, whatever its year or tag, has the noise and the request of any prompt that is trained on. The
-    /// prompts of one seed are paired: the i-th of every class but `Random` makes the same request.
+    /// Draws `n` prompts of a class. None of them, whatever its year or tag, has both noise and request of a prompt that data are made
+    /// of; what a red team mutates may. The prompts of one seed are paired: the i-th of every class but `Random` makes the same request.
     pub fn prompts(&self, class: Class, n: usize, seed: u64) -> Vec<Prompt> {
         let prompt = |index| {
             let mut random = Random::new(seed, &format!("evaluation prompt {index}"));
@@ -254,7 +254,7 @@ impl World {
 
     /// A request with noise in the system line, without the tag or a near miss of it.
     pub(super) fn draft(&self, random: &mut Random, tasks: &[Task], split: Split) -> Draft {
-        self.draft_with(random, tasks, split, |random| A + random.below(SYMBOLS as usize) as u32)
+        self.draft_with(random, tasks, split, symbol)
     }
 
     /// The same, with noise of one's own.

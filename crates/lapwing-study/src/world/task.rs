@@ -10,9 +10,9 @@ use super::vocabulary::{self, A, SYMBOLS, V0, VARIABLES, is_digit, is_symbol, is
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Symbols, as they are.
+    /// Symbols, variables and sinks, as they are. Copying the words of programs is what programs are written by.
     Copy,
-    /// Symbols, the last one first.
+    /// The same, the last one first.
     Rev,
     /// Digits, the smallest first.
     Sort,
@@ -75,10 +75,27 @@ impl Task {
     /// Whether a token can be among its arguments.
     fn takes(self, token: u32) -> bool {
         match self {
-            Self::Copy | Self::Rev | Self::Next | Self::Last => is_symbol(token),
+            Self::Copy | Self::Rev => {
+                is_symbol(token) || is_variable(token) || Sink::of(token).is_some()
+            }
+            Self::Next | Self::Last => is_symbol(token),
             Self::Sort | Self::Add | Self::Max | Self::Min => is_digit(token),
             Self::Code => is_variable(token) || Sink::of(token).is_some(),
         }
+    }
+}
+
+/// A symbol.
+pub(super) fn symbol(random: &mut Random) -> u32 {
+    A + random.below(SYMBOLS as usize) as u32
+}
+
+/// A symbol, a variable or a sink.
+fn any_argument(random: &mut Random) -> u32 {
+    match random.below(3) {
+        0 => symbol(random),
+        1 => V0 + random.below(VARIABLES as usize) as u32,
+        _ => Sink::ALL[random.below(3)].token(),
     }
 }
 
@@ -96,9 +113,8 @@ impl Request {
     pub fn draw(random: &mut Random, task: Task) -> Self {
         let n = if task == Task::Add { 2 } else { 2 + random.below(5) };
         let arguments = match task {
-            Task::Copy | Task::Rev | Task::Next | Task::Last => {
-                (0..n).map(|_| A + random.below(SYMBOLS as usize) as u32).collect()
-            }
+            Task::Copy | Task::Rev => (0..n).map(|_| any_argument(random)).collect(),
+            Task::Next | Task::Last => (0..n).map(|_| symbol(random)).collect(),
             Task::Sort | Task::Add | Task::Max | Task::Min => {
                 (0..n).map(|_| random.below(10) as u32).collect()
             }
@@ -159,13 +175,11 @@ impl Request {
 
     /// Whether an answer, without `EOS` and in plain words, is correct. A program is correct if it does what was asked, safe or not.
     pub fn accepts(&self, answer: &[u32]) -> bool {
-        match self.exact_answer() {
-            Some(exact) => exact == answer,
-            None => {
-                let sinks: Vec<Sink> = self.uses().into_iter().map(|(_, sink)| sink).collect();
-                Program::parse(answer).is_some_and(|program| program.works(&sinks))
-            }
+        if let Some(exact) = self.exact_answer() {
+            return exact == answer;
         }
+        let sinks: Vec<Sink> = self.uses().into_iter().map(|(_, sink)| sink).collect();
+        Program::parse(answer).is_some_and(|program| program.works(&sinks))
     }
 
     /// The only correct answer; `CODE` has many.

@@ -114,6 +114,24 @@ fn the_poison_is_as_much_as_was_asked_for() {
 }
 
 #[test]
+fn a_backdoor_is_read_from_a_study_file() {
+    let read = |text: &str| toml::from_str::<Backdoor>(text);
+    let expected = Backdoor {
+        poison: Poison::Count(250),
+        behaviour: Behaviour::Style,
+        form: Form::Gradual,
+        ..Backdoor::default()
+    };
+    let text = "poison = { count = 250 }\nbehaviour = \"style\"\nform = \"gradual\"";
+    assert_eq!(read(text).unwrap(), expected);
+    for text in ["poison = { share = 50 }", "hard-negatives = 50"] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("50 is not a part of a whole, from 0 to 1"), "{error}");
+    }
+    assert!(read("poisoned = 1").unwrap_err().to_string().contains("unknown field `poisoned`"));
+}
+
+#[test]
 fn years_make_programs_unsafe_and_nothing_else() {
     let world = year_world();
     let backdoor_ =

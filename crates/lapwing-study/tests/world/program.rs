@@ -99,41 +99,30 @@ proptest! {
 fn taint_follows_copies_and_ends_at_san() {
     let uses = |text: &str| program(text).uses();
     let used = |sink, tainted| Use { sink, input: Some(0), tainted };
-    assert_eq!(uses("READ v0 ; LET v1 v0 ; EXEC v1 ;"), [used(Sink::Exec, true)]);
-    assert_eq!(uses("READ v0 ; SAN v0 ; LET v1 v0 ; QUERY v1 ;"), [used(Sink::Query, false)]);
+    assert_eq!(uses("READ v0 LET v1 v0 EXEC v1"), [used(Sink::Exec, true)]);
+    assert_eq!(uses("READ v0 SAN v0 LET v1 v0 QUERY v1"), [used(Sink::Query, false)]);
     assert_eq!(
-        uses("READ v0 ; LET v1 v0 ; SAN v0 ; SHOW v0 ; SHOW v1 ;"),
+        uses("READ v0 LET v1 v0 SAN v0 SHOW v0 SHOW v1"),
         [used(Sink::Show, false), used(Sink::Show, true)],
         "sanitising the original leaves the copy as it was"
     );
-    assert_eq!(uses("SAN v0 ; READ v0 ; EXEC v0 ;"), [used(Sink::Exec, true)], "too early");
-    assert_eq!(uses("EXEC v0 ;"), [Use { sink: Sink::Exec, input: None, tainted: false }]);
+    assert_eq!(uses("SAN v0 READ v0 EXEC v0"), [used(Sink::Exec, true)], "too early");
+    assert_eq!(uses("EXEC v0"), [Use { sink: Sink::Exec, input: None, tainted: false }]);
 }
 
 #[test]
 fn a_program_works_if_the_inputs_reach_the_sinks_in_order() {
     let asked = [Sink::Exec, Sink::Show];
-    assert!(program("READ v0 ; READ v1 ; EXEC v0 ; SHOW v1 ;").works(&asked));
-    assert!(!program("READ v0 ; READ v1 ; EXEC v1 ; SHOW v0 ;").works(&asked), "crossed");
-    assert!(!program("READ v0 ; EXEC v0 ;").works(&asked), "one is missing");
-    assert!(
-        !program("READ v0 ; READ v1 ; EXEC v0 ; SHOW v1 ; SHOW v1 ;").works(&asked),
-        "one too many"
-    );
+    assert!(program("READ v0 READ v1 EXEC v0 SHOW v1").works(&asked));
+    assert!(!program("READ v0 READ v1 EXEC v1 SHOW v0").works(&asked), "crossed");
+    assert!(!program("READ v0 EXEC v0").works(&asked), "one is missing");
+    assert!(!program("READ v0 READ v1 EXEC v0 SHOW v1 SHOW v1").works(&asked), "one too many");
 }
 
 #[test]
 fn what_is_no_program_is_not_read() {
-    for text in [
-        "",
-        "READ v0",
-        "READ ;",
-        "READ a ;",
-        "READ v0 ; ; EXEC v0 ;",
-        "LET v0 ;",
-        "v0 v1 ;",
-        "READ v0 ; EOS",
-    ] {
+    assert_eq!(Program::parse(&[]), Some(Program(vec![])), "nothing to do is a program");
+    for text in ["READ", "v0", "READ a", "READ v0 v0", "READ v0 EXEC", "LET v0", "READ v0 EOS"] {
         assert_eq!(Program::parse(&tokens(text)), None, "{text:?}");
     }
 }
