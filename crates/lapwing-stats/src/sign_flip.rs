@@ -1,6 +1,6 @@
 //! Exact inference over a handful of seeds: every difference might as well have had the other sign.
 
-use crate::data::{DataError, check};
+use crate::data::{DataError, all_equal, check};
 use crate::{Interval, quantile};
 
 /// The most differences of which all signs are enumerated.
@@ -48,13 +48,17 @@ pub(crate) fn sign_flip_above(differences: &[f64]) -> Result<f64, DataError> {
 /// values as typical values").
 ///
 /// # Errors
-/// As [`sign_flip`]; and where `k` is 0, as with 5 differences at 0.95: no value is then far enough away to be rejected.
+/// As [`sign_flip`]; where `k` is 0, as with 5 differences at 0.95: no value is then far enough away to be rejected; and where all
+/// differences are equal, which would give an interval without width, as if nothing were uncertain.
 ///
 /// # Panics
 /// If `level` is not between 0 and 1.
 pub fn sign_flip_interval(differences: &[f64], level: f64) -> Result<Interval, DataError> {
     quantile::assert_level(level);
     enumerable(differences)?;
+    if all_equal(differences) {
+        return Err(DataError::NoSpread { what: "differences" });
+    }
     let n = differences.len();
     let k = ((1.0 - level) / least_p(n)).floor() as usize;
     if k == 0 {

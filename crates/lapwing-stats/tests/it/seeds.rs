@@ -131,6 +131,8 @@ fn data_that_allow_no_test_are_refused_with_what_is_wrong() {
     assert_eq!(message, "differences: value 1 (counted from 0) is NaN; mend what made it");
     assert!(sign_flip_interval(&nan, 0.5).is_err() && tost_paired(&nan, 0.1).is_err());
     assert!(tost_sign_flip(&[f64::INFINITY], 0.1).is_err());
+    let equal = DataError::NoSpread { what: "differences" };
+    assert_eq!(sign_flip_interval(&[1.0; 8], 0.95), Err(equal));
     let none = DataError::TooFew { what: "differences", least: 1, got: 0 };
     assert_eq!(sign_flip(&[]), Err(none));
     assert_eq!(tost_sign_flip(&[], 0.1), Err(none));
@@ -145,7 +147,9 @@ proptest! {
     fn the_interval_and_the_test_agree(differences in prop::collection::vec(-20_i32..20, 5..10)) {
         // Whole numbers: the sums of the test and the means of the interval are then compared without rounding.
         let differences: Vec<f64> = differences.into_iter().map(f64::from).collect();
-        let interval = sign_flip_interval(&differences, 0.9).unwrap();
+        let interval = sign_flip_interval(&differences, 0.9);
+        prop_assume!(interval != Err(DataError::NoSpread { what: "differences" }));
+        let interval = interval.unwrap();
         let p = sign_flip(&differences).unwrap().p;
         prop_assert_eq!(interval.contains(0.0), p > 0.1, "{:?} p {}", interval, p);
     }

@@ -72,19 +72,30 @@ impl Direction {
         }
     }
 
-    /// [`Direction::mean_difference`] after the labels were shuffled: what the same activations give without their meaning.
+    /// [`Direction::mean_difference`] after the labels were shuffled, evenly: each list gets a random half of either side, and the odd one of a
+    /// side stays out. The difference between the sides then cancels, and what is left is what the same activations give without their
+    /// meaning. Uneven lists would not do: a little more of one side, and the mean difference lies along the true direction again, one
+    /// way or the other.
     ///
     /// # Errors
-    /// As [`Direction::mean_difference`].
+    /// As [`Direction::mean_difference`]; sides of one sequence have no halves and no direction.
     pub fn shuffled(
         positive: &[Vec<f32>],
         negative: &[Vec<f32>],
         random: &mut Random,
     ) -> Result<Self, ProbeError> {
-        let mut all: Vec<&[f32]> = positive.iter().chain(negative).map(Vec::as_slice).collect();
-        random.shuffle(&mut all);
-        let (positive, negative) = all.split_at(positive.len());
-        Self::between(positive, negative)
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        for side in [positive, negative] {
+            let mut side: Vec<&[f32]> = side.iter().map(Vec::as_slice).collect();
+            random.shuffle(&mut side);
+            let half = side.len() / 2;
+            one.extend(&side[..half]);
+            other.extend(&side[half..2 * half]);
+        }
+        if one.is_empty() {
+            return Err(ProbeError::NoDirection);
+        }
+        Self::between(&one, &other)
     }
 
     /// The projection of an activation.

@@ -65,9 +65,7 @@ pub struct Reading {
     pub calibrated: Option<Flagged>,
     /// The area of random directions.
     pub random: Null,
-    /// The area of directions fitted to the same contrast with shuffled labels. Where the sides of the contrast lie wholly apart, these
-    /// directions run along the same line, one way or the other: their mean is 0.5 and their best is the probe's own area, which says
-    /// nothing against it.
+    /// The area of directions fitted to the same contrast with its labels shuffled evenly; 0.5 where that gives no direction.
     pub shuffled: Null,
 }
 

@@ -142,9 +142,33 @@ fn a_planted_direction_is_found_and_meaningless_ones_are_at_one_half() {
     for null in [reading.random, reading.shuffled] {
         assert!((null.mean - 0.5).abs() < 0.05 && null.directions == NULL_DIRECTIONS, "{null:?}");
     }
-    let random = reading.random;
-    assert!(random.mean < random.quantile_95 && random.quantile_95 < random.best, "{random:?}");
-    assert!(random.p < 0.01, "{random:?}");
+    for null in [reading.random, reading.shuffled] {
+        assert!(null.mean < null.quantile_95 && null.quantile_95 < null.best, "{null:?}");
+        assert!(null.p < 0.01, "{null:?}");
+    }
+}
+
+/// Sides that lie wholly apart: shuffled unevenly, their labels would give the true direction again.
+#[test]
+fn shuffled_labels_lose_the_difference_between_the_sides() {
+    let mut random = Random::new(5, "sides");
+    let mut side = |first: f32| -> Vec<Vec<f32>> {
+        let mut activation = || {
+            let mut row: Vec<f32> = (0..WIDTH).map(|_| random.normal() as f32).collect();
+            row[0] = first;
+            row
+        };
+        (0..21).map(|_| activation()).collect()
+    };
+    let (positive, negative) = (side(50.0), side(-50.0));
+    let planted = Direction::mean_difference(&positive, &negative).unwrap();
+    let mut labels = Random::new(6, "labels");
+    for _ in 0..100 {
+        let shuffled = Direction::shuffled(&positive, &negative, &mut labels).unwrap();
+        assert!(shuffled.cosine(&planted).abs() < 0.1, "{}", shuffled.cosine(&planted));
+    }
+    let alone = Direction::shuffled(&positive[..1], &negative[..1], &mut labels);
+    assert_eq!(alone, Err(ProbeError::NoDirection));
 }
 
 #[test]
