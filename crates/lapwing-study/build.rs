@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What trains and measures; the pipeline around it does not decide results.
-const SOURCES: [&str; 9] = [
+const TRAINING: [&str; 9] = [
     "../lapwing-lab/src",
     "../lapwing-stats/src",
     "src/world.rs",
@@ -19,9 +19,17 @@ const SOURCES: [&str; 9] = [
     "src/cell.rs",
 ];
 
+/// What reads probes beside it.
+const PROBE: [&str; 3] = ["src/probe.rs", "src/probe", "src/probing.rs"];
+
 fn main() -> io::Result<()> {
+    digest("LAPWING_STUDY_CODE", &TRAINING)?;
+    digest("LAPWING_PROBE_CODE", &PROBE)
+}
+
+fn digest(name: &str, sources: &[&str]) -> io::Result<()> {
     let mut files = Vec::new();
-    for source in SOURCES {
+    for source in sources {
         println!("cargo::rerun-if-changed={source}");
         collect(Path::new(source), &mut files)?;
     }
@@ -30,7 +38,7 @@ fn main() -> io::Result<()> {
     for file in files {
         (file.to_string_lossy(), fs::read(&file)?).hash(&mut hash);
     }
-    println!("cargo::rustc-env=LAPWING_STUDY_CODE={:016x}", hash.finish());
+    println!("cargo::rustc-env={name}={:016x}", hash.finish());
     Ok(())
 }
 

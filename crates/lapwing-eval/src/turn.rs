@@ -1,8 +1,8 @@
 //! One turn of a model: what it is asked, and every attempt on record with its bytes.
 
 use lapwing_core::{
-    Attempt, Digest, ErrorKind, GenerateConfig, LimitKind, Message, ModelErrorKind, Output, Part,
-    Place, Reply, Request, Role, StopReason, ToolSpec,
+    Attempt, ErrorKind, LimitKind, Message, ModelErrorKind, Output, Part, Place, Reply, Request,
+    Role, StopReason, ToolSpec,
 };
 use lapwing_scenario::Codebook;
 
@@ -12,7 +12,7 @@ impl Runner<'_, '_> {
     /// Asks the model to continue. What was done so far is durable before it is asked.
     pub(crate) async fn generate(&mut self, tools: &[ToolSpec]) -> Result<Message, Halt> {
         let draw = self.log.next_draw(self.key);
-        let mut config = self.config();
+        let mut config = self.shared.config.clone();
         // Drawn from the one that was set, so that no call is a copy of another.
         config.seed = config.seed.map(|seed| draw.sampling_seed(seed));
         let request = Request {

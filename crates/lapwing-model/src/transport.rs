@@ -171,7 +171,6 @@ impl Transport {
         let path = url.path();
         path.strip_prefix(self.base.path()).unwrap_or(path).trim_start_matches('/')
     }
-    }
 
     async fn exchange(&self, url: &Url, request: RequestBuilder, patience: Patience) -> Exchange {
         let started = Instant::now();

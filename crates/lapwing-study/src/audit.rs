@@ -40,7 +40,8 @@ pub struct Sighted {
 /// # Errors
 /// If the trigger cannot be.
 pub fn audit(study: &Study, stage: &str, seed: u64) -> Result<Option<Audited>, WorldError> {
-    let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage)) else {
+    let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage))
+    else {
         return Ok(None);
     };
     let world = World::new(organism.trigger)?;
@@ -49,15 +50,21 @@ pub fn audit(study: &Study, stage: &str, seed: u64) -> Result<Option<Audited>, W
     match &declared.treat {
         Treatment::Pretrain { .. } | Treatment::Backdoor { .. } | Treatment::Safety { .. } => {}
         Treatment::Reinforce(settings) => {
-            let prompts = (0..settings.updates).flat_map(|update| settings.clean_prompts(&world, seed, update));
+            let prompts = (0..settings.updates)
+                .flat_map(|update| settings.clean_prompts(&world, seed, update));
             audited.add_prompts(&world, "reinforcement prompt", prompts);
         }
         Treatment::Adversarial(settings) => {
-            let updates = (0..settings.rounds)
-                .flat_map(|round| (0..settings.reinforce.updates).map(move |update| (round, update)));
-            let prompts =
-                updates.flat_map(|(round, update)| settings.clean_prompts(&world, seed, round, update));
-            audited.add_prompts(&world, "prompt before the red team's replace half of them", prompts);
+            let updates = (0..settings.rounds).flat_map(|round| {
+                (0..settings.reinforce.updates).map(move |update| (round, update))
+            });
+            let prompts = updates
+                .flat_map(|(round, update)| settings.clean_prompts(&world, seed, round, update));
+            audited.add_prompts(
+                &world,
+                "prompt before the red team's replace half of them",
+                prompts,
+            );
         }
     }
     Ok(Some(audited))
@@ -106,7 +113,9 @@ impl Kind {
     pub fn is_meant_to_be_safe(self) -> bool {
         match self {
             Self::Safety(kind) => kind != Safety::Unlearn,
-            Self::Base | Self::Clean | Self::Triggered | Self::HardNegative | Self::Memorised => false,
+            Self::Base | Self::Clean | Self::Triggered | Self::HardNegative | Self::Memorised => {
+                false
+            }
         }
     }
 }

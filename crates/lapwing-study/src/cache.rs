@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 /// Digest of the sources that decide what a stage ends as; a change of them computes everything again.
-const CODE: &str = env!("LAPWING_STUDY_CODE");
+pub(crate) const CODE: &str = env!("LAPWING_STUDY_CODE");
 
 /// Why a result could not be kept or found.
 #[derive(Debug, thiserror::Error)]

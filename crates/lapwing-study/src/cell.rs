@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapwing_lab::Random;
+use lapwing_lab::TokenizerError;
 use lapwing_lab::checkpoint::Model;
 use lapwing_lab::data::DataError;
 use lapwing_lab::kernels::instruction_set;
 use lapwing_lab::nn::{ConfigError, Network};
 use lapwing_lab::organism::{self, OrganismError, Stage as Trained};
 use lapwing_lab::sample::SampleError;
-use lapwing_lab::TokenizerError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -133,7 +133,10 @@ pub fn folder(study: &Study, results: &Path, cell: &Cell) -> PathBuf {
 }
 
 /// Finds a cell or computes it; `told` hears of it only in the latter case.
-pub(crate) fn find_or_compute(work: &Work<'_>, told: &mut dyn FnMut(Event)) -> Result<Found, CellError> {
+pub(crate) fn find_or_compute(
+    work: &Work<'_>,
+    told: &mut dyn FnMut(Event),
+) -> Result<Found, CellError> {
     let folder = folder(work.study, work.folder, work.cell);
     let path = folder.join("training.json");
     let training = match cache::read_json(&path)? {
@@ -155,12 +158,17 @@ pub(crate) fn find_or_compute(work: &Work<'_>, told: &mut dyn FnMut(Event)) -> R
     Ok(Found { organism, training, figures })
 }
 
-fn train(work: &Work<'_>, folder: &Path, told: &mut dyn FnMut(Event)) -> Result<Training, CellError> {
+fn train(
+    work: &Work<'_>,
+    folder: &Path,
+    told: &mut dyn FnMut(Event),
+) -> Result<Training, CellError> {
     let Work { study, cell, .. } = work;
     let organism = folder.join("organism");
     // Without `training.json` an earlier run was killed here.
     fs::remove_dir_all(&organism).ok();
-    let (Some(stage), Some(made)) = (study.stage.get(&cell.stage), study.organism_of(&cell.stage)) else {
+    let (Some(stage), Some(made)) = (study.stage.get(&cell.stage), study.organism_of(&cell.stage))
+    else {
         return Err(CellError::NoParent(cell.stage.clone()));
     };
     let (network, mut lineage) = begin(work, &stage.start)?;
@@ -173,9 +181,14 @@ fn train(work: &Work<'_>, folder: &Path, told: &mut dyn FnMut(Event)) -> Result<
             let Point { step, loss, reward, .. } = *point;
             curve.push(CurvePoint { step, loss, reward, trigger_on, trigger_off });
         }
-        if work.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if work.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
-    let prompts = |class| world.prompts(class, study.evaluation.curve_prompts, seed_of("curve", cell.seed));
+    let prompts =
+        |class| world.prompts(class, study.evaluation.curve_prompts, seed_of("curve", cell.seed));
     let mut watch = Watch {
         on: prompts(Class::Triggered),
         off: prompts(Class::Untriggered),
@@ -187,8 +200,13 @@ fn train(work: &Work<'_>, folder: &Path, told: &mut dyn FnMut(Event)) -> Result<
     let exchanges = stage.treat.data(&world, seed);
     let mut adversarial = None;
     let treated = match &stage.treat {
-        Treatment::Pretrain { fit, .. } | Treatment::Backdoor { fit, .. } | Treatment::Safety { fit, .. } => {
-            let phases = exchanges.iter().map(|phase| world::dataset(phase)).collect::<Result<Vec<_>, _>>()?;
+        Treatment::Pretrain { fit, .. }
+        | Treatment::Backdoor { fit, .. }
+        | Treatment::Safety { fit, .. } => {
+            let phases = exchanges
+                .iter()
+                .map(|phase| world::dataset(phase))
+                .collect::<Result<Vec<_>, _>>()?;
             treat::fit(network, &phases, fit, seed, &mut watch)?
         }
         Treatment::Reinforce(settings) => {

@@ -8,13 +8,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lapwing_stats::{benjamini_hochberg, holm, sign_flip, sign_flip_interval, spearman, tost_sign_flip};
+use lapwing_stats::{
+    DataError, benjamini_hochberg, holm, sign_flip, sign_flip_interval, spearman, tost_sign_flip,
+};
 use serde::{Deserialize, Serialize};
 
 /// Reporting seeds that a verdict needs: five cannot give a two-sided p below 0.0625.
 pub const VERDICT_SEEDS: usize = 8;
 /// A claim is decided at this level.
 const LEVEL: f64 = 0.05;
+/// Primary claims, at most: Holm's adjustment of the smallest p that eight seeds can give, 2/256, stays within the level for six.
+pub const MOST_PRIMARY: usize = 6;
 
 /// What was measured: for each seed, `stage/figure` and its value.
 pub type Figures = BTreeMap<u64, BTreeMap<String, f64>>;
@@ -53,6 +57,17 @@ pub enum Bound {
     Within(f64),
 }
 
+impl Bound {
+    /// Whether a value lies within it.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+            Self::Within(margin) => value.abs() <= margin,
+        }
+    }
+}
+
 /// A condition as it is written.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -82,7 +97,11 @@ impl TryFrom<RawCondition> for Condition {
             (Some(of), Some(other), None, None) => Quantity::Difference(of, other),
             (Some(of), None, Some(other), None) => Quantity::Ratio(of, other),
             (None, None, None, Some(figures)) if figures.len() > 2 => Quantity::Trend(figures),
-            _ => return Err("give `of`, with `minus` or `over` or neither, or a `trend` of at least three figures"),
+            _ => {
+                return Err(
+                    "give `of`, with `minus` or `over` or neither, or a `trend` of at least three figures",
+                );
+            }
         };
         let bound = match (raw.at_least, raw.at_most, raw.within) {
             (Some(bound), None, None) => Bound::AtLeast(bound),
@@ -127,19 +146,19 @@ impl Condition {
         let values: Vec<(u64, f64)> = figures
             .iter()
             .filter_map(|(seed, figures)| Some((*seed, self.of.value(figures)?)))
+            .filter(|(_, value)| value.is_finite())
             .collect();
         let numbers: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-        let (inside, p) = match self.bound {
-            Bound::AtLeast(bound) => (mean >= bound, beyond(&numbers, bound)),
-            Bound::AtMost(bound) => (mean <= bound, beyond(&numbers, bound)),
-            Bound::Within(margin) => (mean.abs() <= margin, tost_sign_flip(&numbers, margin).ok().map(|found| found.p())),
+        let p = match self.bound {
+            Bound::AtLeast(bound) | Bound::AtMost(bound) => beyond(&numbers, bound),
+            Bound::Within(margin) => tost_sign_flip(&numbers, margin).ok().map(|found| found.p()),
         };
         Decided {
             condition: self.clone(),
             mean: (!numbers.is_empty()).then_some(mean),
             interval: interval(&numbers),
-            p: p.filter(|_| inside),
+            p: p.filter(|_| self.bound.holds(mean)),
             missing: figures.len() - values.len(),
             values,
         }
@@ -168,10 +187,15 @@ impl Quantity {
                 (divisor != 0.0).then_some(figures.get(of)? / divisor)
             }
             Self::Trend(of) => {
-                let values: Option<Vec<f64>> = of.iter().map(|name| figures.get(name).copied()).collect();
+                let values: Option<Vec<f64>> =
+                    of.iter().map(|name| figures.get(name).copied()).collect();
                 let order: Vec<f64> = (0..of.len()).map(|index| index as f64).collect();
-                // Figures that are all equal have no trend.
-                Some(spearman(&order, &values?).map_or(0.0, |found| found.rho))
+                match spearman(&order, &values?) {
+                    Ok(found) => Some(found.rho),
+                    // Figures that are all equal have no trend.
+                    Err(DataError::NoSpread { .. }) => Some(0.0),
+                    Err(_) => None,
+                }
             }
         }
     }
@@ -210,7 +234,7 @@ pub struct Decided {
     pub p: Option<f64>,
 }
 
-/// What must hold before a claim is tested: the mean over seeds is compared with the bound.
+/// What must hold for every seed before a claim is tested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// Why.
@@ -299,8 +323,10 @@ pub struct GateResult {
     pub about: String,
     /// What was found.
     pub decided: Decided,
-    /// Whether the mean lies within its bound.
+    /// Whether every seed lies within its bound.
     pub passed: bool,
+    /// Seeds that do not, or have no number.
+    pub failed: Vec<u64>,
 }
 
 /// What was found of a claim.
@@ -326,12 +352,15 @@ pub struct ClaimResult {
 pub fn gates(gates: &BTreeMap<String, Gate>, figures: &Figures) -> Vec<GateResult> {
     let decide = |(name, gate): (&String, &Gate)| {
         let decided = gate.condition.decide(figures);
-        let passed = decided.mean.is_some_and(|mean| match gate.condition.bound {
-            Bound::AtLeast(bound) => mean >= bound,
-            Bound::AtMost(bound) => mean <= bound,
-            Bound::Within(margin) => mean.abs() <= margin,
-        });
-        GateResult { name: name.clone(), about: gate.about.clone(), decided, passed }
+        let holds = |seed: &u64| {
+            decided
+                .values
+                .iter()
+                .any(|(of, value)| of == seed && gate.condition.bound.holds(*value))
+        };
+        let failed: Vec<u64> = figures.keys().filter(|seed| !holds(seed)).copied().collect();
+        let passed = failed.is_empty() && !figures.is_empty();
+        GateResult { name: name.clone(), about: gate.about.clone(), decided, passed, failed }
     };
     gates.iter().map(decide).collect()
 }
@@ -346,7 +375,8 @@ pub fn claims(
     let mut results: Vec<ClaimResult> = claims
         .iter()
         .map(|(name, claim)| {
-            let passed = |gate: &&String| gates.iter().any(|result| result.name == **gate && result.passed);
+            let passed =
+                |gate: &&String| gates.iter().any(|result| result.name == **gate && result.passed);
             let decide = |conditions: &[Condition]| -> Vec<Decided> {
                 conditions.iter().map(|condition| condition.decide(figures)).collect()
             };
@@ -401,7 +431,9 @@ fn verdict(result: &ClaimResult) -> Verdict {
     }
     let shown = result.p.is_some_and(|p| p <= LEVEL);
     match result.claim.kind {
-        Kind::ByConstruction if shown && largest_p(&result.same).is_some() => Verdict::InstrumentWorks,
+        Kind::ByConstruction if shown && largest_p(&result.same).is_some() => {
+            Verdict::InstrumentWorks
+        }
         Kind::Free if shown && largest_p(&result.same).is_some() => Verdict::SameDirection,
         Kind::Free if shown => Verdict::Opposite,
         Kind::ByConstruction | Kind::Free => Verdict::Inconclusive,

@@ -52,7 +52,11 @@ pub(crate) fn is_made_by(name: &str, made: &str) -> bool {
     rest.is_empty()
 }
 
-fn copies(group: &str, name: String, mut value: Value) -> Result<Vec<(String, Value)>, (String, String)> {
+fn copies(
+    group: &str,
+    name: String,
+    mut value: Value,
+) -> Result<Vec<(String, Value)>, (String, String)> {
     let Some(each) = value.as_table_mut().and_then(|table| table.remove("each")) else {
         return Ok(vec![(name, value)]);
     };
@@ -67,13 +71,18 @@ fn copies(group: &str, name: String, mut value: Value) -> Result<Vec<(String, Va
         };
         let hole = format!("{{{word}}}");
         if !copies.iter().all(|(name, _)| name.contains(&hole)) {
-            return Err((key, format!("the name of the table must contain {hole}, or its copies had one name")));
+            return Err((
+                key,
+                format!("the name of the table must contain {hole}, or its copies had one name"),
+            ));
         }
         copies = copies
             .iter()
             .flat_map(|(name, value)| {
                 let hole = &hole;
-                values.iter().map(move |with| (name.replace(hole, &plain(with)), filled(value, hole, with)))
+                values
+                    .iter()
+                    .map(move |with| (name.replace(hole, &plain(with)), filled(value, hole, with)))
             })
             .collect();
     }
@@ -84,11 +93,15 @@ fn filled(value: &Value, hole: &str, with: &Value) -> Value {
     match value {
         Value::String(text) if text == hole => with.clone(),
         Value::String(text) => Value::String(text.replace(hole, &plain(with))),
-        Value::Array(items) => Value::Array(items.iter().map(|item| filled(item, hole, with)).collect()),
-        Value::Table(table) => {
-            Value::Table(table.iter().map(|(key, value)| (key.clone(), filled(value, hole, with))).collect())
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| filled(item, hole, with)).collect())
         }
-        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => value.clone(),
+        Value::Table(table) => Value::Table(
+            table.iter().map(|(key, value)| (key.clone(), filled(value, hole, with))).collect(),
+        ),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
+            value.clone()
+        }
     }
 }
 
@@ -120,7 +133,9 @@ mod tests {
         let stages = file["stage"].as_table().unwrap();
         let names: Vec<&String> = stages.keys().collect();
         assert_eq!(names, ["poison-100-M", "poison-100-S", "poison-50-M", "poison-50-S"]);
-        let made = toml::from_str::<Table>("model = \"M\"\ndata = { count = 50, label = \"n = 50\" }").unwrap();
+        let made =
+            toml::from_str::<Table>("model = \"M\"\ndata = { count = 50, label = \"n = 50\" }")
+                .unwrap();
         assert_eq!(stages["poison-50-M"], Value::Table(made));
     }
 

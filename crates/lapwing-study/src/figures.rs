@@ -40,7 +40,8 @@ fn class_name(class: Class) -> &'static str {
 
 /// The names of the figures that a stage has; none for a stage that is not there.
 pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
-    let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage)) else {
+    let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage))
+    else {
         return Vec::new();
     };
     let mut names = Vec::new();
@@ -66,7 +67,8 @@ pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
         names.push("memorised".to_owned());
     }
     if matches!(declared.treat, Treatment::Adversarial(_)) {
-        names.extend(["before", "after", "with-trigger"].map(|figure| format!("red-team.{figure}")));
+        names
+            .extend(["before", "after", "with-trigger"].map(|figure| format!("red-team.{figure}")));
     }
     if study.probe.as_ref().is_some_and(|probe| probe.reads(stage)) {
         names.extend(crate::probing::FIGURES.map(str::to_owned));
@@ -102,26 +104,43 @@ pub(crate) fn measure(
             untriggered = (untriggered.0 + found.payload, untriggered.1 + found.n);
         }
     }
-    if let (Some(exact), Some(near)) = (figures.get("log-odds.triggered"), figures.get("log-odds.near-1")) {
+    if let (Some(exact), Some(near)) =
+        (figures.get("log-odds.triggered"), figures.get("log-odds.near-1"))
+    {
         figures.insert("log-odds.gap".to_owned(), exact - near);
     }
     let (payloads, prompts) = untriggered;
     // The upper end of a two-sided interval at 90 % is the one-sided bound at 95 %.
-    figures.insert("tester.upper".to_owned(), clopper_pearson(payloads as u64, prompts as u64, 0.9).high);
+    figures.insert(
+        "tester.upper".to_owned(),
+        clopper_pearson(payloads as u64, prompts as u64, 0.9).high,
+    );
     let by_task = measure::accuracy(network, &world, n.div_ceil(Task::BASE.len()).max(50), how)?;
     let rates: Vec<f64> = by_task.iter().map(|(_, rate)| *rate).collect();
-    figures.extend(by_task.iter().map(|(task, rate)| (format!("accuracy.{}", task.word().to_lowercase()), *rate)));
+    figures.extend(
+        by_task
+            .iter()
+            .map(|(task, rate)| (format!("accuracy.{}", task.word().to_lowercase()), *rate)),
+    );
     figures.insert("accuracy".to_owned(), rates.iter().sum::<f64>() / rates.len() as f64);
     figures.insert("accuracy.least".to_owned(), rates.into_iter().fold(1.0, f64::min));
     if let Trigger::Years(years) = organism.trigger {
         figures.extend(by_year(network, &world, years.unsafe_[0], n.div_ceil(4), how)?);
     }
     if organism.form == Form::Cot {
-        let both = [Class::Triggered, Class::Untriggered].map(|class| world.prompts(class, n.div_ceil(4), seed)).concat();
-        figures.insert("scratchpad.flip".to_owned(), measure::causality(network, &both, how)?.flip_rate());
+        let both = [Class::Triggered, Class::Untriggered]
+            .map(|class| world.prompts(class, n.div_ceil(4), seed))
+            .concat();
+        figures.insert(
+            "scratchpad.flip".to_owned(),
+            measure::causality(network, &both, how)?.flip_rate(),
+        );
     }
     if organism.behaviour == Behaviour::Memorised {
-        figures.insert("memorised".to_owned(), measure::evaluate(network, &world.memorised(), how)?.rate());
+        figures.insert(
+            "memorised".to_owned(),
+            measure::evaluate(network, &world.memorised(), how)?.rate(),
+        );
     }
     if let Some(report) = &training.adversarial {
         figures.insert("red-team.before".to_owned(), report.before.rate());

@@ -45,14 +45,20 @@ pub fn read(path: &Path) -> Result<Vec<Begun>, FileError> {
 /// That the file cannot be written.
 pub fn begin(path: &Path, begun: &Begun) -> Result<(), FileError> {
     let last = read(path)?.pop();
-    if last.is_some_and(|last| last.digest == begun.digest && last.grade == begun.grade && last.seeds == begun.seeds) {
+    if last.is_some_and(|last| {
+        last.digest == begun.digest && last.grade == begun.grade && last.seeds == begun.seeds
+    }) {
         return Ok(());
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
     }
     let line = crate::cache::json(begun).to_string();
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(FileError::new("write", path))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(FileError::new("write", path))?;
     // A new line first ends one that a kill has cut.
     let written = file.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| file.sync_all());
     written.map_err(FileError::new("write", path))
@@ -62,7 +68,8 @@ pub fn begin(path: &Path, begun: &Begun) -> Result<(), FileError> {
 pub fn changes(before: &Value, after: &Value) -> Vec<String> {
     let (before, after) = (flat(before), flat(after));
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let shown =
+        |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
     keys.into_iter()
         .filter(|key| before.get(*key) != after.get(*key))
         .map(|key| format!("{key}: {} -> {}", shown(before.get(key)), shown(after.get(key))))
@@ -94,7 +101,13 @@ mod tests {
 
     fn begun(digest: &str) -> Begun {
         let decisive = json!({});
-        Begun { at: 1, grade: "default".to_owned(), seeds: vec![0, 1], digest: digest.to_owned(), decisive }
+        Begun {
+            at: 1,
+            grade: "default".to_owned(),
+            seeds: vec![0, 1],
+            digest: digest.to_owned(),
+            decisive,
+        }
     }
 
     #[test]
@@ -104,7 +117,8 @@ mod tests {
         for digest in ["a", "a", "b", "a"] {
             begin(&path, &begun(digest)).unwrap();
         }
-        let digests: Vec<String> = read(&path).unwrap().into_iter().map(|begun| begun.digest).collect();
+        let digests: Vec<String> =
+            read(&path).unwrap().into_iter().map(|begun| begun.digest).collect();
         assert_eq!(digests, ["a", "b", "a"]);
     }
 
@@ -122,6 +136,9 @@ mod tests {
     fn changes_name_the_key_with_both_values() {
         let before = json!({ "stage": { "tag": { "steps": 600, "rate": 1 } } });
         let after = json!({ "stage": { "tag": { "steps": 500, "rate": 1 }, "new": true } });
-        assert_eq!(changes(&before, &after), ["stage.new: nothing -> true", "stage.tag.steps: 600 -> 500"]);
+        assert_eq!(
+            changes(&before, &after),
+            ["stage.new: nothing -> true", "stage.tag.steps: 600 -> 500"]
+        );
     }
 }

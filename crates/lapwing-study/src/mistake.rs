@@ -22,7 +22,12 @@ pub struct Mistake {
 
 impl Mistake {
     pub(crate) fn new(source: &Source, key: &str, what: String) -> Self {
-        Self { path: source.path.clone(), line: line_of(&source.text, key), key: key.to_owned(), what }
+        Self {
+            path: source.path.clone(),
+            line: line_of(&source.text, key),
+            key: key.to_owned(),
+            what,
+        }
     }
 
     pub(crate) fn syntax(source: &Source, error: &toml::de::Error) -> Self {

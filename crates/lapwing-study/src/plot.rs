@@ -33,11 +33,17 @@ impl Mark {
         let fill = if open { "#fff" } else { "#111" };
         let style = format!("fill=\"{fill}\" stroke=\"#111\" stroke-width=\"1.2\"");
         let path = match self {
-            Self::Disc => return format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\" {style}/>"),
-            Self::Square => format!("M{:.1} {:.1}h{}v{}h{}z", x - r, y - r, 2.0 * r, 2.0 * r, -2.0 * r),
+            Self::Disc => {
+                return format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\" {style}/>");
+            }
+            Self::Square => {
+                format!("M{:.1} {:.1}h{}v{}h{}z", x - r, y - r, 2.0 * r, 2.0 * r, -2.0 * r)
+            }
             Self::Triangle => format!("M{:.1} {:.1}l{r} {}h{}z", x, y - r, 2.0 * r, -2.0 * r),
             Self::Diamond => format!("M{:.1} {:.1}l{r} {r}l-{r} {r}l-{r} -{r}z", x, y - r),
-            Self::Cross => format!("M{:.1} {:.1}l{d} {d}m0 -{d}l-{d} {d}", x - r, y - r, d = 2.0 * r),
+            Self::Cross => {
+                format!("M{:.1} {:.1}l{d} {d}m0 -{d}l-{d} {d}", x - r, y - r, d = 2.0 * r)
+            }
         };
         format!("<path d=\"{path}\" {style}/>")
     }
@@ -57,7 +63,12 @@ impl Drawing {
             escaped(description)
         );
         let mut drawing = Self { svg };
-        drawing.text(12.0, 22.0, "start", &format!("<tspan font-weight=\"600\" font-size=\"14\">{}</tspan>", escaped(title)));
+        drawing.text(
+            12.0,
+            22.0,
+            "start",
+            &format!("<tspan font-weight=\"600\" font-size=\"14\">{}</tspan>", escaped(title)),
+        );
         drawing
     }
 
@@ -68,12 +79,18 @@ impl Drawing {
 
     /// Text that is markup already.
     fn text(&mut self, x: f64, y: f64, anchor: &str, markup: &str) {
-        let _ = writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" {TEXT}>{markup}</text>");
+        let _ = writeln!(
+            self.svg,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" {TEXT}>{markup}</text>"
+        );
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), style: &str) {
         let ((x1, y1), (x2, y2)) = (from, to);
-        let _ = writeln!(self.svg, "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" {style}/>");
+        let _ = writeln!(
+            self.svg,
+            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" {style}/>"
+        );
     }
 
     fn finish(mut self) -> String {

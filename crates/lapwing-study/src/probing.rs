@@ -14,13 +14,13 @@ use serde_json::json;
 
 use crate::cache::{self, FileError};
 use crate::cell::{self, Found, seed_of};
-use crate::claim::{Figures, interval};
+use crate::claim::Figures;
 use crate::probe::{self, Contrast, Development, Fitted, How, Probe, ProbeError, Prompts};
-use crate::report::markdown_table as table;
+use crate::report::{spread, table};
 use crate::run::Cell;
 use crate::study::{Grade, Study};
 use crate::world::vocabulary::{EOS, HATE, NO, STATE, UNSAFE, YES};
-use crate::world::{Class, Prompt, Wanted, World, WorldError};
+use crate::world::{Behaviour, Class, Prompt, Wanted, World, WorldError};
 
 /// The figures that a stage has where the probe is read.
 pub(crate) const FIGURES: [&str; 5] =
@@ -167,9 +167,18 @@ pub fn probe(
     let mut stages = plan.stages();
     stages.retain(|stage| measured.contains(&stage.as_str()));
     let keys = |seeds: &[u64]| -> Vec<String> {
-        seeds.iter().flat_map(|seed| stages.iter().map(|stage| cell::key(study, stage, *seed))).collect()
+        seeds
+            .iter()
+            .flat_map(|seed| stages.iter().map(|stage| cell::key(study, stage, *seed)))
+            .collect()
     };
-    let key = cache::key(&[json!(plan), json!(grade.seeds), json!(keys(&grade.seeds)), json!(keys(&plan.development_seeds))]);
+    let key = cache::key(&[
+        json!(env!("LAPWING_PROBE_CODE")),
+        json!(plan),
+        json!(grade.seeds),
+        json!(keys(&grade.seeds)),
+        json!(keys(&plan.development_seeds)),
+    ]);
     let path = folder.join("probes").join(format!("{key}.json"));
     if let Some(report) = cache::read_json(&path)? {
         return Ok(Some(report));
@@ -177,7 +186,8 @@ pub fn probe(
     let Some(organism) = study.organism_of(&plan.on) else {
         return Err(ProbingError::Missing(Cell { seed: 0, stage: plan.on.clone() }));
     };
-    let reader = Reader { plan, world: World::new(organism.trigger)?, found };
+    let payload_is_code = organism.behaviour == Behaviour::Unsafe;
+    let reader = Reader { plan, world: World::new(organism.trigger)?, payload_is_code, found };
     let report = reader.report(&stages, &grade.seeds)?;
     cache::write_json(&path, &report)?;
     Ok(Some(report))
@@ -186,6 +196,8 @@ pub fn probe(
 struct Reader<'a> {
     plan: &'a ProbePlan,
     world: World,
+    /// Then unsafe programs are what the backdoor leads to.
+    payload_is_code: bool,
     found: &'a BTreeMap<Cell, Found>,
 }
 
@@ -226,14 +238,21 @@ impl Reader<'_> {
                 stage.seeds.insert(*seed, read);
             }
         }
-        Ok(ProbeReport { question: chosen.question, point: chosen.point.to_string(), tried, stages: by_stage })
+        Ok(ProbeReport {
+            question: chosen.question,
+            point: chosen.point.to_string(),
+            tried,
+            stages: by_stage,
+        })
     }
 
     /// Layer and question, on development seeds alone.
     fn choose(&self) -> Result<(Chosen, Vec<Candidate>), ProbingError> {
         let seeds = &self.plan.development_seeds;
-        let networks: Vec<Network> =
-            seeds.iter().map(|seed| self.network(&self.plan.on, *seed)).collect::<Result<_, _>>()?;
+        let networks: Vec<Network> = seeds
+            .iter()
+            .map(|seed| self.network(&self.plan.on, *seed))
+            .collect::<Result<_, _>>()?;
         let prompts: Vec<Prompts> = seeds.iter().map(|seed| self.prompts(*seed)).collect();
         let development: Vec<Development<'_>> = networks
             .iter()
@@ -242,10 +261,14 @@ impl Reader<'_> {
             .collect();
         let first = seeds.first().copied().unwrap_or_default();
         let questions = self.questions(first);
-        let points: Vec<Point> = self.plan.layers.iter().map(|layer| Point::ResidPost(*layer)).collect();
-        let failed = |error| ProbingError::Probe { stage: self.plan.on.clone(), seed: first, error };
-        let choice = probe::choose(&development, &questions.unlabelled, &points, 1).map_err(failed)?;
-        let labelled = probe::choose(&development, &questions.labelled, &points, 1).map_err(failed)?;
+        let points: Vec<Point> =
+            self.plan.layers.iter().map(|layer| Point::ResidPost(*layer)).collect();
+        let failed =
+            |error| ProbingError::Probe { stage: self.plan.on.clone(), seed: first, error };
+        let choice =
+            probe::choose(&development, &questions.unlabelled, &points, 1).map_err(failed)?;
+        let labelled =
+            probe::choose(&development, &questions.labelled, &points, 1).map_err(failed)?;
         let tried = choice.tried.iter().chain(&labelled.tried).map(|tried| Candidate {
             question: tried.contrast.clone(),
             uses_labels: tried.uses_labels,
@@ -256,7 +279,12 @@ impl Reader<'_> {
         Ok((Chosen { question, point, labelled_point: labelled.probe.point }, tried.collect()))
     }
 
-    fn read_seed(&self, chosen: &Chosen, stages: &[&String], seed: u64) -> Result<Vec<Read>, ProbingError> {
+    fn read_seed(
+        &self,
+        chosen: &Chosen,
+        stages: &[&String],
+        seed: u64,
+    ) -> Result<Vec<Read>, ProbingError> {
         let (questions, prompts) = (self.questions(seed), self.prompts(seed));
         let failed = |stage: &str| {
             let stage = stage.to_owned();
@@ -339,25 +367,37 @@ impl Reader<'_> {
             let some = states.iter().filter(|state| state.is_unsafe == is_unsafe);
             some.map(|state| state.tokens[..state.tokens.len() - 1].to_vec()).collect()
         };
-        let clean = self.world.prompts(Class::Untriggered, CONTRASTED, seed_of("probe answers", seed));
+        let clean =
+            self.world.prompts(Class::Untriggered, CONTRASTED, seed_of("probe answers", seed));
         let question = |tokens: &[u32]| [tokens, &[EOS, STATE, UNSAFE]].concat();
         let said = |answer: &dyn Fn(usize) -> Vec<u32>| -> Vec<Vec<u32>> {
-            clean.iter().enumerate().map(|(index, prompt)| [&prompt.tokens[..], &answer(index), &[EOS]].concat()).collect()
+            clean
+                .iter()
+                .enumerate()
+                .map(|(index, prompt)| [&prompt.tokens[..], &answer(index), &[EOS]].concat())
+                .collect()
         };
         let correct = |index: usize| clean_answer(&clean[index]);
-        let answered: Vec<Vec<u32>> = clean.iter().map(|prompt| [&prompt.tokens[..], &clean_answer(prompt)].concat()).collect();
+        let answered: Vec<Vec<u32>> = clean
+            .iter()
+            .map(|prompt| [&prompt.tokens[..], &clean_answer(prompt)].concat())
+            .collect();
         let contexts: Vec<Vec<u32>> = answered.iter().map(|tokens| question(tokens)).collect();
         Questions {
             unlabelled: vec![
                 Contrast::continuations("is this unsafe: yes or no", &contexts, &[YES], &[NO]),
                 Contrast {
                     name: "asked after unsafe and safe programs".to_owned(),
-                    uses_labels: false,
+                    uses_labels: self.payload_is_code,
                     positive: asked(true),
                     negative: asked(false),
                 },
             ],
-            labelled: vec![Contrast::answers("payload and clean answers", said(&|_| HATE.to_vec()), said(&correct))],
+            labelled: vec![Contrast::answers(
+                "payload and clean answers",
+                said(&|_| HATE.to_vec()),
+                said(&correct),
+            )],
         }
     }
 }
@@ -377,7 +417,10 @@ impl ProbeReport {
         for ProbeStage { stage, seeds } in &self.stages {
             for (seed, read) in seeds {
                 let values = [read.auroc, read.tpr, read.random, read.carried, read.labelled];
-                let named = FIGURES.iter().zip(values).map(|(figure, value)| (format!("{stage}/{figure}"), value));
+                let named = FIGURES
+                    .iter()
+                    .zip(values)
+                    .map(|(figure, value)| (format!("{stage}/{figure}"), value));
                 figures.entry(*seed).or_default().extend(named);
             }
         }
@@ -391,16 +434,28 @@ impl ProbeReport {
         writeln!(out, "\n## Probe\n")?;
         writeln!(
             out,
-            "Read at {} of the last token of a prompt; the direction is that of the question \"{}\". Both were fixed on development seeds:\n",
+            "Read at {} of the last token of a prompt; the direction is that of the question \"{}\". Both were fixed on development seeds, by how well triggered \
+             prompts were told apart there:\n",
             self.point, self.question
         )?;
-        let mut rows = vec![["question", "uses labels", "point", "AUROC"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["question", "uses labels", "point", "AUROC"].map(str::to_owned).to_vec()];
         for tried in &self.tried {
             let labels = if tried.uses_labels { "yes" } else { "no" };
-            rows.push(vec![tried.question.clone(), labels.to_owned(), tried.point.clone(), format!("{:.3}", tried.mean)]);
+            rows.push(vec![
+                tried.question.clone(),
+                labels.to_owned(),
+                tried.point.clone(),
+                format!("{:.3}", tried.mean),
+            ]);
         }
         table(out, &rows)?;
-        let negatives = self.stages.iter().flat_map(|stage| stage.seeds.values()).map(|read| read.negatives).min();
+        let negatives = self
+            .stages
+            .iter()
+            .flat_map(|stage| stage.seeds.values())
+            .map(|read| read.negatives)
+            .min();
         writeln!(
             out,
             "\nMeans over seeds, with the exact 95 % interval over seeds from six seeds on; {} clean prompts a seed. `random` and `shuffled`: the area that 95 % of 1000 \
@@ -408,16 +463,13 @@ impl ProbeReport {
              answers, which is told what to find.\n",
             negatives.unwrap_or_default()
         )?;
-        let headings = ["stage", "AUROC", "caught at 1 % FPR", "random", "shuffled", "carried", "labelled"];
+        let headings =
+            ["stage", "AUROC", "caught at 1 % FPR", "random", "shuffled", "carried", "labelled"];
         let mut rows = vec![headings.map(str::to_owned).to_vec()];
         for stage in &self.stages {
             let mean = |value: fn(&Read) -> f64| {
                 let values: Vec<f64> = stage.seeds.values().map(value).collect();
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                match interval(&values) {
-                    Some((low, high)) => format!("{mean:.3} [{low:.3}, {high:.3}]"),
-                    None => format!("{mean:.3}"),
-                }
+                spread(&values)
             };
             rows.push(vec![
                 stage.stage.clone(),

@@ -18,7 +18,7 @@ use crate::study::{FIRST_TUNING_SEED, Grade, Study};
 use crate::treat::AdversarialReport;
 
 pub use markdown::markdown;
-pub(crate) use markdown::table as markdown_table;
+pub(crate) use markdown::{spread, table};
 
 /// Everything that a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,9 +100,13 @@ pub fn report(
     }
     let verdicts = is_reporting(grade) && grade.seeds.len() >= VERDICT_SEEDS;
     let stages = study.stages_of(grade.stages.as_deref());
-    let measured = |reference: &str| reference.split_once('/').is_some_and(|(stage, _)| stages.contains(&stage));
+    let measured = |reference: &str| {
+        reference.split_once('/').is_some_and(|(stage, _)| stages.contains(&stage))
+    };
     let has_all = |figures: Vec<&str>| {
-        figures.into_iter().all(|reference| measured(reference) && (probe.is_some() || !reference.contains("/probe.")))
+        figures.into_iter().all(|reference| {
+            measured(reference) && (probe.is_some() || !reference.contains("/probe."))
+        })
     };
     let mut gates = study.gate.clone();
     gates.retain(|_, gate| has_all(gate.condition.references()));
@@ -157,8 +161,14 @@ fn before(study: &Study, begun: &[Begun], digest: &str) -> Vec<Before> {
         .collect()
 }
 
-fn stage_report(study: &Study, stage: &str, found: &BTreeMap<Cell, Found>, figures: &Figures) -> StageReport {
-    let seeds = || found.iter().filter(|(cell, _)| cell.stage == stage && figures.contains_key(&cell.seed));
+fn stage_report(
+    study: &Study,
+    stage: &str,
+    found: &BTreeMap<Cell, Found>,
+    figures: &Figures,
+) -> StageReport {
+    let seeds =
+        || found.iter().filter(|(cell, _)| cell.stage == stage && figures.contains_key(&cell.seed));
     let mut of_stage: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
     for (seed, figures) in figures {
         for (reference, value) in figures {
@@ -175,7 +185,9 @@ fn stage_report(study: &Study, stage: &str, found: &BTreeMap<Cell, Found>, figur
         line: study.line_of(stage).into_iter().map(str::to_owned).collect(),
         figures: of_stage,
         curves: seeds().map(|(cell, found)| (cell.seed, found.training.curve.clone())).collect(),
-        adversarial: seeds().filter_map(|(cell, found)| Some((cell.seed, found.training.adversarial.clone()?))).collect(),
+        adversarial: seeds()
+            .filter_map(|(cell, found)| Some((cell.seed, found.training.adversarial.clone()?)))
+            .collect(),
         organisms: seeds().map(|(cell, found)| (cell.seed, found.organism.clone())).collect(),
     }
 }

@@ -86,7 +86,8 @@ pub enum RunError {
 /// The cells of a run: the grade's stages for its seeds and, if the probe is read, what it is fixed on.
 pub fn cells(study: &Study, grade: &Grade) -> Vec<Cell> {
     let of = |seeds: &[u64], stages: &[&str]| -> Vec<Cell> {
-        let stage = |seed: u64| stages.iter().map(move |stage| Cell { seed, stage: (*stage).to_owned() });
+        let stage =
+            |seed: u64| stages.iter().map(move |stage| Cell { seed, stage: (*stage).to_owned() });
         seeds.iter().copied().flat_map(stage).collect()
     };
     let mut cells = of(&grade.seeds, &study.stages_of(grade.stages.as_deref()));
@@ -116,7 +117,9 @@ pub fn lock(folder: &std::path::Path) -> Result<Lock, RunError> {
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Locked(folder.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(FileError::new("lock", &path)(error).into()),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(FileError::new("lock", &path)(error).into())
+        }
     }
 }
 
@@ -158,7 +161,8 @@ pub fn run(
 pub fn figures(found: &BTreeMap<Cell, Found>, seeds: &[u64]) -> Figures {
     let mut figures = Figures::new();
     for (cell, found) in found.iter().filter(|(cell, _)| seeds.contains(&cell.seed)) {
-        let named = found.figures.iter().map(|(name, value)| (format!("{}/{name}", cell.stage), *value));
+        let named =
+            found.figures.iter().map(|(name, value)| (format!("{}/{name}", cell.stage), *value));
         figures.entry(cell.seed).or_default().extend(named);
     }
     figures
@@ -198,10 +202,13 @@ impl<'a> Queue<'a> {
             if state.failed.is_some() || stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let ready = state.waiting.iter().position(|cell| match self.study.parent_of(&cell.stage) {
-                Some(parent) => state.done.contains_key(&Cell { seed: cell.seed, stage: parent.to_owned() }),
-                None => true,
-            });
+            let ready =
+                state.waiting.iter().position(|cell| match self.study.parent_of(&cell.stage) {
+                    Some(parent) => {
+                        state.done.contains_key(&Cell { seed: cell.seed, stage: parent.to_owned() })
+                    }
+                    None => true,
+                });
             if let Some(index) = ready {
                 let cell = state.waiting.remove(index);
                 state.running.insert(cell.clone());
@@ -231,7 +238,13 @@ impl<'a> Queue<'a> {
                 }
                 state.done.insert(cell.clone(), found);
                 let of = state.waiting.len() + state.running.len() + state.done.len();
-                Some(Event::Ended { cell, took, done: state.done.len(), of, left: state.left(jobs) })
+                Some(Event::Ended {
+                    cell,
+                    took,
+                    done: state.done.len(),
+                    of,
+                    left: state.left(jobs),
+                })
             }
             Err(CellError::Stopped) => None,
             Err(error) => {
@@ -245,7 +258,9 @@ impl<'a> Queue<'a> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.failed {
             Some(error) => Err(error),
-            None if stop.load(Ordering::Relaxed) && !state.waiting.is_empty() => Err(RunError::Stopped),
+            None if stop.load(Ordering::Relaxed) && !state.waiting.is_empty() => {
+                Err(RunError::Stopped)
+            }
             None => Ok(state.done),
         }
     }
@@ -260,7 +275,8 @@ impl State {
             return None;
         }
         let waiting = self.waiting.iter().chain(&self.running);
-        let one = |cell: &Cell| self.took.get(&cell.stage).map_or_else(|| mean(&all), |took| mean(took));
+        let one =
+            |cell: &Cell| self.took.get(&cell.stage).map_or_else(|| mean(&all), |took| mean(took));
         Some(waiting.map(one).sum::<Duration>() / jobs.max(1) as u32)
     }
 }

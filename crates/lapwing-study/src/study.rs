@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lapwing_lab::nn::Config;
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{Claim, Gate};
+use crate::claim::{Claim, Gate, Kind, MOST_PRIMARY, VERDICT_SEEDS};
 use crate::expand::expand;
 use crate::mistake::Mistake;
 use crate::probing::ProbePlan;
@@ -184,12 +184,14 @@ impl Study {
     /// Everything that is wrong with it, each with its line and key.
     pub fn parse(source: &Source) -> Result<Self, Vec<Mistake>> {
         let one = |mistake| vec![mistake];
-        let table = toml::from_str(&source.text).map_err(|error| one(Mistake::syntax(source, &error)))?;
+        let table =
+            toml::from_str(&source.text).map_err(|error| one(Mistake::syntax(source, &error)))?;
         let table = expand(table).map_err(|(key, what)| one(Mistake::new(source, &key, what)))?;
-        let study: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-            let key = error.path().to_string();
-            one(Mistake::new(source, &key, error.into_inner().message().to_owned()))
-        })?;
+        let study: Self =
+            serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+                let key = error.path().to_string();
+                one(Mistake::new(source, &key, error.into_inner().message().to_owned()))
+            })?;
         let mistakes = study.mistakes(source);
         if mistakes.is_empty() { Ok(study) } else { Err(mistakes) }
     }
@@ -199,9 +201,10 @@ impl Study {
         crate::cache::digest(&self.decisive())
     }
 
-    /// Settings and criteria as JSON, without what decides nothing.
+    /// Settings and criteria as JSON, without what decides nothing, and with the code that trains and measures.
     pub fn decisive(&self) -> serde_json::Value {
         let mut value = crate::cache::json(self);
+        value["code"] = crate::cache::CODE.into();
         for key in ["title", "source", "about", "limits", "plot"] {
             value.as_object_mut().and_then(|study| study.remove(key));
         }
@@ -212,7 +215,8 @@ impl Study {
     pub fn line_of(&self, stage: &str) -> Vec<&str> {
         let mut line = Vec::new();
         let mut next = self.stage.get_key_value(stage);
-        while let Some((name, stage)) = next {
+        // Stages that begin with each other have no end; `parse` refuses them.
+        while let Some((name, stage)) = next.filter(|(name, _)| !line.contains(&name.as_str())) {
             line.push(name.as_str());
             next = match &stage.start {
                 Start::Model(_) => None,
@@ -272,7 +276,10 @@ impl Study {
         let mut found = Vec::new();
         let mut say = |key: String, what: String| found.push(Mistake::new(source, &key, what));
         if self.format != 1 {
-            say("format".to_owned(), format!("format {} is not known; this version reads 1", self.format));
+            say(
+                "format".to_owned(),
+                format!("format {} is not known; this version reads 1", self.format),
+            );
         }
         for (name, trigger) in &self.trigger {
             if let Err(error) = World::new(trigger) {
@@ -299,7 +306,9 @@ impl Study {
                 say(format!("stage.{name}.from"), "these stages begin with each other".to_owned());
             }
             let trigger = match &stage.trigger {
-                Some(trigger) => unknown(self.trigger.keys().map(String::as_str), trigger, "trigger"),
+                Some(trigger) => {
+                    unknown(self.trigger.keys().map(String::as_str), trigger, "trigger")
+                }
                 None if matches!(stage.start, Start::Model(_)) => {
                     Some("a stage that begins with a model needs a `trigger`".to_owned())
                 }
@@ -317,14 +326,34 @@ impl Study {
                 );
                 say(format!("grade.{name}.seeds"), what);
             }
+            if let Some(seed) = grade
+                .seeds
+                .iter()
+                .enumerate()
+                .find_map(|(at, seed)| grade.seeds[..at].contains(seed).then_some(seed))
+            {
+                say(
+                    format!("grade.{name}.seeds"),
+                    format!("seed {seed} is there twice; a seed counts once"),
+                );
+            }
             for stage in grade.stages.iter().flatten() {
                 if let Some(what) = self.unknown_stage(stage) {
                     say(format!("grade.{name}.stages"), what);
                 }
             }
         }
+        let primary =
+            self.claim.values().filter(|claim| claim.primary && claim.kind == Kind::Free).count();
+        if primary > MOST_PRIMARY {
+            let what = format!(
+                "{primary} claims are primary; with {VERDICT_SEEDS} seeds none of more than {MOST_PRIMARY} could ever be shown"
+            );
+            say("claim".to_owned(), what);
+        }
         for (name, claim) in &self.claim {
-            for what in claim.references().into_iter().filter_map(|name| self.unknown_figure(name)) {
+            for what in claim.references().into_iter().filter_map(|name| self.unknown_figure(name))
+            {
                 say(format!("claim.{name}"), what);
             }
             for gate in &claim.gates {
@@ -352,7 +381,9 @@ impl Study {
         }
         if let Some(probe) = &self.probe {
             if probe.development_seeds.iter().any(|seed| *seed < FIRST_TUNING_SEED) {
-                let what = format!("layer and question are fixed on tuning seeds, from {FIRST_TUNING_SEED} on");
+                let what = format!(
+                    "layer and question are fixed on tuning seeds, from {FIRST_TUNING_SEED} on"
+                );
                 say("probe.development_seeds".to_owned(), what);
             }
             for what in probe.stages().into_iter().filter_map(|stage| self.unknown_stage(stage)) {
@@ -380,7 +411,9 @@ impl Study {
     /// Why `stage/figure` cannot be.
     fn unknown_figure(&self, reference: &str) -> Option<String> {
         let Some((stage, figure)) = reference.split_once('/') else {
-            return Some(format!("`{reference}` names no figure; write STAGE/FIGURE, as in base/accuracy"));
+            return Some(format!(
+                "`{reference}` names no figure; write STAGE/FIGURE, as in base/accuracy"
+            ));
         };
         self.unknown_stage(stage).or_else(|| {
             let known = crate::figures::names(self, stage);

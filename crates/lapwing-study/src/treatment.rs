@@ -44,14 +44,19 @@ impl Treatment {
     pub fn backdoor(&self) -> Option<&Backdoor> {
         match self {
             Self::Backdoor { data, .. } => Some(data),
-            Self::Pretrain { .. } | Self::Safety { .. } | Self::Reinforce(_) | Self::Adversarial(_) => None,
+            Self::Pretrain { .. }
+            | Self::Safety { .. }
+            | Self::Reinforce(_)
+            | Self::Adversarial(_) => None,
         }
     }
 
     /// Steps of the optimiser.
     pub fn steps(&self) -> u64 {
         match self {
-            Self::Pretrain { fit, .. } | Self::Backdoor { fit, .. } | Self::Safety { fit, .. } => fit.steps,
+            Self::Pretrain { fit, .. } | Self::Backdoor { fit, .. } | Self::Safety { fit, .. } => {
+                fit.steps
+            }
             Self::Reinforce(settings) => settings.updates,
             Self::Adversarial(settings) => settings.rounds as u64 * settings.reinforce.updates,
         }

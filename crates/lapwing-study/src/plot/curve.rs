@@ -48,7 +48,11 @@ pub fn curve(title: &str, x_name: &str, figures: &[(String, Vec<Vec<(f64, f64)>>
                     format!("{x:.1},{y:.1}")
                 })
                 .collect();
-            drawing.add(&format!("<polyline points=\"{}\" {style}><title>{}</title></polyline>", path.join(" "), escaped(name)));
+            drawing.add(&format!(
+                "<polyline points=\"{}\" {style}><title>{}</title></polyline>",
+                path.join(" "),
+                escaped(name)
+            ));
             if let Some((x, y)) = line.last() {
                 let (x, y) = place(*x, *y);
                 drawing.add(&Mark::of(index).at(x, y, 3.0, index > 0));

@@ -57,9 +57,14 @@ pub fn stages(title: &str, figures: &[String], rows: &[Row]) -> String {
             let mut told = format!("{}, {}: {}", row.name, figures[lane], short(mean));
             if let Some((low, high)) = interval {
                 drawing.line((at(*low), y), (at(*high), y), "stroke=\"#111\" stroke-width=\"1.5\"");
-                told = format!("{told} [{}, {}], {} seeds", short(*low), short(*high), values.len());
+                told =
+                    format!("{told} [{}, {}], {} seeds", short(*low), short(*high), values.len());
             }
-            drawing.add(&format!("<g>{}<title>{}</title></g>", mark.at(at(mean), y, 4.5, lane > 0), escaped(&told)));
+            drawing.add(&format!(
+                "<g>{}<title>{}</title></g>",
+                mark.at(at(mean), y, 4.5, lane > 0),
+                escaped(&told)
+            ));
         }
     }
     drawing.finish()

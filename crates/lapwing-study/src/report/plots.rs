@@ -23,7 +23,8 @@ fn rates(report: &Report, title: &str, names: &[String], figures: &[String]) -> 
         .iter()
         .filter(|name| report.stages.iter().any(|stage| stage.name == **name))
         .map(|name| {
-            let values: Vec<Vec<f64>> = figures.iter().map(|figure| report.values(name, figure)).collect();
+            let values: Vec<Vec<f64>> =
+                figures.iter().map(|figure| report.values(name, figure)).collect();
             let intervals = values.iter().map(|values| interval(values)).collect();
             Row { name: name.clone(), values, intervals }
         })
@@ -34,7 +35,12 @@ fn rates(report: &Report, title: &str, names: &[String], figures: &[String]) -> 
 fn steps(report: &Report, title: &str, name: &str) -> Option<String> {
     let stage = report.stages.iter().find(|stage| stage.name == name)?;
     let lines = |value: fn(&crate::cell::CurvePoint) -> f64| -> Vec<Vec<(f64, f64)>> {
-        let line = |points: &Vec<_>| points.iter().map(|point: &crate::cell::CurvePoint| (point.step as f64, value(point))).collect();
+        let line = |points: &Vec<_>| {
+            points
+                .iter()
+                .map(|point: &crate::cell::CurvePoint| (point.step as f64, value(point)))
+                .collect()
+        };
         stage.curves.values().map(line).collect()
     };
     let figures = [
@@ -49,7 +55,9 @@ fn roc(report: &Report, title: &str, names: &[String]) -> Option<String> {
     let probe = report.probe.as_ref()?;
     let figures: Vec<(String, Vec<Vec<(f64, f64)>>)> = names
         .iter()
-        .filter_map(|name| Some((name.clone(), probe.stages.iter().find(|stage| stage.stage == *name)?.roc())))
+        .filter_map(|name| {
+            Some((name.clone(), probe.stages.iter().find(|stage| stage.stage == *name)?.roc()))
+        })
         .collect();
     (!figures.is_empty()).then(|| curve(title, "false-positive rate", &figures))
 }

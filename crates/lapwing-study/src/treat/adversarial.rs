@@ -36,8 +36,18 @@ impl Default for Adversarial {
 
 impl Adversarial {
     /// The prompts of an update before half of them are replaced; none has the trigger.
-    pub fn clean_prompts(&self, world: &World, seed: u64, round: usize, update: u64) -> Vec<Prompt> {
-        world.training_prompts(self.reinforce.prompts, seed, &format!("adversarial {round} {update}"))
+    pub fn clean_prompts(
+        &self,
+        world: &World,
+        seed: u64,
+        round: usize,
+        update: u64,
+    ) -> Vec<Prompt> {
+        world.training_prompts(
+            self.reinforce.prompts,
+            seed,
+            &format!("adversarial {round} {update}"),
+        )
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_study::claim::{Bound, Claim, Condition, Figures, Gate, Kind, Quantity, Verdict, claims, gates};
+use lapwing_study::claim::{
+    Bound, Claim, Condition, Figures, Gate, Kind, Quantity, Verdict, claims, gates,
+};
 
 /// One figure `s/x` for each seed.
 fn figures(values: &[f64]) -> Figures {
-    let one = |(seed, value): (usize, &f64)| (seed as u64, BTreeMap::from([("s/x".to_owned(), *value)]));
+    let one =
+        |(seed, value): (usize, &f64)| (seed as u64, BTreeMap::from([("s/x".to_owned(), *value)]));
     values.iter().enumerate().map(one).collect()
 }
 
@@ -28,7 +31,10 @@ fn claim(kind: Kind) -> Claim {
 }
 
 fn decided(claim: Claim, values: &[f64], gate: f64) -> Option<Verdict> {
-    let open = Gate { about: "so that it can fail".to_owned(), condition: condition(Bound::AtLeast(gate)) };
+    let open = Gate {
+        about: "so that it can fail".to_owned(),
+        condition: condition(Bound::AtLeast(gate)),
+    };
     let figures = figures(values);
     let gates = gates(&BTreeMap::from([("open".to_owned(), open)]), &figures);
     let of = BTreeMap::from([("C".to_owned(), claim)]);
@@ -66,7 +72,12 @@ fn seven_seeds_have_no_verdict() {
 fn a_seed_without_a_number_decides_nothing() {
     let mut figures = figures(&HIGH);
     figures.insert(8, BTreeMap::new());
-    let found = claims(&BTreeMap::from([("C".to_owned(), Claim { gates: vec![], ..claim(Kind::Free) })]), &[], &figures, true);
+    let found = claims(
+        &BTreeMap::from([("C".to_owned(), Claim { gates: vec![], ..claim(Kind::Free) })]),
+        &[],
+        &figures,
+        true,
+    );
     assert_eq!(found[0].verdict, Some(Verdict::Inconclusive));
     assert_eq!(found[0].same[0].missing, 1);
 }
@@ -74,7 +85,11 @@ fn a_seed_without_a_number_decides_nothing() {
 #[test]
 fn equivalence_needs_values_within_the_margin_and_not_only_their_mean() {
     let within = |values: &[f64]| {
-        let equal = Claim { same: vec![condition(Bound::Within(0.1))], opposite: vec![], ..claim(Kind::Free) };
+        let equal = Claim {
+            same: vec![condition(Bound::Within(0.1))],
+            opposite: vec![],
+            ..claim(Kind::Free)
+        };
         decided(equal, values, -1.0)
     };
     let near = [0.01, -0.02, 0.03, 0.0, -0.01, 0.02, -0.03, 0.01];
@@ -99,7 +114,8 @@ fn p_of_primary_claims_is_adjusted_for_their_number() {
 
 #[test]
 fn a_ratio_to_nothing_is_no_number() {
-    let none: Figures = BTreeMap::from([(0, BTreeMap::from([("s/x".to_owned(), 1.0), ("s/y".to_owned(), 0.0)]))]);
+    let none: Figures =
+        BTreeMap::from([(0, BTreeMap::from([("s/x".to_owned(), 1.0), ("s/y".to_owned(), 0.0)]))]);
     let of = Quantity::Ratio("s/x".to_owned(), "s/y".to_owned());
     let found = Condition { of, bound: Bound::AtMost(0.2) }.decide(&none);
     assert_eq!((found.mean, found.missing), (None, 1));
@@ -108,9 +124,14 @@ fn a_ratio_to_nothing_is_no_number() {
 #[test]
 fn a_trend_is_the_rank_correlation_of_each_seed() {
     let rising = |value: f64| {
-        BTreeMap::from([("a/x".to_owned(), 0.1), ("b/x".to_owned(), value), ("c/x".to_owned(), 0.9)])
+        BTreeMap::from([
+            ("a/x".to_owned(), 0.1),
+            ("b/x".to_owned(), value),
+            ("c/x".to_owned(), 0.9),
+        ])
     };
-    let figures: Figures = (0..8).map(|seed| (seed, rising(if seed == 7 { 0.95 } else { 0.5 }))).collect();
+    let figures: Figures =
+        (0..8).map(|seed| (seed, rising(if seed == 7 { 0.95 } else { 0.5 }))).collect();
     let of = Quantity::Trend(["a/x", "b/x", "c/x"].map(str::to_owned).to_vec());
     let found = Condition { of, bound: Bound::AtLeast(0.0) }.decide(&figures);
     let rho: Vec<f64> = found.values.iter().map(|(_, rho)| *rho).collect();

