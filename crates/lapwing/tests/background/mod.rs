@@ -15,7 +15,7 @@ fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
     let policies = lab.path().join("tiny/policies.toml");
     let text = fs::read_to_string(&policies).unwrap();
     fs::write(&policies, format!("{text}\n[works]\nexpect = {{}}\nturns = [{turns}]\n")).unwrap();
-    let run = lab.lapwing(&["eval", "./tiny", "--model", "policy/works", "--seeds", "1", "-f", "order=none,limit=low"]);
+    let run = lab.lapwing(&["eval", "./tiny", "--model", "policy/works", "--seeds", "1", "-f", "order=none", "-f", "limit=low"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
