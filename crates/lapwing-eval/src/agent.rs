@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lapwing_core::{
-    Act, BoxFuture, Captured, Command, ExitStatus, LimitKind, Message, PhaseEnd, Sandbox, Source, ToolCall,
-    ToolSpec,
+    Act, BoxFuture, Captured, Command, ExitStatus, LimitKind, Message, PhaseEnd, Sandbox, Source,
+    ToolCall, ToolSpec,
 };
 
 use crate::sample::{Halt, Runner};
@@ -102,11 +102,7 @@ impl Runner<'_, '_> {
             let (log, machine) = self.machine(agent.sandbox).await?;
             machine.list_if_a_service_ended(log).await?;
         }
-        self.conversation.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            text,
-        });
+        self.conversation.push(Message::Tool { call_id: call.id, name: call.name, text });
         Ok(submitted)
     }
 

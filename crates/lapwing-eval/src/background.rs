@@ -47,7 +47,8 @@ impl Runner<'_, '_> {
                     Background::Start { command } => {
                         let n_running = all.iter().filter(|known| known.status.is_none()).count();
                         if n_running >= RUNNING {
-                            let why = format!("{RUNNING} commands run already; stop one of them first.");
+                            let why =
+                                format!("{RUNNING} commands run already; stop one of them first.");
                             return Ok(Done::Refused(why));
                         }
                         let command =
@@ -78,7 +79,9 @@ impl Runner<'_, '_> {
         });
         let done = done.await?;
         let mut returned = match done {
-            Done::Started(id) => Returned { text: format!("Started with the id {id}."), ..Returned::default() },
+            Done::Started(id) => {
+                Returned { text: format!("Started with the id {id}."), ..Returned::default() }
+            }
             Done::Heard(heard) => Returned {
                 text: tool::show_heard(&heard, life_ms),
                 status: heard.status,
@@ -89,7 +92,9 @@ impl Runner<'_, '_> {
                 Returned { text: "Written.".to_owned(), ..Returned::default() }
             }
             Done::Written { taken, of } => Returned {
-                text: format!("Only {taken} of {of} bytes were taken: it has ended, closed its input, or does not read it."),
+                text: format!(
+                    "Only {taken} of {of} bytes were taken: it has ended, closed its input, or does not read it."
+                ),
                 ..Returned::default()
             },
             Done::Refused(why) => Returned::refused(why),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapwing_core::{
-    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, ExitStatus, GenerateConfig, LimitKind, Message,
-    Model, NewFile, PhaseEnd, Provider, RecordError, SampleKey, Sandbox, SandboxError, Source,
-    Waits,
+    Act, Blobs, BoxFuture, Digest, ErrorKind, Event, ExitStatus, GenerateConfig, LimitKind,
+    Message, Model, NewFile, PhaseEnd, Provider, RecordError, SampleKey, Sandbox, SandboxError,
+    Source, Waits,
 };
 use lapwing_scenario::{Glob, PhaseKind, PhasePlan, Plan, SandboxPlan, Scenario};
 use tokio::time::{Instant, sleep_until};

@@ -75,7 +75,11 @@ pub fn spec(name: &str) -> Option<ToolSpec> {
             "Writes to the standard input of a command that bash_start started.",
             &[
                 ID,
-                needed("text", "string", "What is written, with a line feed at the end of each line."),
+                needed(
+                    "text",
+                    "string",
+                    "What is written, with a line feed at the end of each line.",
+                ),
                 Argument {
                     name: "end",
                     kind: "boolean",
@@ -187,9 +191,7 @@ pub(crate) fn read(call: &ToolCall, offered: &[String]) -> Result<Job, String> {
         }),
         "bash_write" => arguments(call)
             .map(|Write { id, text, end }| Job::Background(Background::Write { id, text, end })),
-        "bash_stop" => {
-            arguments(call).map(|Stop { id }| Job::Background(Background::Stop { id }))
-        }
+        "bash_stop" => arguments(call).map(|Stop { id }| Job::Background(Background::Stop { id })),
         "submit" => arguments(call).map(|Submit { .. }| Job::Submit),
         _ => arguments(call).map(|Think { .. }| Job::Think),
     }

@@ -42,7 +42,8 @@ impl Memory {
         let Self { limit_bytes, .. } = *self;
         let mebibytes = limit_bytes >> 20;
         let cause = format!("the kernel ended it at its limit of {mebibytes} MiB of memory");
-        (self.kills.count() > self.before).then(|| Verdict { loss: Loss::Memory { limit_bytes }, cause })
+        (self.kills.count() > self.before)
+            .then(|| Verdict { loss: Loss::Memory { limit_bytes }, cause })
     }
 }
 

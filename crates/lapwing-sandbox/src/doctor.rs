@@ -49,10 +49,9 @@ impl Failure {
     pub(crate) fn from_event(event: Event) -> Self {
         match event {
             Event::Stillborn { step, errno, cause } => Self::Step { step, errno, cause },
-            Event::Born
-            | Event::Reply { .. }
-            | Event::Call { .. }
-            | Event::CallGone { .. } => Self::Vanished,
+            Event::Born | Event::Reply { .. } | Event::Call { .. } | Event::CallGone { .. } => {
+                Self::Vanished
+            }
         }
     }
 

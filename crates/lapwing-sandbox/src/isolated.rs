@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lapwing_core::{
-    Answer, Background, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile, Observed,
-    Process, Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal,
+    Answer, Background, BoxFuture, Captured, Checkpoint, Command, ExitStatus, Manifest, NewFile,
+    Observed, Process, Sandbox, SandboxError, SandboxSpec, Service, Session, Snapshot, Terminal,
     TerminalSize,
 };
 use serde::de::DeserializeOwned;

@@ -227,12 +227,13 @@ fn entry(group: &File) -> io::Result<File> {
 
 /// The first kind of namespace that cannot be had; called when all of them together could not.
 fn missing_namespace(namespaces: &Namespaces) -> Step {
-    let refused =
-        namespaces.iter().find(|(_, flag)| match process::clone_into(libc::CLONE_NEWUSER | flag, None) {
+    let refused = namespaces.iter().find(|(_, flag)| {
+        match process::clone_into(libc::CLONE_NEWUSER | flag, None) {
             Ok(Cloned::Child) => process::exit(0),
             Ok(Cloned::Parent(..)) => false,
             Err(_) => true,
-        });
+        }
+    });
     refused.map_or(Step::Supervisor, |(step, _)| *step)
 }
 

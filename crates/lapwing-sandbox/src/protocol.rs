@@ -179,12 +179,21 @@ pub(crate) enum Reply {
     Done,
     Started,
     /// `orphans` are processes that the command leaves behind, where they were to be counted.
-    Ended { status: ExitStatus, orphans: u64 },
-    Status { status: Option<ExitStatus> },
-    Services { services: Vec<Service> },
+    Ended {
+        status: ExitStatus,
+        orphans: u64,
+    },
+    Status {
+        status: Option<ExitStatus>,
+    },
+    Services {
+        services: Vec<Service>,
+    },
     Output,
     Absent,
-    Failed { cause: String },
+    Failed {
+        cause: String,
+    },
 }
 
 impl Reply {

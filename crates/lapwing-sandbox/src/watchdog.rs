@@ -77,7 +77,8 @@ impl Watchdog {
         }
         let allowed = allowance(self.limit, Host::read());
         let used = if self.held && allowed == self.limit { 0 } else { used(allowed) };
-        let excess = (used > allowed).then(|| Excess { used, allowed, limit: self.limit }.verdict());
+        let excess =
+            (used > allowed).then(|| Excess { used, allowed, limit: self.limit }.verdict());
         let verdict = excess.or_else(|| self.processor_time.as_ref()?.look());
         self.next = None;
         self.pause = PERIOD.max(now.elapsed() * SHARE);

@@ -237,7 +237,10 @@ fn limit(act: &Act) -> Option<String> {
         LimitKind::Context => format!("the model's context was full after {value} tokens"),
         LimitKind::WallTime => format!("the limit of {value} ms of wall time was reached"),
         LimitKind::ProcessorTime => {
-            format!("a sandbox went past its limit of {} s of processor time and was ended", value / 1000)
+            format!(
+                "a sandbox went past its limit of {} s of processor time and was ended",
+                value / 1000
+            )
         }
         LimitKind::Memory => {
             format!("a sandbox went past its limit of {} MiB of memory and was ended", value >> 20)

@@ -152,7 +152,10 @@ impl Transcript<'_> {
             Act::Backgrounded { sandbox, number, argv, status, output, dropped_bytes } => {
                 let state = status.map_or_else(|| "still runs".to_owned(), ending);
                 let command = self.cut(&argv.join(" "), MOST_CHARACTERS);
-                self.note(seq, &format!("{sandbox}: {number} in the background, {state}: {command}"))?;
+                self.note(
+                    seq,
+                    &format!("{sandbox}: {number} in the background, {state}: {command}"),
+                )?;
                 self.unread(output, *dropped_bytes)
             }
             Act::Injected { name, deliver } => {

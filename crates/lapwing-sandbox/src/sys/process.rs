@@ -312,9 +312,7 @@ pub(crate) fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             let mut allowed = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             // SAFETY: as above.
-            check(i64::from(unsafe {
-                libc::getrlimit(resource.number() as _, &raw mut allowed)
-            }))?;
+            check(i64::from(unsafe { libc::getrlimit(resource.number() as _, &raw mut allowed) }))?;
             set(allowed.rlim_max.min(value))?;
         }
         result => {

@@ -63,12 +63,8 @@ async fn told_once(native: Native) {
     let again = of(&*sandbox).poll(number, 1).await.unwrap();
     assert_eq!(again, Heard { status: exit, ..Heard::default() });
     let argv = ["bash", "-c", "echo one; echo two >&2; read; echo three; exit 4"];
-    let known = Running {
-        number,
-        argv: argv.map(str::to_owned).to_vec(),
-        status: exit,
-        news: false,
-    };
+    let known =
+        Running { number, argv: argv.map(str::to_owned).to_vec(), status: exit, news: false };
     assert_eq!(of(&*sandbox).list(), [known]);
 }
 

@@ -105,7 +105,11 @@ async fn ask_all(sandbox: Arc<dyn Sandbox>, burden: Command) -> Vec<(&'static st
 }
 
 /// Ends many sandboxes at a time by `burden`, and hands on what was told of each.
-async fn end_many(native: &Native, limits: &Limits, burden: &Command) -> Vec<(&'static str, SandboxError)> {
+async fn end_many(
+    native: &Native,
+    limits: &Limits,
+    burden: &Command,
+) -> Vec<(&'static str, SandboxError)> {
     let mut all = JoinSet::new();
     for _ in 0..SANDBOXES {
         let sandbox: Arc<dyn Sandbox> = Arc::from(limited(native, limits.clone()).await);

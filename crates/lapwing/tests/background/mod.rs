@@ -15,7 +15,18 @@ fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
     let policies = lab.path().join("tiny/policies.toml");
     let text = fs::read_to_string(&policies).unwrap();
     fs::write(&policies, format!("{text}\n[works]\nexpect = {{}}\nturns = [{turns}]\n")).unwrap();
-    let run = lab.lapwing(&["eval", "./tiny", "--model", "policy/works", "--seeds", "1", "-f", "order=none", "-f", "limit=low"]);
+    let run = lab.lapwing(&[
+        "eval",
+        "./tiny",
+        "--model",
+        "policy/works",
+        "--seeds",
+        "1",
+        "-f",
+        "order=none",
+        "-f",
+        "limit=low",
+    ]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
@@ -61,7 +72,10 @@ fn a_command_is_started_read_fed_and_stopped_and_what_nobody_read_is_on_record()
     assert_eq!((&left["number"], &left["status"]), (&Value::from(2), &Value::Null));
     assert_eq!(left["output"], "unread\n");
     let shown = lab.lapwing(&["show", "latest", "1"]).stdout;
-    assert!(shown.contains("2 in the background, still runs") && shown.contains("unread"), "{shown}");
+    assert!(
+        shown.contains("2 in the background, still runs") && shown.contains("unread"),
+        "{shown}"
+    );
 }
 
 #[test]
