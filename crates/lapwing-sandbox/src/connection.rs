@@ -43,7 +43,7 @@ impl Memory {
         let mebibytes = limit_bytes >> 20;
         let cause = format!("the kernel ended it at its limit of {mebibytes} MiB of memory");
         (self.kills.count() > self.before)
-            .then(|| Verdict { loss: Loss::Memory { limit_bytes }, cause })
+            .then_some(Verdict { loss: Loss::Memory { limit_bytes }, cause })
     }
 }
 

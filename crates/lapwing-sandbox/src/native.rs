@@ -178,7 +178,7 @@ impl Native {
         let carried = carried.chain([(Carried::Verdict, verdict.as_fd())]);
         let (carried, fds): (Vec<Carried>, Vec<BorrowedFd<'_>>) = carried.unzip();
         let fds = [&[far.as_fd()], fds.as_slice()].concat();
-        self.send(&Order::Sandbox { creation, carried }, &fds).await?;
+        self.send(&Order::Sandbox { creation: Box::new(creation), carried }, &fds).await?;
         drop(far);
         let channel = Channel::new(near)?;
         let pidfd = self.await_birth(&channel).await?;

@@ -13,7 +13,7 @@ pub(crate) const SET_UP: u64 = 0;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Carries the sandbox's end of its socket and, behind it, what `carried` lists.
-    Sandbox { creation: Creation, carried: Vec<Carried> },
+    Sandbox { creation: Box<Creation>, carried: Vec<Carried> },
     /// A network for several sandboxes: answered like a sandbox, by a holder that takes orders from then on. Carries its end
     /// of its socket.
     Network(Network),

@@ -1,5 +1,6 @@
 //! What was computed, under the digest of everything that decided it: a folder that is there whole or not at all.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,12 @@ pub(crate) fn json(value: &impl Serialize) -> serde_json::Value {
 
 /// SHA-256 of a value's JSON, in hexadecimal.
 pub(crate) fn digest(value: &serde_json::Value) -> String {
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in Sha256::digest(value.to_string()) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The key of what follows from these values and from the code.

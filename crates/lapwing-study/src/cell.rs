@@ -139,12 +139,11 @@ pub(crate) fn find_or_compute(
 ) -> Result<Found, CellError> {
     let folder = folder(work.study, work.folder, work.cell);
     let path = folder.join("training.json");
-    let training = match cache::read_json(&path)? {
-        Some(training) => training,
-        None => {
-            told(Event::Began(work.cell.clone()));
-            train(work, &folder, told)?
-        }
+    let training = if let Some(training) = cache::read_json(&path)? {
+        training
+    } else {
+        told(Event::Began(work.cell.clone()));
+        train(work, &folder, told)?
     };
     let organism = folder.join("organism");
     let path = folder.join(format!("figures-{}.json", work.prompts));

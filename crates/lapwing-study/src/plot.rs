@@ -5,7 +5,7 @@ mod stages;
 
 use std::fmt::Write as _;
 
-pub use curve::curve;
+pub use curve::{Lines, curve};
 pub use stages::{Row, stages};
 
 /// Marks, in the order in which figures are named.

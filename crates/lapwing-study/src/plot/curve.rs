@@ -9,9 +9,12 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 70.0;
 const BOTTOM: f64 = 46.0;
 
+/// A figure's name and its lines of `(x, y)`, one a seed.
+pub type Lines = (String, Vec<Vec<(f64, f64)>>);
+
 /// Several figures over `x_name`, as SVG: for each its name and a line of `(x, y)` for each seed. y goes from 0 to 1, or to the highest
 /// value where one is above.
-pub fn curve(title: &str, x_name: &str, figures: &[(String, Vec<Vec<(f64, f64)>>)]) -> String {
+pub fn curve(title: &str, x_name: &str, figures: &[Lines]) -> String {
     let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
     let description = format!("{} over {x_name}, a line for each seed.", names.join(", "));
     let mut drawing = Drawing::new(title, &description, WIDTH, HEIGHT);

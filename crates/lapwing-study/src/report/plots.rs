@@ -1,7 +1,7 @@
 //! The plots that a study names, of what was found.
 
 use crate::claim::interval;
-use crate::plot::{Row, curve, stages};
+use crate::plot::{Lines, Row, curve, stages};
 use crate::report::Report;
 use crate::study::{PlotKind, Study};
 
@@ -53,7 +53,7 @@ fn steps(report: &Report, title: &str, name: &str) -> Option<String> {
 
 fn roc(report: &Report, title: &str, names: &[String]) -> Option<String> {
     let probe = report.probe.as_ref()?;
-    let figures: Vec<(String, Vec<Vec<(f64, f64)>>)> = names
+    let figures: Vec<Lines> = names
         .iter()
         .filter_map(|name| {
             Some((name.clone(), probe.stages.iter().find(|stage| stage.stage == *name)?.roc()))

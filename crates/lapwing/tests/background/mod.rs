@@ -23,7 +23,9 @@ fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
         "--seeds",
         "1",
         "-f",
-        "order=none,limit=low",
+        "order=none",
+        "-f",
+        "limit=low",
     ]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]);
