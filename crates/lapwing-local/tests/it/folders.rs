@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lapwing_lab::checkpoint::SaveOptions;
 use lapwing_local::{Chat, Local, find, list};
 
 use crate::parrot;
@@ -103,7 +104,8 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
 fn names_lead_to_folders_and_what_is_missing_is_said_with_what_is_there() {
     let organisms = tempfile::tempdir().unwrap();
     for name in ["b", "a"] {
-        parrot::write(&organisms.path().join(name), &["x"], None);
+        let folder = organisms.path().join(name);
+        parrot::parrot(&["x"], None).save(&folder, SaveOptions::default()).unwrap();
     }
     fs::create_dir(organisms.path().join("empty")).unwrap();
     let names: Vec<String> = list(organisms.path()).into_iter().map(|found| found.name).collect();
@@ -127,7 +129,7 @@ fn names_lead_to_folders_and_what_is_missing_is_said_with_what_is_there() {
 fn a_model_without_a_template_takes_one_message_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("raw");
-    parrot::write(&path, &["x"], None);
+    parrot::parrot(&["x"], None).save(&path, SaveOptions::default()).unwrap();
     let model = Local::load("local/raw", &path, 1).unwrap();
     let mut chat = Chat::default();
     chat.push("user", " as it is\n");
