@@ -25,9 +25,12 @@ fn replace(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).unwrap();
 }
 
+/// What is done to a folder, under a name, and what is said of it.
+type Row = (&'static str, fn(&Path), &'static [&'static str]);
+
 #[test]
 fn what_is_wrong_with_a_folder_is_said_with_its_file() {
-    let rows: [(&str, fn(&Path), &[&str]); 8] = [
+    let rows: [Row; 8] = [
         (
             "no weights",
             |copy| fs::remove_file(copy.join("model.safetensors")).unwrap(),
@@ -48,7 +51,7 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
                     &copy.join("config.json"),
                     "\"intermediate_size\": 40",
                     "\"intermediate_size\": 48",
-                )
+                );
             },
             &["mlp", "has shape [", "and config.json asks for ["],
         ),
@@ -59,7 +62,7 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
                     &copy.join("config.json"),
                     "\"model_type\": \"llama\"",
                     "\"model_type\": \"gpt2\"",
-                )
+                );
             },
             &["config.json: model_type is gpt2; this engine knows llama"],
         ),
