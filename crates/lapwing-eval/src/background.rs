@@ -39,10 +39,11 @@ impl Runner<'_, '_> {
             Box::pin(async move {
                 let background = sandbox.background()?;
                 let all = background.list();
-                let unknown = |id: u64| {
-                    let is_known = all.iter().any(|running| running.number == id);
-                    (!is_known).then(|| format!("No command was started with the id {id}."))
-                };
+                if let Some(id) = job.id()
+                    && !all.iter().any(|known| known.number == id)
+                {
+                    return Ok(Done::Refused(format!("No command was started with the id {id}.")));
+                }
                 Ok(match job {
                     Background::Start { command } => {
                         let n_running = all.iter().filter(|known| known.status.is_none()).count();
@@ -55,25 +56,18 @@ impl Runner<'_, '_> {
                             Command { output_bytes: KEPT_BYTES, ..tool::bash(command, life_ms) };
                         Done::Started(background.spawn(command).await?)
                     }
-                    Background::Read { id, wait_ms } => match unknown(id) {
-                        Some(why) => Done::Refused(why),
-                        None => Done::Heard(background.poll(id, wait_ms.min(limit_ms)).await?),
-                    },
-                    Background::Write { id, text, end } => match unknown(id) {
-                        Some(why) => Done::Refused(why),
-                        None => {
-                            let wait_ms = WRITE_MS.min(limit_ms);
-                            let taken = background.feed(id, text.as_bytes(), end, wait_ms).await?;
-                            Done::Written { taken, of: text.len() }
-                        }
-                    },
-                    Background::Stop { id } => match unknown(id) {
-                        Some(why) => Done::Refused(why),
-                        None => {
-                            background.kill(id).await?;
-                            Done::Heard(background.poll(id, 0).await?)
-                        }
-                    },
+                    Background::Read { id, wait_ms } => {
+                        Done::Heard(background.poll(id, wait_ms.min(limit_ms)).await?)
+                    }
+                    Background::Write { id, text, end } => {
+                        let wait_ms = WRITE_MS.min(limit_ms);
+                        let taken = background.feed(id, text.as_bytes(), end, wait_ms).await?;
+                        Done::Written { taken, of: text.len() }
+                    }
+                    Background::Stop { id } => {
+                        background.kill(id).await?;
+                        Done::Heard(background.poll(id, 0).await?)
+                    }
                 })
             })
         });

@@ -29,6 +29,16 @@ pub(crate) enum Background {
     Stop { id: u64 },
 }
 
+impl Background {
+    /// The command that it is about, if it is about one that was started.
+    pub(crate) fn id(&self) -> Option<u64> {
+        match self {
+            Self::Start { .. } => None,
+            Self::Read { id, .. } | Self::Write { id, .. } | Self::Stop { id } => Some(*id),
+        }
+    }
+}
+
 /// An argument of a tool.
 struct Argument {
     name: &'static str,

@@ -131,7 +131,7 @@ impl Api {
 }
 
 impl Envelope {
-    fn of(&self, choices: Value) -> Value {
+    fn of(&self, choices: &Value) -> Value {
         json!({
             "id": self.id,
             "object": self.object,

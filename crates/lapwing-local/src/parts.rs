@@ -158,18 +158,15 @@ impl Splitter {
 
     fn call(&mut self, segments: &mut Vec<Segment>) -> bool {
         let Some((inside, rest)) = self.held.split_once(END_CALL) else { return false };
-        match serde_json::from_str::<Call<'_>>(inside) {
-            Ok(call) => {
-                let arguments = call.arguments.map_or("{}", RawValue::get);
-                // Some write the object once more as a string.
-                let arguments = serde_json::from_str(arguments).unwrap_or(arguments.to_owned());
-                segments.push(Segment::Call { name: call.name, arguments });
-                self.place = Place::Words { skips_blanks: true };
-            }
-            Err(_) => {
-                text(segments, [CALL, inside, END_CALL].concat());
-                self.place = Place::Words { skips_blanks: false };
-            }
+        if let Ok(call) = serde_json::from_str::<Call<'_>>(inside) {
+            let arguments = call.arguments.map_or("{}", RawValue::get);
+            // Some write the object once more as a string.
+            let arguments = serde_json::from_str(arguments).unwrap_or(arguments.to_owned());
+            segments.push(Segment::Call { name: call.name, arguments });
+            self.place = Place::Words { skips_blanks: true };
+        } else {
+            text(segments, [CALL, inside, END_CALL].concat());
+            self.place = Place::Words { skips_blanks: false };
         }
         self.held = rest.to_owned();
         true

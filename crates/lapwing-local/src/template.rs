@@ -137,7 +137,8 @@ impl ChatTemplate {
             now => Value::from_object(Now(now.clone())),
         };
         let variables = Value::from_pairs(self.special.iter().chain(&chat.variables).cloned());
-        let text = template.render(context! { ..own, ..variables }).map_err(failed)?;
+        let text =
+            template.render(context! { ..own, ..variables }).map_err(|error| failed(&error))?;
         match mark {
             Some(_) => Mark::cut(&text),
             None => Ok(text),
@@ -239,6 +240,7 @@ fn format_as_python(
     out.write_str(word).map_err(Error::from)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a filter is called so")]
 fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let separators: Option<Vec<String>> = options.get("separators")?;
     let style = json::Style {
@@ -252,7 +254,7 @@ fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     text.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
 }
 
-fn failed(error: Error) -> TemplateError {
+fn failed(error: &Error) -> TemplateError {
     match error.source().and_then(|source| source.downcast_ref::<Raised>()) {
         Some(Raised(message)) => TemplateError::Refused(message.clone()),
         None => TemplateError::Failed(error.to_string()),

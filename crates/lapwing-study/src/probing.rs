@@ -298,45 +298,12 @@ impl Reader<'_> {
         let labelled = Probe { contrast: labelled, point: chosen.labelled_point };
         let before = self.network(&self.plan.on, seed)?;
         let fitted = probe.fit(&before, 1).map_err(failed(&self.plan.on))?;
-        let read = |stage: &&String| {
+        let read_stage = |stage: &&String| {
             let network = self.network(stage, seed)?;
-            let read = self.read(&network, &fitted, labelled, &prompts, seed);
+            let read = read(&network, &fitted, labelled, &prompts, seed);
             read.map_err(failed(stage))
         };
-        stages.iter().map(read).collect()
-    }
-
-    fn read(
-        &self,
-        network: &Network,
-        before: &Fitted<'_>,
-        labelled: Probe<'_>,
-        prompts: &Prompts,
-        seed: u64,
-    ) -> Result<Read, ProbeError> {
-        let how = How { seed: seed_of("probe", seed), threads: 1 };
-        let fitted = before.probe.fit(network, 1)?;
-        let reading = probe::read(network, &fitted, prompts, how)?;
-        let area = |fitted: &Fitted<'_>| -> Result<f64, ProbeError> {
-            let scores = probe::scores(network, fitted, prompts, 1)?;
-            Ok(lapwing_stats::auroc(&scores.triggered, &scores.clean, probe::LEVEL)?.estimate)
-        };
-        let scores = probe::scores(network, &fitted, prompts, 1)?;
-        let curve = roc_curve(&scores.triggered, &scores.clean)?;
-        let kept = curve.iter().step_by(curve.len().div_ceil(ROC_POINTS)).chain(curve.last());
-        let caught = &reading.caught;
-        Ok(Read {
-            auroc: reading.auroc.estimate,
-            auroc_interval: (reading.auroc.interval.low, reading.auroc.interval.high),
-            tpr: caught.tpr,
-            tpr_interval: (caught.tpr_interval.low, caught.tpr_interval.high),
-            negatives: caught.negatives,
-            random: reading.random.quantile_95,
-            shuffled: reading.shuffled.quantile_95,
-            carried: area(before)?,
-            labelled: area(&labelled.fit(network, 1)?)?,
-            roc: kept.map(|point| (point.fpr, point.tpr)).collect(),
-        })
+        stages.iter().map(read_stage).collect()
     }
 
     fn network(&self, stage: &str, seed: u64) -> Result<Network, ProbingError> {
@@ -400,6 +367,39 @@ impl Reader<'_> {
             )],
         }
     }
+}
+
+/// Reads the probe on one organism.
+fn read(
+    network: &Network,
+    before: &Fitted<'_>,
+    labelled: Probe<'_>,
+    prompts: &Prompts,
+    seed: u64,
+) -> Result<Read, ProbeError> {
+    let how = How { seed: seed_of("probe", seed), threads: 1 };
+    let fitted = before.probe.fit(network, 1)?;
+    let reading = probe::read(network, &fitted, prompts, how)?;
+    let area = |fitted: &Fitted<'_>| -> Result<f64, ProbeError> {
+        let scores = probe::scores(network, fitted, prompts, 1)?;
+        Ok(lapwing_stats::auroc(&scores.triggered, &scores.clean, probe::LEVEL)?.estimate)
+    };
+    let scores = probe::scores(network, &fitted, prompts, 1)?;
+    let curve = roc_curve(&scores.triggered, &scores.clean)?;
+    let kept = curve.iter().step_by(curve.len().div_ceil(ROC_POINTS)).chain(curve.last());
+    let caught = &reading.caught;
+    Ok(Read {
+        auroc: reading.auroc.estimate,
+        auroc_interval: (reading.auroc.interval.low, reading.auroc.interval.high),
+        tpr: caught.tpr,
+        tpr_interval: (caught.tpr_interval.low, caught.tpr_interval.high),
+        negatives: caught.negatives,
+        random: reading.random.quantile_95,
+        shuffled: reading.shuffled.quantile_95,
+        carried: area(before)?,
+        labelled: area(&labelled.fit(network, 1)?)?,
+        roc: kept.map(|point| (point.fpr, point.tpr)).collect(),
+    })
 }
 
 /// What a prompt asks for.

@@ -417,6 +417,8 @@ impl Study {
         };
         self.unknown_stage(stage).or_else(|| {
             let known = crate::figures::names(self, stage);
+            // A stage that is wrong itself is told once.
+            let known = Some(known).filter(|known| !known.is_empty())?;
             unknown(known.iter().map(String::as_str), figure, "figure")
         })
     }

@@ -91,6 +91,7 @@ struct StreamOptions {
 
 /// How a request is answered, in both formats.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "so it is in the format")]
 pub(super) struct Settings {
     pub(super) ask: Ask,
     pub(super) n: usize,

@@ -64,7 +64,7 @@ async fn whole(
         }
         choices.push(choice);
     }
-    let mut whole = envelope.of(Value::Array(choices));
+    let mut whole = envelope.of(&Value::Array(choices));
     whole["usage"] = usage(prompt.len(), n_completion);
     if settings.token_ids {
         whole["prompt_token_ids"] = json!(prompt);
@@ -155,7 +155,7 @@ async fn stream(
         }
     }
     if settings.include_usage {
-        let mut last = envelope.of(json!([]));
+        let mut last = envelope.of(&json!([]));
         last["usage"] = usage(prompt.len(), n_completion);
         events.send(event(&last)).await.ok();
     }
@@ -178,7 +178,7 @@ impl Telling<'_> {
         mut answer: Answer,
         mut splitter: Splitter,
     ) -> Result<Option<usize>, AskError> {
-        let mut first = self.chunk(json!({ "role": "assistant", "content": "" }), None);
+        let mut first = self.chunk(&json!({ "role": "assistant", "content": "" }), None);
         if self.settings.token_ids {
             first["prompt_token_ids"] = json!(self.prompt);
         }
@@ -201,7 +201,7 @@ impl Telling<'_> {
             }
             let steps = std::slice::from_ref(&piece.step);
             for (index, delta) in deltas.into_iter().enumerate() {
-                let mut chunk = self.chunk(delta, None);
+                let mut chunk = self.chunk(&delta, None);
                 let choice = &mut chunk["choices"][0];
                 if index == 0 && self.settings.log_probabilities {
                     choice["logprobs"] = chat_logprobs(&self.api.model, steps);
@@ -216,17 +216,17 @@ impl Telling<'_> {
         }
         for segment in splitter.finish() {
             let delta = self.said.delta(segment);
-            self.events.send(event(&self.chunk(delta, None))).await.ok();
+            self.events.send(event(&self.chunk(&delta, None))).await.ok();
         }
-        let last = self.chunk(json!({}), end);
+        let last = self.chunk(&json!({}), end);
         let is_heard = self.events.send(event(&last)).await.is_ok();
         Ok(is_heard.then_some(n_tokens))
     }
 
-    fn chunk(&self, delta: Value, end: Option<End>) -> Value {
+    fn chunk(&self, delta: &Value, end: Option<End>) -> Value {
         let reason = end.map(|end| reason(end, self.said.n_calls > 0));
         let index = self.said.choice;
-        self.said.envelope.of(json!([
+        self.said.envelope.of(&json!([
             { "index": index, "delta": delta, "logprobs": null, "finish_reason": reason },
         ]))
     }

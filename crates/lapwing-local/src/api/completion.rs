@@ -41,7 +41,7 @@ pub(super) async fn answer(api: &Arc<Api>, body: &[u8]) -> Result<Body, Fault> {
             choices.push(choice(api, &settings, choices.len(), &finished.text, &told, end));
         }
     }
-    let mut whole = envelope.of(Value::Array(choices));
+    let mut whole = envelope.of(&Value::Array(choices));
     whole["usage"] = usage(n_prompt, n_completion);
     Ok(Body::json(&whole))
 }
@@ -104,7 +104,7 @@ async fn tell(
                 let told = Told { steps, offset };
                 offset += piece.text.chars().count();
                 let choice = choice(api, &settings, index, &piece.text, &told, piece.end);
-                if events.send(event(&envelope.of(json!([choice])))).await.is_err() {
+                if events.send(event(&envelope.of(&json!([choice])))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -112,7 +112,7 @@ async fn tell(
         }
     }
     if include_usage {
-        let mut last = envelope.of(json!([]));
+        let mut last = envelope.of(&json!([]));
         last["usage"] = usage(n_prompt, n_completion);
         events.send(event(&last)).await.ok();
     }

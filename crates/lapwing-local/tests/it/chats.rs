@@ -6,7 +6,7 @@ use crate::support::{ask, events, random, saying};
 
 const PATH: &str = "chat/completions";
 
-fn asking(more: Value) -> Value {
+fn asking(more: &Value) -> Value {
     let mut body =
         json!({ "model": "local/parrot", "messages": [{ "role": "user", "content": "Hi" }] });
     for (name, value) in more.as_object().unwrap() {
@@ -32,7 +32,7 @@ const ACTING: [&str; 6] = [
 async fn an_answer_has_its_parts_its_tokens_and_what_was_used() {
     let model = saying(&ACTING);
     let more = json!({ "tools": tools(), "logprobs": true, "top_logprobs": 1, "return_token_ids": true, "seed": 1 });
-    let (status, said) = ask(&model, PATH, &asking(more)).await;
+    let (status, said) = ask(&model, PATH, &asking(&more)).await;
     assert_eq!(status, 200, "{said}");
     let choice = &said["choices"][0];
     let message = &choice["message"];
@@ -61,7 +61,7 @@ async fn an_answer_has_its_parts_its_tokens_and_what_was_used() {
 async fn a_stream_tells_the_same_as_a_whole_answer() {
     let model = saying(&ACTING);
     let options = json!({ "stream": true, "stream_options": { "include_usage": true }, "tools": tools(), "logprobs": true });
-    let events = events(&model, PATH, &asking(options)).await;
+    let events = events(&model, PATH, &asking(&options)).await;
     let deltas: Vec<&Value> = events.iter().map(|event| &event["choices"][0]["delta"]).collect();
     assert_eq!(deltas[0], &json!({ "role": "assistant", "content": "" }));
     let joined =
@@ -87,10 +87,10 @@ async fn a_stream_tells_the_same_as_a_whole_answer() {
 #[tokio::test]
 async fn without_tools_nothing_is_cut_out() {
     let model = saying(&["<tool_call>{}", "</tool_call>"]);
-    let (_, said) = ask(&model, PATH, &asking(json!({}))).await;
+    let (_, said) = ask(&model, PATH, &asking(&json!({}))).await;
     assert_eq!(said["choices"][0]["message"]["content"], "<tool_call>{}</tool_call>");
     let (_, said) =
-        ask(&model, PATH, &asking(json!({ "tools": tools(), "tool_choice": "none" }))).await;
+        ask(&model, PATH, &asking(&json!({ "tools": tools(), "tool_choice": "none" }))).await;
     assert_eq!(said["choices"][0]["finish_reason"], "stop");
 }
 
@@ -117,12 +117,12 @@ async fn choices_of_one_request_differ_and_are_the_same_the_next_time() {
 async fn stops_limits_and_lists_of_parts_are_understood() {
     let model = saying(&["a b", " c"]);
     let parts = json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "Hi" }] }], "stop": " b" });
-    let (_, said) = ask(&model, PATH, &asking(parts)).await;
+    let (_, said) = ask(&model, PATH, &asking(&parts)).await;
     assert_eq!(
         (&said["choices"][0]["message"]["content"], &said["choices"][0]["finish_reason"]),
         (&json!("a"), &json!("stop"))
     );
-    let (_, said) = ask(&model, PATH, &asking(json!({ "max_completion_tokens": 1 }))).await;
+    let (_, said) = ask(&model, PATH, &asking(&json!({ "max_completion_tokens": 1 }))).await;
     assert_eq!(
         (&said["choices"][0]["message"]["content"], &said["choices"][0]["finish_reason"]),
         (&json!("a b"), &json!("length"))
@@ -167,7 +167,7 @@ async fn what_cannot_be_done_is_an_error_with_its_parameter() {
         (json!({ "presence_penalty": 0.5 }), 400, "presence_penalty", "unsupported_parameter"),
     ];
     for (more, expected, param, code) in rows {
-        let (status, said) = ask(&model, PATH, &asking(more)).await;
+        let (status, said) = ask(&model, PATH, &asking(&more)).await;
         let error = &said["error"];
         assert_eq!(
             (status, &error["param"], &error["code"]),
@@ -188,7 +188,7 @@ async fn a_message_can_be_gone_on_with() {
         json!([{ "role": "user", "content": "Hi" }, { "role": "assistant", "content": "So" }]);
     let more =
         json!({ "messages": messages, "continue_final_message": true, "return_token_ids": true });
-    let (status, said) = ask(&model, PATH, &asking(more)).await;
+    let (status, said) = ask(&model, PATH, &asking(&more)).await;
     // The prompt is one piece of unknown text: the token behind which answers begin was cut off.
     assert_eq!((status, &said["prompt_token_ids"]), (200, &json!([0])), "{said}");
 }

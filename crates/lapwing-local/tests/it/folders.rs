@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lapwing_lab::checkpoint::SaveOptions;
 use lapwing_local::{Chat, Local, find, list};
 
 use crate::parrot;
@@ -24,9 +25,12 @@ fn replace(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).unwrap();
 }
 
+/// What is done to a folder, under a name, and what is said of it.
+type Row = (&'static str, fn(&Path), &'static [&'static str]);
+
 #[test]
 fn what_is_wrong_with_a_folder_is_said_with_its_file() {
-    let rows: [(&str, fn(&Path), &[&str]); 8] = [
+    let rows: [Row; 8] = [
         (
             "no weights",
             |copy| fs::remove_file(copy.join("model.safetensors")).unwrap(),
@@ -47,7 +51,7 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
                     &copy.join("config.json"),
                     "\"intermediate_size\": 40",
                     "\"intermediate_size\": 48",
-                )
+                );
             },
             &["mlp", "has shape [", "and config.json asks for ["],
         ),
@@ -58,7 +62,7 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
                     &copy.join("config.json"),
                     "\"model_type\": \"llama\"",
                     "\"model_type\": \"gpt2\"",
-                )
+                );
             },
             &["config.json: model_type is gpt2; this engine knows llama"],
         ),
@@ -103,7 +107,8 @@ fn what_is_wrong_with_a_folder_is_said_with_its_file() {
 fn names_lead_to_folders_and_what_is_missing_is_said_with_what_is_there() {
     let organisms = tempfile::tempdir().unwrap();
     for name in ["b", "a"] {
-        parrot::write(&organisms.path().join(name), &["x"], None);
+        let folder = organisms.path().join(name);
+        parrot::parrot(&["x"], None).save(&folder, SaveOptions::default()).unwrap();
     }
     fs::create_dir(organisms.path().join("empty")).unwrap();
     let names: Vec<String> = list(organisms.path()).into_iter().map(|found| found.name).collect();
@@ -127,7 +132,7 @@ fn names_lead_to_folders_and_what_is_missing_is_said_with_what_is_there() {
 fn a_model_without_a_template_takes_one_message_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("raw");
-    parrot::write(&path, &["x"], None);
+    parrot::parrot(&["x"], None).save(&path, SaveOptions::default()).unwrap();
     let model = Local::load("local/raw", &path, 1).unwrap();
     let mut chat = Chat::default();
     chat.push("user", " as it is\n");

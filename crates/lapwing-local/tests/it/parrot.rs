@@ -12,11 +12,7 @@ use serde_json::json;
 pub(crate) const TEMPLATE: &str = "{% for message in messages %}{{ message.role }}: {{ message.content or '' }}\n{% endfor %}\
                                    {% if tools %}{{ tools | tojson }}{% endif %}<|go|>";
 
-/// Writes a model that says `pieces`, each of which is a token and occurs once.
-pub(crate) fn write(folder: &Path, pieces: &[&str], chat_template: Option<&str>) {
-    parrot(pieces, chat_template).save(folder, Default::default()).unwrap();
-}
-
+/// A model that says `pieces`, each of which is a token and occurs once.
 pub(crate) fn parrot(pieces: &[&str], chat_template: Option<&str>) -> Model {
     // Any text that is no token, the token of the template, the pieces, the end.
     let words: Vec<&str> = ["<|text|>", "<|go|>"]

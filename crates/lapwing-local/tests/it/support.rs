@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lapwing_lab::checkpoint::SaveOptions;
 use lapwing_local::{Api, Local};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ pub(crate) fn random(threads: usize) -> Arc<Local> {
 pub(crate) fn saying(pieces: &[&str]) -> Arc<Local> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("parrot");
-    parrot::write(&path, pieces, Some(parrot::TEMPLATE));
+    parrot::parrot(pieces, Some(parrot::TEMPLATE)).save(&path, SaveOptions::default()).unwrap();
     Arc::new(Local::load("local/parrot", &path, 1).unwrap())
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 struct Goldens {
     special: serde_json::Value,
     now: String,
-    goldens: Vec<Golden>,
+    cases: Vec<Golden>,
 }
 
 #[derive(Deserialize)]
@@ -52,10 +52,10 @@ fn template(config: &serde_json::Value, source: Option<&str>) -> Result<ChatTemp
 #[test]
 fn conversations_are_rendered_as_transformers_renders_them() {
     let text = fs::read_to_string(fixtures().join("templates.json")).unwrap();
-    let Goldens { special, now, goldens } = serde_json::from_str(&text).unwrap();
+    let Goldens { special, now, cases } = serde_json::from_str(&text).unwrap();
     let now =
         now.parse::<jiff::civil::DateTime>().unwrap().to_zoned(jiff::tz::TimeZone::UTC).unwrap();
-    for (index, golden) in goldens.into_iter().enumerate() {
+    for (index, golden) in cases.into_iter().enumerate() {
         let name = format!("{index}: {}", golden.template);
         let path = fixtures().join("templates").join(format!("{}.jinja", golden.template));
         let template = template(&special, Some(&fs::read_to_string(path).unwrap())).unwrap();

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &args::Serve, global: &Global) -> Result<ExitCode, Failu
 }
 
 /// Ends at the first signal; the second ends the process.
+#[expect(clippy::exit, reason = "nothing has to be cleaned up")]
 async fn drain(mut signals: start::Signals) {
     signals.next().await;
     say("answers what was asked; interrupt again to exit at once");

@@ -99,8 +99,9 @@ fn every_call_of_a_run_has_a_seed_of_its_own() {
     let (first, second) = (eval(&["--seed", "1"]), eval(&["--seed", "1"]));
     let request = |events: &String| {
         let events: Value = serde_json::from_str(events).unwrap();
-        let generated = events.as_array().unwrap().iter().find(|event| !event["request"].is_null());
-        generated.map(|event| event["request"][0].to_string())
+        let generated =
+            events.as_array().unwrap().iter().find(|event| event["act"]["kind"] == "generated");
+        generated.map(|event| event["act"]["request"][0].to_string())
     };
     let mut requests: Vec<_> = first.iter().map(request).collect();
     assert_eq!(requests, second.iter().map(request).collect::<Vec<_>>());
