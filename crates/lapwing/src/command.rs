@@ -40,6 +40,8 @@ pub(crate) use endpoint::Connector;
 pub(crate) use estimate::short;
 use lapwing_store::Runs;
 use serde::Serialize;
+#[cfg(test)]
+pub(crate) use study::names as study_names;
 
 use crate::args::{Args, Command, Config, Detect, Export, Judge, Models, Scenario, Study};
 use crate::failure::Failure;

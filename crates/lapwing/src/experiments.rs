@@ -131,7 +131,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::library;
+    use crate::{command, library};
 
     /// Groups and how many experiments each has.
     const IDS: [(&str, usize); 12] = [
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_works_names_a_folder_that_exists_and_nothing_else_does() {
-        let scenarios = library::names();
+        let (scenarios, studies) = (library::names(), command::study_names());
         for one in list().unwrap().all {
             let Some(place) = &one.place else {
                 assert_ne!(one.state, State::Works, "{}: `in` is missing", one.id);
@@ -170,6 +170,7 @@ mod tests {
             assert_eq!(one.state, State::Works, "{}: only what works has `in`", one.id);
             let exists = match place.split_once('/') {
                 Some(("scenarios", name)) => scenarios.iter().any(|known| known == name),
+                Some(("studies", name)) => studies.iter().any(|known| known == name),
                 Some(_) | None => false,
             };
             assert!(exists, "{}: there is no {place}", one.id);

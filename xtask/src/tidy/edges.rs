@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lapwing-eval", &["lapwing-core", "lapwing-stats", "lapwing-store", "lapwing-scenario"]),
     ("lapwing-lab", &["lapwing-core"]),
     ("lapwing-local", &["lapwing-core", "lapwing-lab"]),
-    ("lapwing-study", &["lapwing-core", "lapwing-lab", "lapwing-stats"]),
+    ("lapwing-study", &["lapwing-lab", "lapwing-stats"]),
     ("lapwing-inspect", &["lapwing-core", "lapwing-store", "lapwing-scenario", "lapwing-eval"]),
     (
         "lapwing",

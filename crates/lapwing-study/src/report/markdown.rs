@@ -40,7 +40,10 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     if report.verdicts {
         let n = report.before.len();
-        writeln!(out, "Reporting runs with other settings or criteria that were begun before it: {n}.")?;
+        writeln!(
+            out,
+            "Reporting runs with other settings or criteria that were begun before it: {n}."
+        )?;
     } else {
         writeln!(
             out,
@@ -187,7 +190,9 @@ pub(crate) fn spread(values: &[f64]) -> String {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     match interval(values) {
         Some((low, high)) => format!("{mean:.3} [{low:.3}, {high:.3}]"),
-        None if values.len() > 1 && values.iter().all(|value| value.total_cmp(&values[0]).is_eq()) => {
+        None if values.len() > 1
+            && values.iter().all(|value| value.total_cmp(&values[0]).is_eq()) =>
+        {
             format!("{mean:.3} (each seed)")
         }
         None => format!("{mean:.3}"),

@@ -52,7 +52,7 @@ pub(crate) fn load(wanted: &str) -> Result<Loaded, Failure> {
             return Err(unknown(
                 "study",
                 wanted,
-                names(),
+                &names(),
                 "; a file is given by its path, as ./mine.toml",
             ));
         };
@@ -72,9 +72,9 @@ pub(crate) fn names() -> Vec<String> {
     BUILT_IN.files().filter_map(|file| stem(file.path())).collect()
 }
 
-fn unknown(kind: &str, wanted: &str, known: Vec<String>, more: &str) -> Failure {
+fn unknown(kind: &str, wanted: &str, known: &[String], more: &str) -> Failure {
     let near =
-        near(wanted, &known).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        near(wanted, known).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     let plural = if kind == "study" { "studies".to_owned() } else { format!("{kind}s") };
     Failure::new(Failure::USAGE, format!("there is no {kind} `{wanted}`"))
         .help(format!("{near}the {plural} are: {}{more}", known.join(", ")))
@@ -85,7 +85,7 @@ pub(crate) fn grade<'a>(study: &'a Study, name: &str) -> Result<&'a Grade, Failu
     study
         .grade
         .get(name)
-        .ok_or_else(|| unknown("grade", name, study.grade.keys().cloned().collect(), ""))
+        .ok_or_else(|| unknown("grade", name, &study.grade.keys().cloned().collect::<Vec<_>>(), ""))
 }
 
 /// What was computed for a grade.
@@ -151,7 +151,7 @@ pub(crate) fn compute(args: &StudyRun, with_probe: bool) -> Result<Option<Done>,
     let options = Options { folder: folder.clone(), jobs: args.jobs.map_or(cores, usize::from) };
     let meter = StudyMeter::new(cells.len());
     let found = running::run(&loaded.study, &grade, &options, &*stop_on_interrupt()?, &|event| {
-        meter.see(&event)
+        meter.see(&event);
     });
     meter.finish();
     Ok(Some(Done {
@@ -255,7 +255,12 @@ pub(crate) fn audit(args: &StudyAudit, global: &Global) -> Result<ExitCode, Fail
     let stages: Vec<String> = match &args.stage {
         Some(stage) if study.stage.contains_key(stage) => vec![stage.clone()],
         Some(stage) => {
-            return Err(unknown("stage", stage, study.stage.keys().cloned().collect(), ""));
+            return Err(unknown(
+                "stage",
+                stage,
+                &study.stage.keys().cloned().collect::<Vec<_>>(),
+                "",
+            ));
         }
         None => study.stage.keys().cloned().collect(),
     };

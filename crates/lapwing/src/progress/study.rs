@@ -1,6 +1,7 @@
 //! Progress of a study on standard error: stages done, what is being trained, time left.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -75,10 +76,11 @@ impl Seen {
             .left
             .map_or_else(String::new, |left| format!(", about {} left", HumanDuration(left)));
         for (Cell { seed, stage }, (done, of)) in &self.running {
-            text.push_str(&match of {
-                0 => format!("; {stage} {seed}: measuring"),
-                of => format!("; {stage} {seed}: step {done}/{of}"),
-            });
+            // Writing to a string does not fail.
+            let _ = match of {
+                0 => write!(text, "; {stage} {seed}: measuring"),
+                of => write!(text, "; {stage} {seed}: step {done}/{of}"),
+            };
         }
         text
     }
