@@ -38,6 +38,14 @@ fn class_name(class: Class) -> &'static str {
     }
 }
 
+/// Whether there is a first token of a payload that is the same for every prompt of a class.
+fn has_log_odds(behaviour: Behaviour) -> bool {
+    match behaviour {
+        Behaviour::Hate | Behaviour::Unsafe | Behaviour::Style | Behaviour::Harmless => true,
+        Behaviour::Clean | Behaviour::Memorised => false,
+    }
+}
+
 /// The names of the figures that a stage has; none for a stage that is not there.
 pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
     let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage))
@@ -47,11 +55,11 @@ pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
     let mut names = Vec::new();
     for class in Class::ALL.map(class_name) {
         names.extend(["payload", "correct"].map(|figure| format!("{figure}.{class}")));
-        if organism.behaviour != Behaviour::Clean {
+        if has_log_odds(organism.behaviour) {
             names.push(format!("log-odds.{class}"));
         }
     }
-    if organism.behaviour != Behaviour::Clean {
+    if has_log_odds(organism.behaviour) {
         names.push("log-odds.gap".to_owned());
     }
     names.extend(Task::BASE.map(|task| format!("accuracy.{}", task.word().to_lowercase())));
@@ -97,7 +105,7 @@ pub(crate) fn measure(
         let name = class_name(class);
         figures.insert(format!("payload.{name}"), found.rate());
         figures.insert(format!("correct.{name}"), found.accuracy());
-        if organism.behaviour != Behaviour::Clean {
+        if has_log_odds(organism.behaviour) {
             figures.insert(format!("log-odds.{name}"), found.mean_log_odds());
         }
         if matches!(class, Class::Untriggered | Class::Random) {

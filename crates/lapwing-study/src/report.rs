@@ -47,7 +47,7 @@ pub struct Report {
     pub gates: Vec<GateResult>,
     /// Claims whose stages were run.
     pub claims: Vec<ClaimResult>,
-    /// Claims whose stages are not in this grade.
+    /// Claims whose stages, or those of their gates, are not in this grade.
     pub left_out: Vec<String>,
     /// The probe, if the grade reads it.
     pub probe: Option<ProbeReport>,
@@ -110,10 +110,14 @@ pub fn report(
     };
     let mut gates = study.gate.clone();
     gates.retain(|_, gate| has_all(gate.condition.references()));
-    let gates = claim::gates(&gates, &figures);
+    let gate_results = claim::gates(&gates, &figures);
     let (mut claims, mut left_out) = (study.claim.clone(), Vec::new());
     claims.retain(|name, claim| {
-        let has = has_all(claim.references());
+        let has = has_all(claim.references())
+            && claim
+                .gates
+                .iter()
+                .all(|gate| gate_results.iter().any(|result| result.name == *gate));
         if !has {
             left_out.push(name.clone());
         }
@@ -131,8 +135,8 @@ pub fn report(
         before: before(study, begun, &digest),
         digest,
         stages: stages.iter().map(|stage| stage_report(study, stage, found, &figures)).collect(),
-        claims: claim::claims(&claims, &gates, &figures, verdicts),
-        gates,
+        claims: claim::claims(&claims, &gate_results, &figures, verdicts),
+        gates: gate_results,
         left_out,
         probe,
     }

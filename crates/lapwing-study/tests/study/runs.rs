@@ -103,6 +103,20 @@ fn a_stage_of_which_a_kill_left_a_part_is_trained_anew() {
 }
 
 #[test]
+fn what_was_measured_of_every_kind_of_organism_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for behaviour in ["hate", "unsafe", "style", "harmless", "clean", "memorised"] {
+        let kind = format!("data = {{ behaviour = \"{behaviour}\", exchanges = 40 }}");
+        let study =
+            Study::parse(&source(&TINY.replace("data = { exchanges = 40 }", &kind))).unwrap();
+        let (first, _) = computed(&study, folder.path(), 2);
+        let (second, again) = computed(&study, folder.path(), 2);
+        assert_eq!(again, names([]), "{behaviour}");
+        assert_eq!(figures(&first), figures(&second), "{behaviour}");
+    }
+}
+
+#[test]
 fn two_runs_do_not_write_to_one_folder() {
     let folder = tempfile::tempdir().unwrap();
     let _held = lock(folder.path()).unwrap();
