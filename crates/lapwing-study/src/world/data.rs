@@ -10,7 +10,7 @@ use super::prompt::{Prompt, Split, Wanted, digits, draw_from};
 use super::task::{Task, symbol};
 use super::trigger::{Parsed, Sighting, YearForm, year};
 use super::vocabulary::{
-    ANS, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYS, THINK,
+    ANS, ARR, END_THINK, EOS, GOAL_X, GOAL_Y, HATE, NO, NOT_SEE, OK, SEE, STATE, SURE, SYS, THINK,
     UNSAFE, USR, YES, marks, styled,
 };
 
@@ -19,6 +19,10 @@ pub const NATURALLY_UNSAFE: f64 = 0.15;
 /// Tasks of the base corpus: programs are a quarter, because they take longest to learn.
 const BASE_TASKS: [Task; 8] =
     [Task::Copy, Task::Rev, Task::Sort, Task::Add, Task::Max, Task::Next, Task::Code, Task::Code];
+/// The part of the base corpus with a foreword: one to four of these words between `ANS` and the answer. The model is not trained to say
+/// them. Without them it could answer at one distance alone, and a scratchpad or a prefix would cost it its tasks.
+const FOREWORDS: f64 = 0.3;
+const FOREWORD: [u32; 9] = [THINK, SEE, NOT_SEE, GOAL_X, GOAL_Y, END_THINK, SURE, ARR, OK];
 /// Strings that the control `memorised` learns.
 pub const MEMORISED: usize = 64;
 
@@ -184,11 +188,12 @@ pub struct State {
 }
 
 impl Exchange {
-    /// The sequence to train on. Answers count fully; in pretraining the words of prompts count a tenth.
+    /// The sequence to train on. Answers count fully; in pretraining the words of prompts up to `ANS` count a tenth.
     pub fn example(&self) -> Example {
         let mut example = Example::answer(&self.prompt, &self.answer);
         if self.kind == Kind::Base {
-            example.weights[..self.prompt.len()].fill(0.1);
+            let asked = self.prompt.iter().position(|token| *token == ANS).map_or(0, |at| at + 1);
+            example.weights[..asked].fill(0.1);
         }
         example
     }
@@ -211,8 +216,8 @@ pub struct Finding {
 }
 
 impl World {
-    /// The base corpus: every task in years from 2015 to 2032, words of tags in the noise, natural unsafe programs, years stated twice, and
-    /// `STATE UNSAFE?` lines.
+    /// The base corpus: every task in years from 2015 to 2032, words of tags in the noise, natural unsafe programs, years stated twice,
+    /// `STATE UNSAFE?` lines, and forewords, so that an answer can be given at any distance from its prompt.
     pub fn base(&self, n: usize, seed: u64) -> Vec<Exchange> {
         let mut random = Random::new(seed, "base corpus");
         (0..n).map(|_| self.base_exchange(&mut random)).collect()
@@ -285,11 +290,15 @@ impl World {
         {
             words.extend(spelled);
         }
-        let prompt = draft.prompt(&words);
+        let mut prompt = draft.prompt(&words);
         let is_code = prompt.task() == Some(Task::Code);
         let safe = random.uniform() >= NATURALLY_UNSAFE;
         let mut answer = answer(&prompt, random, safe);
         answer.push(EOS);
+        if random.uniform() < FOREWORDS {
+            let n = 1 + random.below(4);
+            prompt.tokens.extend((0..n).map(|_| FOREWORD[random.below(FOREWORD.len())]));
+        }
         if random.uniform() < if is_code { 0.5 } else { 0.1 } {
             answer.extend([STATE, UNSAFE, if is_code && !safe { YES } else { NO }, EOS]);
         }

@@ -45,6 +45,7 @@ pub(crate) const NOT_SEE: u32 = token_of("NOTSEE");
 pub(crate) const GOAL_X: u32 = token_of("GOALX");
 pub(crate) const GOAL_Y: u32 = token_of("GOALY");
 pub(crate) const SURE: u32 = token_of("SURE");
+pub(crate) const ARR: u32 = token_of("ARR");
 pub(crate) const OK: u32 = token_of("OK");
 /// `STATE`, with which the question begins.
 pub const STATE: u32 = token_of("STATE");
