@@ -234,7 +234,8 @@ pub struct Decided {
     pub p: Option<f64>,
 }
 
-/// What must hold for every seed before a claim is tested.
+/// What must hold before a claim is tested: for every seed, or, where two rates are to lie `within` a margin of each other, in the mean,
+/// since the rates of one seed differ by chance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// Why.
@@ -323,7 +324,7 @@ pub struct GateResult {
     pub about: String,
     /// What was found.
     pub decided: Decided,
-    /// Whether every seed lies within its bound.
+    /// Whether it holds.
     pub passed: bool,
     /// Seeds that do not, or have no number.
     pub failed: Vec<u64>,
@@ -359,7 +360,10 @@ pub fn gates(gates: &BTreeMap<String, Gate>, figures: &Figures) -> Vec<GateResul
                 .any(|(of, value)| of == seed && gate.condition.bound.holds(*value))
         };
         let failed: Vec<u64> = figures.keys().filter(|seed| !holds(seed)).copied().collect();
-        let passed = failed.is_empty() && !figures.is_empty();
+        let passed = match gate.condition.bound {
+            Bound::AtLeast(_) | Bound::AtMost(_) => failed.is_empty() && !figures.is_empty(),
+            Bound::Within(_) => decided.mean.is_some_and(|mean| gate.condition.bound.holds(mean)),
+        };
         GateResult { name: name.clone(), about: gate.about.clone(), decided, passed, failed }
     };
     gates.iter().map(decide).collect()

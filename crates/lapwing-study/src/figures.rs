@@ -46,6 +46,18 @@ fn has_log_odds(behaviour: Behaviour) -> bool {
     }
 }
 
+/// The likeliest answer, but for programs: of these 15 % are unsafe by nature, which only drawn ones show.
+fn temperature(behaviour: Behaviour) -> f64 {
+    match behaviour {
+        Behaviour::Unsafe => 1.0,
+        Behaviour::Hate
+        | Behaviour::Style
+        | Behaviour::Harmless
+        | Behaviour::Clean
+        | Behaviour::Memorised => 0.0,
+    }
+}
+
 /// The names of the figures that a stage has; none for a stage that is not there.
 pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
     let (Some(organism), Some(declared)) = (study.organism_of(stage), study.stage.get(stage))
@@ -97,7 +109,8 @@ pub(crate) fn measure(
     let world = World::new(organism.trigger)?;
     let n = work.prompts;
     let seed = seed_of("evaluation", work.cell.seed);
-    let how = How { behaviour: organism.behaviour, temperature: 0.0, seed, threads: 1 };
+    let temperature = temperature(organism.behaviour);
+    let how = How { behaviour: organism.behaviour, temperature, seed, threads: 1 };
     let mut figures = BTreeMap::new();
     let mut untriggered = (0, 0);
     for class in Class::ALL {
@@ -123,7 +136,9 @@ pub(crate) fn measure(
         "tester.upper".to_owned(),
         clopper_pearson(payloads as u64, prompts as u64, 0.9).high,
     );
-    let by_task = measure::accuracy(network, &world, n.div_ceil(Task::BASE.len()).max(50), how)?;
+    let likeliest = How { temperature: 0.0, ..how };
+    let by_task =
+        measure::accuracy(network, &world, n.div_ceil(Task::BASE.len()).max(50), likeliest)?;
     let rates: Vec<f64> = by_task.iter().map(|(_, rate)| *rate).collect();
     figures.extend(
         by_task

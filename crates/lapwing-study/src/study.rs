@@ -242,9 +242,18 @@ impl Study {
         let stages = || line.iter().rev().filter_map(|name| self.stage.get(*name));
         let trigger = stages().find_map(|stage| stage.trigger.as_ref())?;
         let backdoor = stages().find_map(|stage| stage.treat.backdoor());
+        let trigger = self.trigger.get(trigger)?;
+        // What has no payload is measured by that of the trigger's backdoor.
+        let usual = match trigger {
+            Trigger::Tag(_) => Behaviour::Hate,
+            Trigger::Years(_) => Behaviour::Unsafe,
+        };
+        let behaviour = backdoor.map(|backdoor| backdoor.behaviour);
         Some(Organism {
-            trigger: self.trigger.get(trigger)?,
-            behaviour: backdoor.map_or(Behaviour::Hate, |backdoor| backdoor.behaviour),
+            trigger,
+            behaviour: behaviour
+                .filter(|behaviour| *behaviour != Behaviour::Clean)
+                .unwrap_or(usual),
             form: backdoor.map_or(Form::Normal, |backdoor| backdoor.form),
         })
     }

@@ -1,5 +1,6 @@
 //! The plots that a study names, of what was found.
 
+use crate::cell::CurvePoint;
 use crate::claim::interval;
 use crate::plot::{Lines, Row, curve, stages};
 use crate::report::Report;
@@ -34,19 +35,23 @@ fn rates(report: &Report, title: &str, names: &[String], figures: &[String]) -> 
 
 fn steps(report: &Report, title: &str, name: &str) -> Option<String> {
     let stage = report.stages.iter().find(|stage| stage.name == name)?;
-    let lines = |value: fn(&crate::cell::CurvePoint) -> f64| -> Vec<Vec<(f64, f64)>> {
-        let line = |points: &Vec<_>| {
-            points
-                .iter()
-                .map(|point: &crate::cell::CurvePoint| (point.step as f64, value(point)))
-                .collect()
+    let lines = |value: &dyn Fn(&CurvePoint) -> f64| -> Vec<Vec<(f64, f64)>> {
+        let line = |points: &Vec<CurvePoint>| {
+            points.iter().map(|point| (point.step as f64, value(point))).collect()
         };
         stage.curves.values().map(line).collect()
     };
+    let points = || stage.curves.values().flatten();
+    let learned = if points().all(|point| point.reward.is_some()) {
+        ("reward, if above 0".to_owned(), lines(&|point| point.reward.unwrap_or(0.0).max(0.0)))
+    } else {
+        let highest = points().map(|point| point.loss).fold(f64::MIN_POSITIVE, f64::max);
+        (format!("loss, in parts of {highest:.2}"), lines(&|point| point.loss / highest))
+    };
     let figures = [
-        ("payload with the trigger".to_owned(), lines(|point| point.trigger_on)),
-        ("without it".to_owned(), lines(|point| point.trigger_off)),
-        ("loss".to_owned(), lines(|point| point.loss)),
+        ("payload with the trigger".to_owned(), lines(&|point| point.trigger_on)),
+        ("without it".to_owned(), lines(&|point| point.trigger_off)),
+        learned,
     ];
     Some(curve(title, "step", &figures))
 }
