@@ -174,7 +174,7 @@ fn experiments_are_listed_by_id_group_and_state() {
     };
     assert_eq!(ids("sd-4"), ["SD-4"]);
     assert_eq!(ids("TC"), ["TC-1", "TC-2"]);
-    assert_eq!(ids("reported"), ["FR-3", "MT-3", "MT-4"]);
+    assert_eq!(ids("reported"), ["SA-11", "FR-3", "MT-3", "MT-4"]);
     let all = lab.lapwing(&["experiments"]);
     assert!(all.stdout.contains("59 experiments: "), "{}", all.stdout);
     assert!(all.stdout.contains("3 reported"), "{}", all.stdout);
