@@ -177,6 +177,6 @@ fn experiments_are_listed_by_id_group_and_state() {
     assert_eq!(ids("reported"), ["SA-11", "FR-3", "MT-3", "MT-4"]);
     let all = lab.lapwing(&["experiments"]);
     assert!(all.stdout.contains("59 experiments: "), "{}", all.stdout);
-    assert!(all.stdout.contains("3 reported"), "{}", all.stdout);
+    assert!(all.stdout.contains("4 reported"), "{}", all.stdout);
     lab.lapwing(&["experiments", "SD-9"]).fails(2, &["`SD-9`", "did you mean"]);
 }
