@@ -108,3 +108,37 @@ fn short(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_and_the_mean_have_a_mark_and_names_are_no_markup() {
+        let row = Row {
+            name: "a <b>".to_owned(),
+            values: vec![vec![0.25, 0.75]],
+            intervals: vec![Some((0.2, 0.8))],
+        };
+        let svg = stages("rates & more", &["payload".to_owned()], &[row]);
+        // The legend, two seeds and their mean.
+        assert_eq!(svg.matches("<circle").count(), 4, "{svg}");
+        assert!(
+            svg.contains("<title>a &lt;b&gt;, payload: 0.5 [0.2, 0.8], 2 seeds</title>"),
+            "{svg}"
+        );
+        assert!(svg.contains("<title>rates &amp; more</title>"), "{svg}");
+    }
+
+    #[test]
+    fn lines_of_different_figures_differ_in_their_dashes() {
+        let line = || vec![vec![(0.0, 0.0), (1.0, 1.0)]];
+        let svg = curve("c", "step", &[("on".to_owned(), line()), ("off".to_owned(), line())]);
+        let dashes: std::collections::BTreeSet<&str> = svg
+            .lines()
+            .filter(|line| line.starts_with("<polyline"))
+            .filter_map(|line| line.split("stroke-dasharray=\"").nth(1)?.split('"').next())
+            .collect();
+        assert_eq!(dashes.len(), 2, "{svg}");
+    }
+}
