@@ -6,6 +6,7 @@ mod fake;
 mod judges;
 mod organism;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fake::{Behaviour, FakeModel, Machines, eval, run, turn};
@@ -360,19 +361,19 @@ fn the_model_sees_system_then_user_and_the_tools_of_the_phase() {
 }
 
 #[test]
-fn the_providers_seed_is_another_in_every_sample_and_the_same_in_every_run() {
-    let seeds = || {
+fn the_providers_seed_is_another_for_every_call_and_the_same_in_every_run() {
+    let seeds = || -> Vec<u64> {
         let model = FakeModel::new([turn().say("done")]);
         let mut eval = eval(&model, 3);
         eval.config.seed = Some(7);
         eval.max_samples = 1;
         run(eval);
-        let mut seeds: Vec<u64> = model.requests().iter().filter_map(|r| r.config.seed).collect();
-        seeds.dedup();
-        seeds
+        model.requests().iter().filter_map(|request| request.config.seed).collect()
     };
-    assert_eq!(seeds().len(), 3);
-    assert_eq!(seeds(), seeds());
+    let once = seeds();
+    assert_eq!(once.len(), 6, "two calls in each of three samples");
+    assert_eq!(BTreeSet::from_iter(&once).len(), 6, "{once:?}");
+    assert_eq!(seeds(), once);
 }
 
 #[test]
