@@ -107,7 +107,7 @@ fn every_mistake_in_a_view_is_told() {
         ),
         (
             r#"{ prompt = "ask.md", codebook = { "A" = { bas = "ls" } } }"#,
-            "scenario.toml:13:54: `organism.codebook.A.bas`: unknown key\n  help: did you mean `bash`? known: `bash`, `submit`, `think`\nscenario.toml:13:52: `organism.codebook.A`: expected one call\n  help: write `{ bash = \"ls\" }`, or a text for what is said",
+            "scenario.toml:13:54: `organism.codebook.A.bas`: unknown key\n  help: did you mean `bash`? known: `bash`, `bash_start`, `bash_read`, `bash_write`, `bash_stop`, `submit`, `think`\nscenario.toml:13:52: `organism.codebook.A`: expected one call\n  help: write `{ bash = \"ls\" }`, or a text for what is said",
         ),
         (
             r#"{ prompt = "ask.md", codebook = { "A" = { bash = "ls", think = "h" } } }"#,
