@@ -178,7 +178,13 @@ pub(crate) fn run(args: &StudyRun, global: &Global) -> Result<ExitCode, Failure>
 }
 
 pub(crate) fn show(args: &StudyOf, global: &Global) -> Result<ExitCode, Failure> {
-    shown(&read(args)?.1, global)
+    let (loaded, report) = read(args)?;
+    if report.digest != loaded.study.digest() {
+        eprintln!(
+            "  the study, or what trains and measures, has changed since this report was made"
+        );
+    }
+    shown(&report, global)
 }
 
 fn shown(report: &Report, global: &Global) -> Result<ExitCode, Failure> {

@@ -73,7 +73,13 @@ fn what_was_run_is_shown_listed_and_exported() {
     tuned(&lab, &["study", "show"])
         .fails(2, &["was not run to its end", "lapwing study run ./tiny.toml --grade tune"]);
     let run = tuned(&lab, &["study", "run"]);
-    assert_eq!(tuned(&lab, &["study", "show"]).stdout, run.stdout);
+    let shown = tuned(&lab, &["study", "show"]);
+    assert_eq!(shown.stdout, run.stdout);
+    assert!(!shown.stderr.contains("has changed since"), "{}", shown.stderr);
+    lab.replace("tiny.toml", "at_least = 0.5 }", "at_least = 0.6 }");
+    let shown = tuned(&lab, &["study", "show"]);
+    assert!(shown.stderr.contains("has changed since this report was made"), "{}", shown.stderr);
+    lab.replace("tiny.toml", "at_least = 0.6 }", "at_least = 0.5 }");
     let said = tuned(&lab, &["study", "export", "--output", "out", "--organisms", "1000"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     for file in [
