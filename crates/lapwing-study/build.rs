@@ -19,11 +19,15 @@ const TRAINING: [&str; 9] = [
     "src/cell.rs",
 ];
 
+/// What names figures beside it.
+const FIGURES: [&str; 1] = ["src/figures.rs"];
+
 /// What reads probes beside it.
 const PROBE: [&str; 3] = ["src/probe.rs", "src/probe", "src/probing.rs"];
 
 fn main() -> io::Result<()> {
     digest("LAPWING_STUDY_CODE", &TRAINING)?;
+    digest("LAPWING_FIGURES_CODE", &FIGURES)?;
     digest("LAPWING_PROBE_CODE", &PROBE)
 }
 

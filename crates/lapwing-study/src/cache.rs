@@ -12,6 +12,9 @@ use sha2::{Digest as _, Sha256};
 /// Digest of the sources that decide what a stage ends as; a change of them computes everything again.
 pub(crate) const CODE: &str = env!("LAPWING_STUDY_CODE");
 
+/// Digest of the sources that decide which figures a trained stage has; a change of them measures again.
+pub(crate) const FIGURES: &str = env!("LAPWING_FIGURES_CODE");
+
 /// Why a result could not be kept or found.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {}: {error}", path.display())]

@@ -146,7 +146,7 @@ pub(crate) fn find_or_compute(
         train(work, &folder, told)?
     };
     let organism = folder.join("organism");
-    let path = folder.join(format!("figures-{}.json", work.prompts));
+    let path = folder.join(format!("figures-{}-{}.json", work.prompts, cache::FIGURES));
     if let Some(figures) = cache::read_json(&path)? {
         return Ok(Found { organism, training, figures });
     }
