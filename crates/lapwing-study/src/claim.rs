@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use lapwing_stats::{
-    DataError, benjamini_hochberg, holm, sign_flip, sign_flip_interval, spearman, tost_sign_flip,
+    DataError, benjamini_hochberg, cochran_armitage, holm, sign_flip, sign_flip_interval, spearman,
+    tost_sign_flip,
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,8 +142,8 @@ impl Condition {
         }
     }
 
-    /// Decides it.
-    pub fn decide(&self, figures: &Figures) -> Decided {
+    /// Decides it from figures, of which rates are parts of so many `prompts`.
+    pub fn decide(&self, figures: &Figures, prompts: usize) -> Decided {
         let values: Vec<(u64, f64)> = figures
             .iter()
             .filter_map(|(seed, figures)| Some((*seed, self.of.value(figures)?)))
@@ -161,6 +162,10 @@ impl Condition {
             p: p.filter(|_| self.bound.holds(mean)),
             missing: figures.len() - values.len(),
             values,
+            deviates: figures
+                .iter()
+                .filter_map(|(seed, figures)| Some((*seed, self.of.deviate(figures, prompts)?)))
+                .collect(),
         }
     }
 }
@@ -199,6 +204,17 @@ impl Quantity {
             }
         }
     }
+
+    /// The normal deviate of the Cochran-Armitage test of a trend of rates; nothing where there is none.
+    fn deviate(&self, figures: &BTreeMap<String, f64>, prompts: usize) -> Option<f64> {
+        let Self::Trend(of) = self else { return None };
+        let rung = |(index, name): (usize, &String)| {
+            let rate = figures.get(name).filter(|rate| (0.0..=1.0).contains(*rate))?;
+            Some((index as f64, (rate * prompts as f64).round() as u64, prompts as u64))
+        };
+        let rungs: Option<Vec<_>> = of.iter().enumerate().map(rung).collect();
+        Some(cochran_armitage(&rungs?).ok()?.z)
+    }
 }
 
 impl fmt::Display for Condition {
@@ -230,6 +246,9 @@ pub struct Decided {
     pub mean: Option<f64>,
     /// Its exact 95 % interval, from six seeds on.
     pub interval: Option<(f64, f64)>,
+    /// Of a trend of rates the normal deviate of the Cochran-Armitage test among the prompts of each seed.
+    #[serde(default)]
+    pub deviates: Vec<(u64, f64)>,
     /// How likely such a distance from the bound were if there was none; nothing where the mean lies on the other side.
     pub p: Option<f64>,
 }
@@ -350,9 +369,9 @@ pub struct ClaimResult {
 }
 
 /// Decides gates.
-pub fn gates(gates: &BTreeMap<String, Gate>, figures: &Figures) -> Vec<GateResult> {
+pub fn gates(gates: &BTreeMap<String, Gate>, figures: &Figures, prompts: usize) -> Vec<GateResult> {
     let decide = |(name, gate): (&String, &Gate)| {
-        let decided = gate.condition.decide(figures);
+        let decided = gate.condition.decide(figures, prompts);
         let holds = |seed: &u64| {
             decided
                 .values
@@ -374,6 +393,7 @@ pub fn claims(
     claims: &BTreeMap<String, Claim>,
     gates: &[GateResult],
     figures: &Figures,
+    prompts: usize,
     verdicts: bool,
 ) -> Vec<ClaimResult> {
     let mut results: Vec<ClaimResult> = claims
@@ -382,7 +402,7 @@ pub fn claims(
             let passed =
                 |gate: &&String| gates.iter().any(|result| result.name == **gate && result.passed);
             let decide = |conditions: &[Condition]| -> Vec<Decided> {
-                conditions.iter().map(|condition| condition.decide(figures)).collect()
+                conditions.iter().map(|condition| condition.decide(figures, prompts)).collect()
             };
             let (same, opposite) = (decide(&claim.same), decide(&claim.opposite));
             ClaimResult {

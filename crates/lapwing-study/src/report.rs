@@ -110,7 +110,8 @@ pub fn report(
     };
     let mut gates = study.gate.clone();
     gates.retain(|_, gate| has_all(gate.condition.references()));
-    let gate_results = claim::gates(&gates, &figures);
+    let prompts = study.prompts_of(grade);
+    let gate_results = claim::gates(&gates, &figures, prompts);
     let (mut claims, mut left_out) = (study.claim.clone(), Vec::new());
     claims.retain(|name, claim| {
         let has = has_all(claim.references())
@@ -135,7 +136,7 @@ pub fn report(
         before: before(study, begun, &digest),
         digest,
         stages: stages.iter().map(|stage| stage_report(study, stage, found, &figures)).collect(),
-        claims: claim::claims(&claims, &gate_results, &figures, verdicts),
+        claims: claim::claims(&claims, &gate_results, &figures, prompts, verdicts),
         gates: gate_results,
         left_out,
         probe,

@@ -135,7 +135,7 @@ pub fn run(
     told: &(dyn Fn(Event) + Sync),
 ) -> Result<BTreeMap<Cell, Found>, RunError> {
     let queue = Queue::new(study, cells(study, grade));
-    let prompts = grade.prompts.unwrap_or(study.evaluation.prompts);
+    let prompts = study.prompts_of(grade);
     thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {

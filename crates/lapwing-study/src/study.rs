@@ -266,6 +266,11 @@ impl Study {
         }
     }
 
+    /// Prompts of each class that a stage is measured with.
+    pub fn prompts_of(&self, grade: &Grade) -> usize {
+        grade.prompts.unwrap_or(self.evaluation.prompts)
+    }
+
     /// Stages, or all, each after what it begins with.
     pub fn stages_of(&self, wanted: Option<&[String]>) -> Vec<&str> {
         let wanted: Vec<&str> = match wanted {

@@ -179,7 +179,17 @@ fn found(decided: &Decided) -> String {
         0 => String::new(),
         n => format!(", {n} seeds without a number"),
     };
-    format!("{} ({}{missing})", spread(&numbers), if inside { "yes" } else { "no" })
+    let deviates = &decided.deviates;
+    let beyond = |sign: f64| deviates.iter().filter(|(_, z)| z * sign > 1.96).count();
+    let trend = match deviates.len() {
+        0 => String::new(),
+        n => format!(
+            "; among the prompts of a seed (Cochran-Armitage, p < 0.05) rising in {} and falling in {} of {n}",
+            beyond(1.0),
+            beyond(-1.0)
+        ),
+    };
+    format!("{} ({}{missing}){trend}", spread(&numbers), if inside { "yes" } else { "no" })
 }
 
 /// `0.975 [0.962, 0.988]`.

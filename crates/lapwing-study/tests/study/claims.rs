@@ -36,9 +36,9 @@ fn decided(claim: Claim, values: &[f64], gate: f64) -> Option<Verdict> {
         condition: condition(Bound::AtLeast(gate)),
     };
     let figures = figures(values);
-    let gates = gates(&BTreeMap::from([("open".to_owned(), open)]), &figures);
+    let gates = gates(&BTreeMap::from([("open".to_owned(), open)]), &figures, 1000);
     let of = BTreeMap::from([("C".to_owned(), claim)]);
-    claims(&of, &gates, &figures, values.len() >= 8).remove(0).verdict
+    claims(&of, &gates, &figures, 1000, values.len() >= 8).remove(0).verdict
 }
 
 const HIGH: [f64; 8] = [0.9, 0.8, 0.95, 0.9, 0.85, 0.7, 0.99, 0.9];
@@ -76,6 +76,7 @@ fn a_seed_without_a_number_decides_nothing() {
         &BTreeMap::from([("C".to_owned(), Claim { gates: vec![], ..claim(Kind::Free) })]),
         &[],
         &figures,
+        1000,
         true,
     );
     assert_eq!(found[0].verdict, Some(Verdict::Inconclusive));
@@ -103,12 +104,12 @@ fn p_of_primary_claims_is_adjusted_for_their_number() {
     let one = claim(Kind::Free);
     let many: BTreeMap<String, Claim> =
         (0..7).map(|n| (n.to_string(), Claim { gates: vec![], ..one.clone() })).collect();
-    let found = claims(&many, &[], &figures(&HIGH), true);
+    let found = claims(&many, &[], &figures(&HIGH), 1000, true);
     // 2/256 times 7 is above 0.05, times 6 it is not.
     assert!(found.iter().all(|claim| claim.verdict == Some(Verdict::Inconclusive)));
     assert!((found[0].p.unwrap() - 7.0 * 2.0 / 256.0).abs() < 1e-12);
     let six: BTreeMap<String, Claim> = many.into_iter().take(6).collect();
-    let found = claims(&six, &[], &figures(&HIGH), true);
+    let found = claims(&six, &[], &figures(&HIGH), 1000, true);
     assert!(found.iter().all(|claim| claim.verdict == Some(Verdict::SameDirection)));
 }
 
@@ -117,7 +118,7 @@ fn a_ratio_to_nothing_is_no_number() {
     let none: Figures =
         BTreeMap::from([(0, BTreeMap::from([("s/x".to_owned(), 1.0), ("s/y".to_owned(), 0.0)]))]);
     let of = Quantity::Ratio("s/x".to_owned(), "s/y".to_owned());
-    let found = Condition { of, bound: Bound::AtMost(0.2) }.decide(&none);
+    let found = Condition { of, bound: Bound::AtMost(0.2) }.decide(&none, 1000);
     assert_eq!((found.mean, found.missing), (None, 1));
 }
 
@@ -133,7 +134,12 @@ fn a_trend_is_the_rank_correlation_of_each_seed() {
     let figures: Figures =
         (0..8).map(|seed| (seed, rising(if seed == 7 { 0.95 } else { 0.5 }))).collect();
     let of = Quantity::Trend(["a/x", "b/x", "c/x"].map(str::to_owned).to_vec());
-    let found = Condition { of, bound: Bound::AtLeast(0.0) }.decide(&figures);
+    let found = Condition { of, bound: Bound::AtLeast(0.0) }.decide(&figures, 1000);
     let rho: Vec<f64> = found.values.iter().map(|(_, rho)| *rho).collect();
     assert_eq!(rho, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]);
+    // By hand: 2 * (900 - 500) / sqrt(0.5 * 0.5 * (1000 * 5 - 3000 * 3000 / 3000)).
+    let (seed, z) = found.deviates[0];
+    assert_eq!(seed, 0);
+    assert!((z - 800.0 / 500.0_f64.sqrt()).abs() < 1e-9, "{z}");
+    assert_eq!(found.deviates.len(), 8);
 }
