@@ -158,9 +158,11 @@ async fn sample(
     }
     log.set_phase("");
     log.push(Act::SampleEnded);
-    log.commit().await?;
+    // What happened is written before what was found in it, in one commit if they meet.
+    log.begin_commit();
     let findings = eval.scenario.findings(log.events(), &log);
     writer.finish(number, findings.clone()).await?;
+    log.commit().await?;
     Ok(findings)
 }
 

@@ -14,9 +14,11 @@ pub(crate) struct Log<'a> {
     recorder: &'a dyn Recorder,
     phase: String,
     events: Vec<Event>,
-    durable: usize,
-    /// The commit that was begun, which goes on although a limit cuts off whoever waits for it.
-    begun: Option<Begun<'a>>,
+    /// Events that were handed on to the record.
+    n_recorded: usize,
+    /// Resolves when those are durable; it goes on although a limit cuts off whoever waits for it. Nobody locks it: a future alone
+    /// could not be shared by reference.
+    begun: Option<Mutex<BoxFuture<'a, Result<(), RecordError>>>>,
     /// What is entered in the books with the next commit.
     bookings: Vec<Booking>,
     n_reserved: u64,
@@ -25,12 +27,6 @@ pub(crate) struct Log<'a> {
     /// Bytes of files, for evidence and parts of the world that read them.
     files: HashMap<Digest, Vec<u8>>,
     remembers: bool,
-}
-
-/// A commit and the number of events that it makes durable. Nobody locks it: a future alone could not be shared by reference.
-struct Begun<'a> {
-    through: usize,
-    done: Mutex<BoxFuture<'a, Result<(), RecordError>>>,
 }
 
 impl Books for Log<'_> {
@@ -66,7 +62,7 @@ impl<'a> Log<'a> {
             recorder,
             phase: String::new(),
             events: Vec::new(),
-            durable: 0,
+            n_recorded: 0,
             begun: None,
             bookings: Vec::new(),
             n_reserved: 0,
@@ -78,7 +74,7 @@ impl<'a> Log<'a> {
 
     /// A log that goes on where `events`, which are on record, end.
     pub(crate) fn after(sample: u64, recorder: &'a dyn Recorder, events: Vec<Event>) -> Self {
-        Self { durable: events.len(), events, ..Self::new(sample, recorder) }
+        Self { n_recorded: events.len(), events, ..Self::new(sample, recorder) }
     }
 
     /// Names the phase of the events to come; empty outside of any.
@@ -151,32 +147,29 @@ impl<'a> Log<'a> {
 
     /// Resolves when every event so far is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), RecordError> {
-        loop {
-            if let Some(Begun { through, done }) = &mut self.begun {
-                let done = done.get_mut().unwrap_or_else(PoisonError::into_inner).await;
-                self.durable = *through;
-                self.begun = None;
-                done?;
-            }
-            if !self.has_news() {
-                return Ok(());
-            }
-            self.begin_commit();
-        }
+        self.begin_commit();
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let done = begun.get_mut().unwrap_or_else(PoisonError::into_inner).await;
+        self.begun = None;
+        done
     }
 
     /// Hands on what happened so far, to become durable while something else goes on. [`Self::commit`] waits for it.
     pub(crate) fn begin_commit(&mut self) {
-        if self.begun.is_none() && self.has_news() {
-            let news = self.events[self.durable..].to_vec();
-            let bookings = std::mem::take(&mut self.bookings);
-            let done = Mutex::new(self.recorder.record_booked(self.sample, news, bookings));
-            self.begun = Some(Begun { through: self.events.len(), done });
+        if self.n_recorded == self.events.len() && self.bookings.is_empty() {
+            return;
         }
-    }
-
-    fn has_news(&self) -> bool {
-        self.durable < self.events.len() || !self.bookings.is_empty()
+        let news = self.events[self.n_recorded..].to_vec();
+        self.n_recorded = self.events.len();
+        let bookings = std::mem::take(&mut self.bookings);
+        let done = self.recorder.record_booked(self.sample, news, bookings);
+        self.begun = Some(Mutex::new(match self.begun.take() {
+            None => done,
+            Some(before) => Box::pin(async {
+                before.into_inner().unwrap_or_else(PoisonError::into_inner).await?;
+                done.await
+            }),
+        }));
     }
 
     pub(crate) fn events(&self) -> &[Event] {

@@ -260,7 +260,7 @@ impl<'a, 'r> Runner<'a, 'r> {
         }
         self.log.push(Act::PhaseEnded { id: phase.id.clone(), why });
         self.log.set_phase("");
-        self.log.commit().await?;
+        self.log.begin_commit();
         Ok(why)
     }
 

@@ -74,6 +74,8 @@ pub struct Client {
     transport: Transport,
     /// Where completions are asked for.
     url: Url,
+    /// The same for messages.
+    shown: String,
     base_setting: String,
     key_setting: String,
     price: Option<Price>,
@@ -127,11 +129,13 @@ impl Client {
         let Endpoint { name, codec, base_setting, key_setting, .. } = endpoint;
         let has_worked = AtomicBool::new(false);
         let url = transport.url(codec.path());
+        let shown = transport.shown(codec.path());
         Ok(Self {
             name,
             codec,
             transport,
             url,
+            shown,
             base_setting,
             key_setting,
             price,
@@ -337,8 +341,7 @@ impl Client {
     }
 
     fn read(&self, exchange: &Exchange) -> Result<Output, Fault> {
-        let url = self.transport.shown(self.codec.path());
-        let hints = self.hints(&url);
+        let hints = self.hints(&self.shown);
         let passing = |mut fault: Fault| {
             // What is broken and malformed is an answer without end, which would be as long the next time.
             let unreadable =

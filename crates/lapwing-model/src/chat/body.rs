@@ -1,6 +1,7 @@
 //! The request body, built from segments, so that a conversation's shared beginning is stored once.
 
-use lapwing_core::{GenerateConfig, Message, Part, Reasoning, Request, ToolSpec};
+use lapwing_core::{GenerateConfig, Message, Part, Reasoning, Request, ToolCall, ToolSpec};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::wire::ReasoningMembers;
@@ -49,8 +50,11 @@ pub(crate) fn segments(
     }
     let mut segments = vec![head(codec, &settings(codec, request))];
     for (index, message) in request.messages.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        segments.push(format!("{comma}{}", self::message(message)));
+        let mut segment = self::message(message);
+        if index > 0 {
+            segment.insert(0, ',');
+        }
+        segments.push(segment);
     }
     let mut tail = tail(&request.tools);
     if continues {
@@ -121,33 +125,66 @@ fn tail(tools: &[ToolSpec]) -> String {
     format!(r#"],"tools":{tools}"#)
 }
 
+/// A message on the wire. Its members stand in the order of their names, so that segments that were stored once are equal to these.
+#[derive(Serialize)]
+struct Sent<'a> {
+    content: Option<&'a str>,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<SentCall<'a>>,
+}
+
+#[derive(Serialize)]
+struct SentCall<'a> {
+    function: SentFunction<'a>,
+    id: &'a str,
+    r#type: &'static str,
+}
+
+#[derive(Serialize)]
+struct SentFunction<'a> {
+    arguments: &'a str,
+    name: &'a str,
+}
+
+impl Sent<'_> {
+    fn json(&self) -> String {
+        #[expect(
+            clippy::expect_used,
+            reason = "texts are JSON, and memory takes all that is written"
+        )]
+        serde_json::to_string(self).expect("a message of texts is JSON")
+    }
+}
+
 fn message(message: &Message) -> String {
+    let sent =
+        |role, text| Sent { content: Some(text), role, tool_call_id: None, tool_calls: Vec::new() };
     match message {
-        Message::System { text } => json!({ "role": "system", "content": text }).to_string(),
-        Message::User { text } => json!({ "role": "user", "content": text }).to_string(),
+        Message::System { text } => sent("system", text).json(),
+        Message::User { text } => sent("user", text).json(),
         Message::Tool { call_id, name: _, text } => {
-            json!({ "role": "tool", "tool_call_id": call_id, "content": text }).to_string()
+            Sent { tool_call_id: Some(call_id), ..sent("tool", text) }.json()
         }
         Message::Assistant { parts } => assistant(message, parts),
     }
 }
 
 fn assistant(message: &Message, parts: &[Part]) -> String {
-    let calls: Vec<_> = message
+    let tool_calls: Vec<_> = message
         .tool_calls()
-        .map(|call| {
-            let function = json!({ "name": call.name, "arguments": call.arguments });
-            json!({ "id": call.id, "type": "function", "function": function })
+        .map(|ToolCall { id, name, arguments }| SentCall {
+            function: SentFunction { arguments, name },
+            id,
+            r#type: "function",
         })
         .collect();
-    let mut object = json!({ "role": "assistant", "content": message.text() });
-    if !calls.is_empty() {
-        if message.text().is_empty() {
-            object["content"] = Value::Null;
-        }
-        object["tool_calls"] = Value::Array(calls);
-    }
-    let object = object.to_string();
+    let text = message.text();
+    let is_silent = text.is_empty() && !tool_calls.is_empty();
+    let content = (!is_silent).then_some(text.as_str());
+    let mut object = Sent { content, role: "assistant", tool_call_id: None, tool_calls }.json();
     let opaque = parts.iter().filter_map(|part| match part {
         Part::Reasoning(
             Reasoning::Full { opaque, .. }
@@ -157,14 +194,15 @@ fn assistant(message: &Message, parts: &[Part]) -> String {
         Part::Text { .. } | Part::ToolCall(_) => None,
     });
     // What the server calls its reasoning goes back under the same names, byte for byte; another provider's block does not.
-    let members: String =
-        opaque.filter_map(ReasoningMembers::parse).map(|members| members.joined()).collect();
-    format!("{}{members}}}", &object[..object.len() - 1])
+    for members in opaque.filter_map(ReasoningMembers::parse) {
+        object.insert_str(object.len() - 1, &members.joined());
+    }
+    object
 }
 
 #[cfg(test)]
 mod tests {
-    use lapwing_core::{Effort, ToolCall};
+    use lapwing_core::Effort;
 
     use super::*;
     use crate::codec::{Format, Streaming};
@@ -269,6 +307,24 @@ mod tests {
         let long = segments(&codec, &request, false).unwrap();
         assert_eq!(long[..2], short[..2]);
         assert_eq!(long.last(), short.last());
+    }
+
+    /// A replay compares byte by byte, also with runs whose messages were trees of values, which stand in the order of their names.
+    #[test]
+    fn a_message_has_the_bytes_of_a_tree_of_values() {
+        let text = || "\"\\\u{7}\n/é\u{2028}\u{1f980}".to_owned();
+        let call = || Part::ToolCall(ToolCall { id: text(), name: text(), arguments: text() });
+        let messages = [
+            Message::System { text: text() },
+            Message::User { text: text() },
+            Message::Tool { call_id: text(), name: text(), text: text() },
+            Message::assistant(text()),
+            Message::Assistant { parts: vec![call(), call()] },
+            Message::Assistant { parts: vec![Part::Text { text: text() }, call()] },
+        ];
+        for sent in messages.iter().map(message) {
+            assert_eq!(sent, serde_json::from_str::<Value>(&sent).unwrap().to_string());
+        }
     }
 
     #[test]

@@ -227,14 +227,15 @@ fn stop_reason(reason: &Value, calls_tools: bool) -> StopReason {
 }
 
 fn usage(usage: &Value) -> Option<Usage> {
-    let count = |pointer| usage.pointer(pointer).and_then(Value::as_u64);
-    let cache_read = count("/prompt_tokens_details/cached_tokens").unwrap_or(0);
+    let count = |object: &Value, name| object.get(name).and_then(Value::as_u64);
+    let detail = |of, name| usage.get(of).and_then(|details| count(details, name)).unwrap_or(0);
+    let cache_read = detail("prompt_tokens_details", "cached_tokens");
     Some(Usage {
-        input: count("/prompt_tokens")?.saturating_sub(cache_read),
-        output: count("/completion_tokens").unwrap_or(0),
+        input: count(usage, "prompt_tokens")?.saturating_sub(cache_read),
+        output: count(usage, "completion_tokens").unwrap_or(0),
         cache_read,
         cache_write: 0,
-        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
     })
 }
 
