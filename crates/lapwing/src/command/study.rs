@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use include_dir::{Dir, include_dir};
+use lapwing_lab::checkpoint::write_folder;
 use lapwing_study::cell::Found;
 use lapwing_study::history::{self, Begun};
 use lapwing_study::report::{Report, is_reporting, markdown};
@@ -347,26 +348,30 @@ pub(crate) fn export(args: &StudyExport, _global: &Global) -> Result<ExitCode, F
             format!("this run has no organisms of that seed; its seeds are {}", seeds.join(", "));
         return Err(Failure::new(Failure::USAGE, message));
     }
-    let failed = |path: &Path, error: std::io::Error| {
-        Failure::new(Failure::ENVIRONMENT, format!("cannot write {}: {error}", path.display()))
-    };
-    fs::create_dir(&args.output).map_err(|error| failed(&args.output, error))?;
-    report.write(&loaded.study, &args.output)?;
-    for (from, name) in organisms {
-        let to = args.output.join(name);
-        copy_folder(&from, &to).map_err(|error| failed(&to, error))?;
-    }
+    write_folder(&args.output, |output| {
+        report.write(&loaded.study, output)?;
+        for (from, name) in &organisms {
+            copy_folder(from, &output.join(name))?;
+        }
+        Ok::<(), Failure>(())
+    })?;
     eprintln!("  {} from {}", args.output.display(), folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    let copied = || {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+        Ok(())
+    };
+    copied().map_err(|error: std::io::Error| {
+        let message = format!("cannot copy {} to {}: {error}", from.display(), to.display());
+        Failure::new(Failure::ENVIRONMENT, message)
+    })
 }
 
 /// A flag that Ctrl-C sets; a second one ends the process.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -15,6 +16,15 @@ fn lab() -> Lab {
     let lab = Lab::new();
     fs::write(lab.path().join("tiny.toml"), TINY).unwrap();
     lab
+}
+
+/// What lies in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn tuned(lab: &Lab, command: &[&str]) -> Said {
@@ -90,7 +100,7 @@ fn what_was_run_is_shown_listed_and_exported() {
     ] {
         assert!(lab.path().join("out").join(file).exists(), "{file} is missing");
     }
-    tuned(&lab, &["study", "export", "--output", "out"]).fails(3, &["cannot write out"]);
+    tuned(&lab, &["study", "export", "--output", "out"]).fails(2, &["out is there already"]);
     tuned(&lab, &["study", "export", "--output", "other", "--organisms", "5"])
         .fails(2, &["its seeds are 1000, 1001"]);
     assert!(!lab.path().join("other").exists());
@@ -100,6 +110,19 @@ fn what_was_run_is_shown_listed_and_exported() {
         "{}",
         listed.stdout
     );
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing() {
+    let lab = lab();
+    tuned(&lab, &["study", "run"]);
+    let before = names(lab.path());
+    let cells = lab.path().join("results/tiny/cells");
+    let tag = names(&cells).into_iter().find(|name| name.starts_with("tag-1000-")).unwrap();
+    fs::remove_dir_all(cells.join(&tag).join("organism")).unwrap();
+    tuned(&lab, &["study", "export", "--output", "out", "--organisms", "1000"])
+        .fails(3, &["cannot copy", &tag]);
+    assert_eq!(names(lab.path()), before);
 }
 
 #[test]
