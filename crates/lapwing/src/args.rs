@@ -13,7 +13,9 @@ use lapwing_scenario::DesignChoice;
 pub(crate) use local::{Chat, Drawing, Named, Organism, Organisms, Sample, Serve};
 
 pub(crate) use scenario::{Image, Render, Scenario, Shell};
-pub(crate) use study::{Detect, Results, Study, StudyAudit, StudyExport, StudyOf, StudyRun};
+pub(crate) use study::{
+    Detect, Results, Study, StudyAudit, StudyClean, StudyExport, StudyOf, StudyRun,
+};
 
 /// A laboratory for catching deceit in AI models.
 #[derive(Parser)]

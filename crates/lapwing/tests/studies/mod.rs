@@ -126,6 +126,47 @@ fn an_export_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn cells_that_a_changed_study_names_no_more_are_removed_and_nothing_else() {
+    let lab = lab();
+    let clean =
+        |more: &[&str]| lab.lapwing(&[&["study", "clean", "./tiny.toml", "--json"], more].concat());
+    let removed = |said: &Said| {
+        let cells = said.json()["cells"].as_array().unwrap().clone();
+        let name = |cell: &Value| format!("{}-{}", cell["stage"].as_str().unwrap(), cell["seed"]);
+        cells.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&clean(&[])), [""; 0]);
+    assert!(!lab.path().join("results").exists(), "looking makes no folder");
+
+    lab.lapwing(&["study", "run", "./tiny.toml", "--seeds", "0-1"]);
+    assert_eq!(removed(&clean(&[])), [""; 0]);
+    let results = lab.path().join("results/tiny");
+    let cells = results.join("cells");
+    fs::create_dir(cells.join("my-notes")).unwrap();
+    let (before, history) = (names(&cells), fs::read(results.join("history.jsonl")).unwrap());
+
+    lab.replace("tiny.toml", "\"shift\", exchanges = 40", "\"shift\", exchanges = 44");
+    lab.replace("tiny.toml", "[stage.rl]", "[stage.rl-more]");
+    let stale = ["rl-0", "rl-1", "shift-0", "shift-1"];
+    assert_eq!(removed(&clean(&["--dry-run"])), stale);
+    assert_eq!(names(&cells), before);
+
+    let lock = fs::File::create(results.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    clean(&[]).fails(3, &["another run of this study"]);
+    assert_eq!(names(&cells), before);
+    drop(lock);
+
+    let said = clean(&[]);
+    assert_eq!(removed(&said), stale);
+    assert!(said.json()["bytes"].as_u64() > Some(1000), "{}", said.stdout);
+    let is_kept = |name: &&String| !name.starts_with("rl-") && !name.starts_with("shift-");
+    assert_eq!(names(&cells), before.iter().filter(is_kept).cloned().collect::<Vec<_>>());
+    assert_eq!(fs::read(results.join("history.jsonl")).unwrap(), history);
+    assert!(results.join("report-default.json").exists());
+}
+
+#[test]
 fn the_audit_lists_what_each_stage_is_trained_on() {
     let said = lab().lapwing(&["study", "audit", "./tiny.toml", "--json"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
