@@ -84,6 +84,16 @@ fn a_dry_run_loads_nothing_and_costs_nothing() {
 }
 
 #[test]
+fn a_setting_that_would_be_ignored_is_refused_before_anything_is_run() {
+    let lab = lab();
+    for (setting, value) in [("--reasoning-effort", "high"), ("--reasoning-tokens", "100")] {
+        lab.lapwing(&["eval", "./plants", "-m", "local/claimer", setting, value])
+            .fails(2, &[&format!("claimer does not take {setting}: ")]);
+    }
+    assert!(!lab.path().join("runs").exists());
+}
+
+#[test]
 fn every_call_of_a_run_has_a_seed_of_its_own() {
     let lab = lab();
     let eval = |more: &[&str]| {
