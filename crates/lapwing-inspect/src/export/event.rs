@@ -10,7 +10,7 @@ use std::io;
 use lapwing_core::{
     Act, ChangeKind, Digest, Event, ExitStatus, LimitKind, Message, Output, Role, ToolCall,
 };
-use lapwing_eval::tool_spec;
+use lapwing_eval::{tool_spec, via_codebook};
 use lapwing_scenario::{PhaseKind, PhasePlan};
 use lapwing_store::SampleRow;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,8 @@ pub(crate) struct Events<'a, 'o> {
     log: &'a Log<'a>,
     out: Stream<'o>,
     phases: Vec<PhasePlan>,
+    /// Whether the model was told of the tools of its phase, and did not only have words for calls.
+    offers_tools: bool,
     texts: Texts,
     conversation: Conversation,
     calls: Keyed<Digest>,
@@ -76,15 +78,21 @@ impl<'a, 'o> Events<'a, 'o> {
         started_ms: u64,
         out: Stream<'o>,
     ) -> Result<Self, Broken> {
+        let (scenario, key) = (&log.source.scenario, &sample.key);
+        let is_via_codebook = via_codebook(&log.source.spec).contains(&key.model);
         // What an imported log was run with is not known here.
-        let plan = match log.source.scenario.imported() {
-            None => log.source.scenario.plan(&sample.key.condition, sample.key.seed).ok(),
+        let plan = match scenario.imported() {
             Some(_) => None,
+            None if is_via_codebook => {
+                scenario.organism_plan(&key.condition, key.seed).ok().flatten()
+            }
+            None => scenario.plan(&key.condition, key.seed).ok(),
         };
         Ok(Self {
             log,
             out,
             phases: plan.map(|plan| plan.phases).unwrap_or_default(),
+            offers_tools: !is_via_codebook,
             texts: Texts::new()?,
             conversation: Conversation::new()?,
             calls: Keyed::new()?,
@@ -247,9 +255,8 @@ impl<'a, 'o> Events<'a, 'o> {
 
     fn tools(&self, phase: &str) -> Vec<Value> {
         let phase = self.phases.iter().find(|known| known.id == phase);
-        let Some(PhaseKind::Agent { tools, .. }) = phase.map(|phase| &phase.kind) else {
-            return Vec::new();
-        };
+        let kind = phase.filter(|_| self.offers_tools).map(|phase| &phase.kind);
+        let Some(PhaseKind::Agent { tools, .. }) = kind else { return Vec::new() };
         let specs = tools.iter().filter_map(|name| tool_spec(name));
         let infos = specs.map(|spec| {
             json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters })
