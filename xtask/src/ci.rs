@@ -43,7 +43,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     say(&format!("── {name}"))?;
     let started = Instant::now();
     check().with_context(|| format!("{name} failed"))?;

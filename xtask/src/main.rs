@@ -1,7 +1,8 @@
-//! Developer commands of Lapwing: `cargo xtask ci`, `tidy`, `bench` and `interop`.
+//! Developer commands of Lapwing: `cargo xtask ci`, `tidy`, `miri`, `bench` and `interop`.
 
 mod ci;
 mod interop;
+mod miri;
 mod ordinary;
 mod tidy;
 
@@ -26,6 +27,8 @@ enum Command {
     Ci,
     /// Check the rules of the code base that no other tool checks.
     Tidy,
+    /// Run under Miri what it can run: protocols, parsers, kernels; needs a nightly toolchain with it.
+    Miri,
     /// Measure, in a release build, each figure beside a yardstick of the same run.
     Bench {
         /// What to measure.
@@ -75,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Tidy => tidy::run(root),
+        Command::Miri => miri::run(root),
         Command::Interop(Interop::Inspect) => interop::inspect::run(root),
         Command::Interop(Interop::Server) => interop::server::run(root),
         Command::Interop(Interop::Serve) => interop::serve::run(root),

@@ -117,12 +117,13 @@ impl Waits {
     /// Marks the end of a wait that took `millis`.
     pub fn end(&self, millis: u64) {
         self.0.millis.fetch_add(millis, Ordering::Relaxed);
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Whoever sees that it has ended sees its milliseconds too.
+        self.0.waiting.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether a wait goes on.
     pub fn is_waiting(&self) -> bool {
-        self.0.waiting.load(Ordering::Relaxed) > 0
+        self.0.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Milliseconds of all waits that have ended.

@@ -38,6 +38,8 @@ struct Guide;
 mod gradient_tests;
 #[cfg(test)]
 mod instruction_set_tests;
+#[cfg(test)]
+mod product_tests;
 
 /// The same kernels and the same network once more in double precision, for the gradient checks.
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub struct Then {
 pub struct Replay {
     name: String,
     asked: Option<Asked>,
+    is_via_codebook: bool,
     samples: BTreeMap<Draw, Vec<Recorded>>,
     /// Calls that each sample has made so far.
     made: Mutex<BTreeMap<Draw, usize>>,
@@ -56,7 +57,13 @@ impl Replay {
     /// The model `name`, which was asked as `asked` says, if it was behind an API.
     pub fn new(name: &str, asked: Option<Asked>, then: Option<Then>) -> Self {
         let (samples, made) = (BTreeMap::new(), Mutex::default());
-        Self { name: name.to_owned(), asked, samples, made, then }
+        Self { name: name.to_owned(), asked, is_via_codebook: false, samples, made, then }
+    }
+
+    /// The same of a model that was asked in words of its own: it gives these again, not what the codebook made of them.
+    #[must_use]
+    pub fn via_codebook(self) -> Self {
+        Self { is_via_codebook: true, ..self }
     }
 
     /// Adds what was recorded of the model in one sample. `blob` gives kept bytes.
@@ -67,8 +74,26 @@ impl Replay {
         events: &[Event],
         blob: impl Fn(Digest) -> Option<Vec<u8>>,
     ) {
-        let calls = recorded(events, role, &blob);
+        let mut calls = recorded(events, role, &blob);
+        if self.is_via_codebook {
+            calls.iter_mut().for_each(|call| self.untranslate(&mut call.reply));
+        }
         self.samples.entry(first(sample)).or_default().extend(calls);
+    }
+
+    /// Puts what the model itself said, which the bytes of its answer tell, in the place of what the codebook made of it.
+    fn untranslate(&self, reply: &mut Reply) {
+        let Ok(translated) = &reply.result else { return };
+        let answer = reply.attempts.last().map(|attempt| attempt.response.as_slice());
+        let said = self.asked.as_ref().zip(answer);
+        let said = said.and_then(|(asked, answer)| asked.codec.read(answer).ok());
+        reply.result = said.ok_or_else(|| {
+            let read = quote(&translated.message.text());
+            refusal(&format!(
+                "the words of {} that were read as {read} are not on record",
+                self.name
+            ))
+        });
     }
 
     /// What was recorded, or who goes on where the replay is left.
@@ -142,6 +167,10 @@ impl Model for Replay {
         &self.name
     }
 
+    fn continues_text(&self) -> bool {
+        self.is_via_codebook
+    }
+
     fn generate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
         Box::pin(async {
             match self.answer(request) {
@@ -171,9 +200,11 @@ fn first(draw: &Draw) -> Draw {
 }
 
 fn missed(message: &str) -> Reply {
-    let error =
-        ModelError { kind: ModelErrorKind::BadRequest, message: format!("replay: {message}") };
-    Reply { attempts: Vec::new(), result: Err(error) }
+    Reply { attempts: Vec::new(), result: Err(refusal(message)) }
+}
+
+fn refusal(message: &str) -> ModelError {
+    ModelError { kind: ModelErrorKind::BadRequest, message: format!("replay: {message}") }
 }
 
 /// The calls in `events`: attempts that follow on each other up to one with an output, or to something else that happened.

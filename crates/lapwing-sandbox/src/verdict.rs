@@ -38,7 +38,12 @@ impl Verdict {
     pub(crate) fn read(file: &File) -> Option<Self> {
         let mut bytes = [0; BYTES];
         let length = file.read_at(&mut bytes, 0).ok()?;
-        serde_json::from_slice(&bytes[..length]).ok()
+        Self::decode(&bytes[..length])
+    }
+
+    /// The one in these bytes. What is looked at while it is written is none, and never another one.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
     }
 }
 
@@ -47,6 +52,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_verdict_that_is_not_there_whole_is_none() {
+        let verdict = Verdict { loss: Loss::HostMemory, cause: "memory \"a\" ran out".to_owned() };
+        let bytes = serde_json::to_vec(&verdict).unwrap();
+        for length in 0..bytes.len() {
+            // As far as it was written, and what a file is before: empty or zeros.
+            let mut seen = bytes[..length].to_vec();
+            assert_eq!(Verdict::decode(&seen), None, "{length}");
+            seen.resize(bytes.len(), 0);
+            assert_eq!(Verdict::decode(&seen), None, "{length}");
+        }
+        assert_eq!(Verdict::decode(&bytes), Some(verdict));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "memory files are the kernel's")]
     fn a_verdict_is_there_once_it_was_written_and_stays() {
         let file = Verdict::file().unwrap();
         assert_eq!(Verdict::read(&file), None);

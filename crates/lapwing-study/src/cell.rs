@@ -27,6 +27,8 @@ use crate::world::{self, Class, World, WorldError};
 
 /// Points of a curve.
 const CURVE_POINTS: u64 = 20;
+/// Digits of its key in the name of a cell's folder.
+pub(crate) const KEY_DIGITS: usize = 12;
 
 /// A cell to compute.
 pub(crate) struct Work<'a> {
@@ -129,7 +131,7 @@ pub fn key(study: &Study, stage: &str, seed: u64) -> String {
 /// Where a cell is kept.
 pub fn folder(study: &Study, results: &Path, cell: &Cell) -> PathBuf {
     let key = key(study, &cell.stage, cell.seed);
-    results.join("cells").join(format!("{}-{}-{}", cell.stage, cell.seed, &key[..12]))
+    results.join("cells").join(format!("{}-{}-{}", cell.stage, cell.seed, &key[..KEY_DIGITS]))
 }
 
 /// Finds a cell or computes it; `told` hears of it only in the latter case.

@@ -8,6 +8,7 @@ pub mod audit;
 mod cache;
 pub mod cell;
 pub mod claim;
+pub mod clean;
 mod expand;
 pub mod figures;
 pub mod history;

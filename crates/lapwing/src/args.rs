@@ -1,6 +1,7 @@
 //! The command line.
 
 mod local;
+mod logs;
 mod scenario;
 mod study;
 
@@ -11,9 +12,11 @@ use lapwing_core::Effort;
 use lapwing_model::Budget;
 use lapwing_scenario::DesignChoice;
 pub(crate) use local::{Chat, Drawing, Named, Organism, Organisms, Sample, Serve};
-
+pub(crate) use logs::{Export, ExportEval, ExportScenario, Import};
 pub(crate) use scenario::{Image, Render, Scenario, Shell};
-pub(crate) use study::{Detect, Results, Study, StudyAudit, StudyExport, StudyOf, StudyRun};
+pub(crate) use study::{
+    Detect, Results, Study, StudyAudit, StudyClean, StudyExport, StudyOf, StudyRun,
+};
 
 /// A laboratory for catching deceit in AI models.
 #[derive(Parser)]
@@ -433,58 +436,6 @@ pub(crate) struct Score {
 
     #[command(flatten)]
     pub(crate) connection: Connection,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Export {
-    /// An Inspect log (.eval), one a model
-    Eval(ExportEval),
-    /// The scenario folder that is kept in a run
-    Scenario(ExportScenario),
-}
-
-#[derive(Group)]
-#[command(
-    after_help = "Examples:\n  lapwing export eval latest --output logs/\n  inspect view --log-dir logs"
-)]
-pub(crate) struct ExportEval {
-    /// A run's id, a prefix of it, the path of a run file, or `latest`
-    pub(crate) run: String,
-
-    /// The file, NAME.eval, or a folder: then files are named as Inspect names them
-    #[arg(long, short = 'o', value_name = "PATH")]
-    pub(crate) output: PathBuf,
-
-    /// Only this model, as `lapwing show RUN` names it; may be given several times
-    #[arg(long = "model", short = 'm', value_name = "MODEL")]
-    pub(crate) models: Vec<String>,
-
-    /// The number of a scoring, instead of the newest
-    #[arg(long, value_name = "N")]
-    pub(crate) scoring: Option<i64>,
-}
-
-#[derive(Group)]
-pub(crate) struct ExportScenario {
-    /// A run's id, a prefix of it, the path of a run file, or `latest`
-    pub(crate) run: String,
-
-    /// The folder, which must not be there yet
-    #[arg(long, short = 'o', value_name = "DIR")]
-    pub(crate) output: PathBuf,
-}
-
-#[derive(Group)]
-#[command(
-    after_help = "Examples:\n  lapwing import logs/2026-09-22T10-00-00_task_x.eval --name mine\n  lapwing show mine"
-)]
-pub(crate) struct Import {
-    /// The log, NAME.eval
-    pub(crate) file: PathBuf,
-
-    /// The id of the run [default: the name of the task, and six characters]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
 }
 
 /// Reads the argument of `--from`.

@@ -86,6 +86,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Study(Study::Show(args)) => study::show(&args, &global),
         Command::Study(Study::Audit(args)) => study::audit(&args, &global),
         Command::Study(Study::Export(args)) => study::export(&args, &global),
+        Command::Study(Study::Clean(args)) => study::clean(&args, &global),
         Command::Detect(Detect::Probe(args)) => detect::probe(&args, &global),
     }
 }

@@ -8,13 +8,22 @@ use lapwing_core::{
     BoxFuture, Message, Model, Output, Part, Reasoning, Reply, Request, StopReason, ToolCall,
 };
 use lapwing_eval::Stop;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::render::{BOLD, DIM};
 use crate::transcript::harmless;
 
-const HELP: &str = "Write what you say. A line that begins with `$ ` is a command, if you have bash. An empty line ends your turn.\n/think TEXT    thinks\n/submit ANSWER hands in an answer and ends your turn\n/help          shows this\n/quit          leaves";
+const HELP: &str = "Write what you say. A line that begins with `$ ` is a command, if you have bash. An empty line ends your turn.
+/think TEXT    thinks
+/submit ANSWER hands in an answer and ends your turn
+/help          shows this
+/quit          leaves
+With the tools of their names:
+/bash_start COMMAND      starts a command that goes on beside others
+/bash_read ID [SECONDS]  shows what it has written since, after SECONDS if that is nothing
+/bash_write ID TEXT      writes a line to it; without TEXT its input ends
+/bash_stop ID            ends it";
 
 /// Reads turns from standard input.
 pub(crate) struct Human {
@@ -64,10 +73,11 @@ impl Human {
         let _ = std::io::stdout().flush();
     }
 
-    fn call(&self, name: &str, argument: &str, text: &str) -> Part {
+    fn call(&self, name: &str, arguments: &Value) -> Part {
         let number = self.n_calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let arguments = json!({ argument: text }).to_string();
-        Part::ToolCall(ToolCall { id: format!("call_{number}"), name: name.to_owned(), arguments })
+        let (id, name, arguments) =
+            (format!("call_{number}"), name.to_owned(), arguments.to_string());
+        Part::ToolCall(ToolCall { id, name, arguments })
     }
 
     async fn turn(&self) -> Vec<Part> {
@@ -75,13 +85,13 @@ impl Human {
         let (mut said, mut parts) = (Vec::new(), Vec::new());
         // The end of the input ends the turn too, and every turn after it.
         while let Some(line) = lines.recv().await {
-            if let Some(command) = line.strip_prefix("$ ") {
-                parts.push(self.call("bash", "command", command));
+            if let Some((tool, arguments)) = called(&line) {
+                parts.push(self.call(tool, &arguments));
             } else if let Some(thought) = line.strip_prefix("/think ") {
                 let text = thought.to_owned();
                 parts.push(Part::Reasoning(Reasoning::Full { text, opaque: None }));
             } else if let Some(answer) = line.strip_prefix("/submit ") {
-                parts.push(self.call("submit", "answer", answer));
+                parts.push(self.call("submit", &json!({ "answer": answer })));
                 break;
             } else if line == "/help" {
                 println!("{HELP}");
@@ -100,6 +110,28 @@ impl Human {
         }
         parts
     }
+}
+
+/// The tool that a line calls, and its arguments.
+fn called(line: &str) -> Option<(&'static str, Value)> {
+    let (word, rest) = line.split_once(' ')?;
+    let (id, more) = rest.split_once(' ').map_or((rest, None), |(id, more)| (id, Some(more)));
+    let call = match word {
+        "$" => ("bash", json!({ "command": rest })),
+        "/bash_start" => ("bash_start", json!({ "command": rest })),
+        "/bash_read" => {
+            // What is no number is told so by the tool, as it is to a model.
+            let number = |text: &str| text.parse::<f64>().map_or_else(|_| json!(text), Value::from);
+            ("bash_read", json!({ "id": id, "seconds": more.map(number) }))
+        }
+        "/bash_write" => match more {
+            None => ("bash_write", json!({ "id": id, "text": "", "end": true })),
+            Some(text) => ("bash_write", json!({ "id": id, "text": format!("{text}\n") })),
+        },
+        "/bash_stop" => ("bash_stop", json!({ "id": rest })),
+        _ => return None,
+    };
+    Some(call)
 }
 
 impl Model for Human {

@@ -75,7 +75,8 @@ fn excuse_problems(path: &str, text: &str) -> Vec<String> {
         let whole = lines[index..=index + length.unwrap_or(0)].concat();
         let hides =
             *attribute != "#[cfg_attr(" || whole.contains("allow(") || whole.contains("ignore");
-        if hides && !whole.contains("reason = \"") {
+        let says_why = whole.contains("reason = \"") || whole.contains("ignore = \"");
+        if hides && !says_why {
             problems.push(format!("{path}:{}: {attribute} without a reason", index + 1));
         }
     }
@@ -140,6 +141,7 @@ mod tests {
             "#[expect(dead_code, reason = \"why\")]\n",
             "#[expect(\n    dead_code,\n    reason = \"why\"\n)]\n",
             "#[cfg_attr(test, derive(Debug))]\n",
+            "#[cfg_attr(miri, ignore = \"why\")]\n",
             "let text = \"#[allow(dead_code)]\";\n",
         ];
         for text in fine {

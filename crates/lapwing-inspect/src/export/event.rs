@@ -3,25 +3,25 @@
 //! Each bears the number of ours in its metadata, so that a citation `#12` can be followed. Where one of ours has no counterpart it
 //! is an `info` event with its own fields as data.
 
+mod tool;
 mod wire;
 
 use std::io;
 
-use lapwing_core::{
-    Act, ChangeKind, Digest, Event, ExitStatus, LimitKind, Message, Output, Role, ToolCall,
-};
-use lapwing_eval::tool_spec;
+use lapwing_core::{Act, ChangeKind, Digest, Event, ExitStatus, LimitKind, Output, Role};
+use lapwing_eval::{tool_spec, via_codebook};
 use lapwing_scenario::{PhaseKind, PhasePlan};
 use lapwing_store::SampleRow;
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Texts, ranges};
-use super::message::{arguments, message, output};
+use super::message::{message, output};
 use super::sample::{About, limit, role_name};
 use super::{Broken, Log, failure, score};
 use crate::names::time;
 use crate::spill::{Keyed, Spill};
 use crate::stream::Stream;
+use tool::OpenCall;
 use wire::Wire;
 
 const SOURCE: &str = "lapwing";
@@ -37,6 +37,8 @@ pub(crate) struct Events<'a, 'o> {
     log: &'a Log<'a>,
     out: Stream<'o>,
     phases: Vec<PhasePlan>,
+    /// Whether the model was told of the tools of its phase, and did not only have words for calls.
+    offers_tools: bool,
     texts: Texts,
     conversation: Conversation,
     calls: Keyed<Digest>,
@@ -50,13 +52,6 @@ pub(crate) struct Events<'a, 'o> {
     open: Option<OpenCall>,
     last_output: Option<Value>,
     sample: Value,
-}
-
-/// A call that has not returned.
-struct OpenCall {
-    seq: u64,
-    at_ms: u64,
-    call: ToolCall,
 }
 
 /// What is written behind the events.
@@ -76,15 +71,21 @@ impl<'a, 'o> Events<'a, 'o> {
         started_ms: u64,
         out: Stream<'o>,
     ) -> Result<Self, Broken> {
+        let (scenario, key) = (&log.source.scenario, &sample.key);
+        let is_via_codebook = via_codebook(&log.source.spec).contains(&key.model);
         // What an imported log was run with is not known here.
-        let plan = match log.source.scenario.imported() {
-            None => log.source.scenario.plan(&sample.key.condition, sample.key.seed).ok(),
+        let plan = match scenario.imported() {
             Some(_) => None,
+            None if is_via_codebook => {
+                scenario.organism_plan(&key.condition, key.seed).ok().flatten()
+            }
+            None => scenario.plan(&key.condition, key.seed).ok(),
         };
         Ok(Self {
             log,
             out,
             phases: plan.map(|plan| plan.phases).unwrap_or_default(),
+            offers_tools: !is_via_codebook,
             texts: Texts::new()?,
             conversation: Conversation::new()?,
             calls: Keyed::new()?,
@@ -247,9 +248,8 @@ impl<'a, 'o> Events<'a, 'o> {
 
     fn tools(&self, phase: &str) -> Vec<Value> {
         let phase = self.phases.iter().find(|known| known.id == phase);
-        let Some(PhaseKind::Agent { tools, .. }) = phase.map(|phase| &phase.kind) else {
-            return Vec::new();
-        };
+        let kind = phase.filter(|_| self.offers_tools).map(|phase| &phase.kind);
+        let Some(PhaseKind::Agent { tools, .. }) = kind else { return Vec::new() };
         let specs = tools.iter().filter_map(|name| tool_spec(name));
         let infos = specs.map(|spec| {
             json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters })
@@ -300,70 +300,6 @@ impl<'a, 'o> Events<'a, 'o> {
             self.last_output = Some(out);
         }
         Ok(())
-    }
-
-    fn returned(
-        &mut self,
-        event: &Event,
-        call_id: &str,
-        text: &str,
-        error: Option<&str>,
-        dropped: u64,
-    ) -> io::Result<()> {
-        let Some(open) = self.open.take() else { return self.info(event) };
-        let said = Message::Tool {
-            call_id: call_id.to_owned(),
-            name: open.call.name.clone(),
-            text: text.to_owned(),
-        };
-        let mut said = message(&self.uuid, event, &said, self.log.model);
-        let error = error.map(|error| json!({ "type": "parsing", "message": error }));
-        if let Some(error) = &error {
-            said["error"] = error.clone();
-        }
-        self.conversation.push(&said, &mut self.texts)?;
-        let mut body = self.tool(&open)?;
-        body["result"] = Value::from(text);
-        body["completed"] = Value::from(time(event.at_ms));
-        body["working_time"] = json!(event.at_ms.saturating_sub(open.at_ms) as f64 / 1000.0);
-        body["message_id"] = said["id"].clone();
-        if let Some(error) = error {
-            body["error"] = error;
-        }
-        if dropped > 0 {
-            let shown = text.len() as u64;
-            body["truncated"] = json!([shown + dropped, shown]);
-        }
-        self.tool_event(event, &open, body)
-    }
-
-    fn tool(&mut self, open: &OpenCall) -> io::Result<Value> {
-        let (arguments, _) = arguments(&open.call);
-        let mut arguments = Value::Object(arguments);
-        self.texts.shorten(&mut arguments)?;
-        Ok(json!({
-            "id": open.call.id, "function": open.call.name, "arguments": arguments, "type": "function",
-        }))
-    }
-
-    fn tool_event(&mut self, event: &Event, open: &OpenCall, body: Value) -> io::Result<()> {
-        let span = format!("tool-{}", open.seq);
-        let mut value = self.value(event, "tool", body, open.at_ms);
-        value["span_id"] = Value::from(span.as_str());
-        self.out.element(&value)?;
-        let mut end = self.value(event, "span_end", json!({ "id": span }), event.at_ms);
-        end["span_id"] = Value::from(span);
-        self.out.element(&end)
-    }
-
-    /// Ends a call that never returned, because something broke or a limit was reached in it.
-    fn close_call(&mut self, at_ms: u64) -> io::Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
-        let mut body = self.tool(&open)?;
-        body["error"] = json!({ "type": "unknown", "message": "the call did not return" });
-        body["failed"] = Value::from(true);
-        let event = Event { seq: open.seq, phase: String::new(), at_ms, act: Act::SampleEnded };
-        self.tool_event(&event, &open, body)
     }
 
     /// The scores of the sample, each as Inspect's scorers leave it.

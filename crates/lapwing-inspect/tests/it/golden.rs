@@ -3,7 +3,7 @@
 use lapwing_core::Act;
 use serde_json::{Value, json};
 
-use crate::support::{MODEL, Sample, act, digest, export, member, started, write_run};
+use crate::support::{MODEL, Sample, act, digest, export, member, started, write_run_with};
 
 fn acts() -> Vec<Act> {
     let acts = vec![
@@ -27,11 +27,15 @@ fn acts() -> Vec<Act> {
 }
 
 fn log() -> (tempfile::TempDir, std::path::PathBuf) {
+    log_of(("temperature", "0.5"))
+}
+
+fn log_of(setting: (&str, &str)) -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let blobs = ["{\"messages\":[{\"role\":\"user\"}],\"n\":1}", "{\"ok\":true}"]
         .map(|text| text.as_bytes().to_vec());
     let unexposed = Sample::done(1, vec![started("none", 1), Act::SampleEnded]);
-    let run = write_run(dir.path(), &[Sample::done(0, acts()), unexposed], &blobs);
+    let run = write_run_with(setting, dir.path(), &[Sample::done(0, acts()), unexposed], &blobs);
     let file = dir.path().join("log.eval");
     export(&run, &file).unwrap();
     (dir, file)
@@ -135,6 +139,15 @@ fn events_are_what_inspect_calls_them() {
     let roles: Vec<&Value> =
         sample["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
     assert_eq!(roles, ["user", "assistant", "tool"]);
+}
+
+#[test]
+fn a_model_that_had_words_for_calls_was_offered_no_tools() {
+    let (_dir, file) = log_of(("via codebook", MODEL));
+    let sample: Value =
+        serde_json::from_str(&member(&file, "samples/base seed 0_epoch_1.json")).unwrap();
+    let model = &sample["events"][4];
+    assert_eq!((&model["event"], &model["tools"]), (&json!("model"), &json!([])));
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(crate) fn folder() -> BTreeMap<String, Vec<u8>> {
         evidence.event.spilt = { name = "spilt" }
         behaviour.spill = { success = "spilt" }
         measure.drops = "count(spilt)"
+        organism = { prompt = "organism.md", codebook = { "POUR" = { bash = "pour" } } }
     "#;
     let policies = r#"
         never = { expect = {}, turns = [{ say = "0" }] }
@@ -45,6 +46,7 @@ pub(crate) fn folder() -> BTreeMap<String, Vec<u8>> {
         ("scenario.toml", scenario.as_bytes().to_vec()),
         ("policies.toml", policies.as_bytes().to_vec()),
         ("user.md", b"Pour the tea.".to_vec()),
+        ("organism.md", b"TEA".to_vec()),
         ("files/cup", vec![0, 159, 146, 150]),
     ];
     files.map(|(path, bytes)| (path.to_owned(), bytes)).into()
@@ -99,6 +101,16 @@ impl Sample {
 
 /// Writes a sealed run `tea-run` of these samples and blobs.
 pub(crate) fn write_run(dir: &Path, samples: &[Sample], blobs: &[Vec<u8>]) -> Run {
+    write_run_with(("temperature", "0.5"), dir, samples, blobs)
+}
+
+/// The same with another setting.
+pub(crate) fn write_run_with(
+    (setting, value): (&str, &str),
+    dir: &Path,
+    samples: &[Sample],
+    blobs: &[Vec<u8>],
+) -> Run {
     let folder = folder();
     let scenario = scenario();
     let spec = RunSpec {
@@ -109,7 +121,7 @@ pub(crate) fn write_run(dir: &Path, samples: &[Sample], blobs: &[Vec<u8>]) -> Ru
         chosen: BTreeMap::new(),
         seeds: samples.len() as u64,
         epochs: 1,
-        settings: BTreeMap::from([("temperature".to_owned(), "0.5".to_owned())]),
+        settings: BTreeMap::from([(setting.to_owned(), value.to_owned())]),
         version: "0.0.0".to_owned(),
         started_ms: START_MS,
     };

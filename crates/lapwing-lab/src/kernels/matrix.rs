@@ -105,7 +105,10 @@ fn last(rows: usize, columns: usize, row_step: usize, column_step: usize) -> usi
     if rows == 0 || columns == 0 {
         return 0;
     }
-    (rows - 1) * row_step + (columns - 1) * column_step + 1
+    // What does not fit into a number does not fit into a buffer.
+    let (down, right) =
+        ((rows - 1).saturating_mul(row_step), (columns - 1).saturating_mul(column_step));
+    down.saturating_add(right).saturating_add(1)
 }
 
 /// What happens to the values that are there.

@@ -47,6 +47,7 @@ pub(super) struct Raw {
     suffix: Option<String>,
     best_of: Option<usize>,
     functions: Value,
+    reasoning_effort: Value,
 }
 
 impl Default for Raw {
@@ -79,6 +80,7 @@ impl Default for Raw {
             suffix: None,
             best_of: None,
             functions: Value::Null,
+            reasoning_effort: Value::Null,
         }
     }
 }
@@ -195,6 +197,11 @@ impl Raw {
                 "ranks no answers; n asks for several",
             ),
             ("functions", is_set(&self.functions), "takes tools"),
+            (
+                "reasoning_effort",
+                is_set(&self.reasoning_effort),
+                "lets a model think as it was trained to",
+            ),
         ];
         match rows.into_iter().find(|(_, is_wanted, _)| *is_wanted) {
             Some((param, _, does)) => Err(Fault::unsupported(param, does)),

@@ -165,6 +165,7 @@ async fn what_cannot_be_done_is_an_error_with_its_parameter() {
         ),
         (json!({ "logit_bias": { "1": 5 } }), 400, "logit_bias", "unsupported_parameter"),
         (json!({ "presence_penalty": 0.5 }), 400, "presence_penalty", "unsupported_parameter"),
+        (json!({ "reasoning_effort": "low" }), 400, "reasoning_effort", "unsupported_parameter"),
     ];
     for (more, expected, param, code) in rows {
         let (status, said) = ask(&model, PATH, &asking(&more)).await;

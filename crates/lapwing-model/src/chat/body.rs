@@ -13,6 +13,8 @@ pub(crate) fn refused(
     config: &GenerateConfig,
 ) -> Option<(&'static str, &'static str)> {
     const SAMPLES_ITSELF: &str = "OpenAI's o-series samples as it likes";
+    const NO_EFFORT: &str =
+        "a model of this machine thinks as it was trained to; --max-tokens bounds what it says";
     let o_series = codec.dialect == Dialect::Official && is_o_series(&codec.id);
     match config {
         _ if o_series && config.temperature.is_some() => Some(("--temperature", SAMPLES_ITSELF)),
@@ -25,6 +27,12 @@ pub(crate) fn refused(
         }
         _ if config.stop.len() > 4 && codec.dialect != Dialect::Local => {
             Some(("--stop", "at most four texts can be given"))
+        }
+        _ if codec.dialect == Dialect::Local && config.reasoning_effort.is_some() => {
+            Some(("--reasoning-effort", NO_EFFORT))
+        }
+        _ if codec.dialect == Dialect::Local && config.reasoning_tokens.is_some() => {
+            Some(("--reasoning-tokens", NO_EFFORT))
         }
         _ if config.reasoning_tokens.is_some() && codec.dialect != Dialect::Openrouter => {
             Some(("--reasoning-tokens", "it takes --reasoning-effort"))
@@ -284,6 +292,16 @@ mod tests {
             (&router["max_tokens"], &router["reasoning"]),
             (&json!(5), &json!({ "effort": "high" }))
         );
+    }
+
+    #[test]
+    fn a_model_of_this_machine_takes_no_word_on_how_much_to_think() {
+        let local = codec(Dialect::Local);
+        let effort = GenerateConfig { reasoning_effort: Some(Effort::High), ..Default::default() };
+        let tokens = GenerateConfig { reasoning_tokens: Some(9), ..Default::default() };
+        for (config, setting) in [(effort, "--reasoning-effort"), (tokens, "--reasoning-tokens")] {
+            assert_eq!(refused(&local, &config).map(|(setting, _)| setting), Some(setting));
+        }
     }
 
     #[test]

@@ -149,6 +149,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
+        #[cfg_attr(miri, ignore = "`openat2` is the kernel's")]
         fn no_archive_however_it_was_changed_writes_outside_of_its_tree(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
             marks in prop::bool::ANY,

@@ -158,9 +158,10 @@ mod tests {
         assert_eq!(names.name(IpAddr::V4(address)).as_deref(), Some("drop.example"));
         assert_eq!(Names::new(Vec::new()).address("drop.example"), address);
         assert_eq!(names.address("mail.internal"), Ipv4Addr::LOCALHOST);
+        let n_names = if cfg!(miri) { 20 } else { 2000 };
         let all: std::collections::HashSet<Ipv4Addr> =
-            (0..2000).map(|number| names.address(&format!("host-{number}.example"))).collect();
-        assert_eq!(all.len(), 2000);
+            (0..n_names).map(|number| names.address(&format!("host-{number}.example"))).collect();
+        assert_eq!(all.len(), n_names);
     }
 
     #[test]

@@ -215,6 +215,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it looks through 32 KiB again and again, for minutes")]
     fn what_is_neither_gets_no_word_and_takes_no_memory() {
         let mut talk = Talk::new();
         for _ in 0..40 {

@@ -139,6 +139,7 @@ mod tests {
     use crate::sys::socket;
 
     #[test]
+    #[cfg_attr(miri, ignore = "a filter and a fork are the kernel's")]
     fn a_call_fails_and_does_not_hang_once_nobody_listens() {
         let tell = give(libc::SECCOMP_RET_USER_NOTIF);
         let mut filter = vec![load(NUMBER)];

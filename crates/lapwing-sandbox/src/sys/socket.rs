@@ -18,6 +18,9 @@ use super::check;
 pub(crate) const FDS_MAX: usize = 8;
 const CONTROL_BYTES: usize = 64;
 
+/// Room for a header and [`FDS_MAX`] descriptors, aligned as headers are.
+type Control = [u64; CONTROL_BYTES / 8];
+
 /// Marks what pid 1 itself sends, so that it never waits for itself where sending is watched. The kernel gives this flag
 /// (`MSG_SYN`) no meaning, and commands cannot send with it.
 pub(crate) const OWN_SEND: i32 = 0x400;
@@ -119,26 +122,12 @@ pub(crate) fn send(
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    let raw_bytes = size_of_val(raw.as_slice());
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut control = [0_u64; CONTROL_BYTES / 8];
-    // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    let mut control = Control::default();
+    let control_bytes = carry(&mut control, &raw);
+    let mut message = header(&mut control, control_bytes);
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    if !raw.is_empty() {
-        message.msg_control = control.as_mut_ptr().cast();
-        // SAFETY: pure arithmetic.
-        message.msg_controllen = unsafe { libc::CMSG_SPACE(raw_bytes as u32) } as _;
-        // SAFETY: `control` is aligned, and large enough for a header and `FDS_MAX` descriptors.
-        unsafe {
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(raw_bytes as u32) as _;
-            ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), raw_bytes);
-        }
-    }
     loop {
         let flags = libc::MSG_NOSIGNAL | OWN_SEND | wait.flag();
         // SAFETY: `message` points to live buffers of the lengths it tells.
@@ -225,13 +214,10 @@ pub(crate) fn receive(
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let mut bytes = vec![0_u8; max];
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut control = [0_u64; CONTROL_BYTES / 8];
-    // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    let mut control = Control::default();
+    let mut message = header(&mut control, CONTROL_BYTES);
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL_BYTES as _;
     let received = loop {
         let flags = libc::MSG_CMSG_CLOEXEC | wait.flag();
         // SAFETY: `message` points to live buffers of the lengths it tells.
@@ -248,29 +234,69 @@ pub(crate) fn receive(
             Err(error) => return Err(error),
         }
     };
-    let mut fds = Vec::new();
-    // SAFETY: the kernel filled `control`; headers lie within `msg_controllen`, and each descriptor in it is new and ours.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let len = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), len);
-                let numbers = data.chunks_exact(size_of::<i32>());
-                let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
-                fds.extend(numbers.map(|bytes| own(i32::from_ne_bytes(bytes))));
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-    }
+    let (control_bytes, flags) = (message.msg_controllen as usize, message.msg_flags);
+    let fds: Vec<OwnedFd> = carried(&mut control, control_bytes).into_iter().map(own).collect();
     if received == 0 {
         return Ok(None);
     }
-    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+    if flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut off"));
     }
     bytes.truncate(received);
     Ok(Some((bytes, fds)))
+}
+
+/// The header of a message whose control messages have the first `bytes` bytes of `control`.
+fn header(control: &mut Control, bytes: usize) -> libc::msghdr {
+    // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = bytes.min(CONTROL_BYTES) as _;
+    message
+}
+
+/// Writes into `control` the message that carries these descriptors, at most [`FDS_MAX`]. How many bytes it takes: none for none.
+fn carry(control: &mut Control, fds: &[i32]) -> usize {
+    assert!(fds.len() <= FDS_MAX, "{} descriptors in one packet", fds.len());
+    if fds.is_empty() {
+        return 0;
+    }
+    let bytes = size_of_val(fds);
+    // SAFETY: pure arithmetic.
+    let (space, len) = unsafe { (libc::CMSG_SPACE(bytes as u32), libc::CMSG_LEN(bytes as u32)) };
+    let message = header(control, space as usize);
+    // SAFETY: `control` is aligned for a header, and large enough for one and `FDS_MAX` descriptors behind it.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = len as _;
+        ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), bytes);
+    }
+    space as usize
+}
+
+/// The descriptors that the messages in the first `bytes` bytes of `control` carry.
+fn carried(control: &mut Control, bytes: usize) -> Vec<i32> {
+    let message = header(control, bytes);
+    let end = message.msg_control as usize + message.msg_controllen as usize;
+    let mut fds = Vec::new();
+    // SAFETY: headers are whole and lie within `msg_controllen`; of what is behind one, not more than that is read.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let data = libc::CMSG_DATA(header);
+                let len = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let data = std::slice::from_raw_parts(data, len.min(end - data as usize));
+                let numbers = data.chunks_exact(size_of::<i32>());
+                let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
+                fds.extend(numbers.map(i32::from_ne_bytes));
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    fds
 }
 
 /// What is asked of a descriptor in [`poll`].
@@ -316,4 +342,38 @@ pub(crate) fn watch(fd: OwnedFd, interest: tokio::io::Interest) -> io::Result<As
     // SAFETY: an `OwnedFd` stays open, and the same file, until the `AsyncFd` that holds it is dropped.
     let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
     Ok(watched?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_come_out_of_a_control_message_as_they_went_in() {
+        for n_fds in 0..=FDS_MAX {
+            let fds: Vec<i32> = (100..).take(n_fds).collect();
+            let mut control = Control::default();
+            let bytes = carry(&mut control, &fds);
+            assert_eq!(carried(&mut control, bytes), fds);
+            // Zeros behind it are no message.
+            assert_eq!(carried(&mut control, CONTROL_BYTES), fds);
+        }
+    }
+
+    #[test]
+    fn of_a_control_message_that_is_cut_off_only_what_is_there_is_read() {
+        let fds = [7, 8, 9];
+        let mut control = Control::default();
+        let whole = carry(&mut control, &fds);
+        for bytes in 0..whole {
+            let read = carried(&mut control, bytes);
+            assert!(fds.starts_with(&read), "{bytes}: {read:?}");
+        }
+        // A length that is wrong leads nowhere else.
+        for length in [0, 1, 15, 16, 17, CONTROL_BYTES as u64, u64::from(u32::MAX)] {
+            control[0] = length;
+            let read = carried(&mut control, CONTROL_BYTES);
+            assert!(read.len() <= (CONTROL_BYTES - 16) / 4, "{length}: {read:?}");
+        }
+    }
 }

@@ -222,6 +222,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the memory of processes is the kernel's")]
     fn what_is_not_mapped_has_no_text() {
         let own = std::process::id();
         let long = [&[b'x'; 10_000][..], &[0]].concat();

@@ -16,6 +16,8 @@ pub(crate) enum Study {
     Audit(StudyAudit),
     /// Write report, plots and organisms of a run into a folder
     Export(StudyExport),
+    /// Remove what was computed for stages that the study does not name any more, or names with other settings
+    Clean(StudyClean),
 }
 
 /// Where results are.
@@ -86,6 +88,22 @@ pub(crate) struct StudyExport {
     /// The seed whose organisms are written; without it report and plots alone
     #[arg(long, value_name = "N")]
     pub(crate) organisms: Option<u64>,
+}
+
+#[derive(Group)]
+#[command(
+    after_help = "What another version of lapwing has trained is not taken by this one, and is removed too.\nReports and the history of runs stay."
+)]
+pub(crate) struct StudyClean {
+    /// A study's name, or the path of a study file
+    pub(crate) study: String,
+
+    #[command(flatten)]
+    pub(crate) results: Results,
+
+    /// Say what would be removed, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Subcommand)]

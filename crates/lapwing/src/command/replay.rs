@@ -8,6 +8,7 @@ use anstream::eprintln;
 use lapwing_core::{Draw, Event, GenerateConfig, Model, Role};
 use lapwing_eval::{Admission, Eval, Judge, Planned, Stop, Target, via_codebook};
 use lapwing_model::{Asked, Replay, Then};
+use lapwing_scenario::Scenario;
 use lapwing_store::{Run, RunSpec, SampleRow, SampleState};
 use serde::Serialize;
 
@@ -45,14 +46,6 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
     let scenario = score::recorded(&run)?;
     let native = start::isolation()?;
     let (spec, rows) = (run.spec()?, run.samples()?);
-    if let Some(model) = via_codebook(&spec).into_iter().next() {
-        let message = format!(
-            "{}: {model} was read through a codebook, which a replay cannot do again",
-            run.id()
-        );
-        let help = "`lapwing score` makes its findings again; `lapwing eval` with the same model and --seed its answers";
-        return Err(Failure::new(Failure::USAGE, message).help(help));
-    }
     let wanted = |row: &SampleRow| match args.from {
         Some((sample, _)) => row.number == sample,
         None => row.state == SampleState::Done,
@@ -74,7 +67,9 @@ pub(crate) fn run(args: &args::Replay, global: &Global) -> Result<ExitCode, Fail
     let then = match args.from {
         Some((_, from)) => {
             let name = args.model.as_ref().or(spec.models.first());
-            Some(runtime.block_on(then(args, from, name, &connector))?)
+            let then = runtime.block_on(then(args, from, name, &connector))?;
+            record.is_asked_alike(&rows[0], &then, &scenario)?;
+            Some(then)
         }
         None => None,
     };
@@ -186,10 +181,13 @@ impl Record<'_> {
     fn samples(&self, then: Option<Then>) -> Result<Vec<Planned>, Failure> {
         let mut then = then;
         let mut models: BTreeMap<&str, Replay> = BTreeMap::new();
+        let via_codebook = via_codebook(self.spec);
         for row in self.rows.iter().filter(|row| !row.key.model.starts_with("policy/")) {
             let name = row.key.model.as_str();
             if !models.contains_key(name) {
-                models.insert(name, Replay::new(name, self.asked(name)?, then.take()));
+                let model = Replay::new(name, self.asked(name)?, then.take());
+                let is_via_codebook = via_codebook.contains(name);
+                models.insert(name, if is_via_codebook { model.via_codebook() } else { model });
             }
             if let Some(model) = models.get_mut(name) {
                 self.add(model, row, Role::Target);
@@ -206,6 +204,26 @@ impl Record<'_> {
             planted: row.planted.clone(),
         };
         Ok(self.rows.iter().map(planned).collect())
+    }
+
+    /// Who goes on must be asked in the words that the sample began with: those of the scenario, or those of its view for tiny models.
+    fn is_asked_alike(
+        &self,
+        row: &SampleRow,
+        then: &Then,
+        scenario: &Scenario,
+    ) -> Result<(), Failure> {
+        let (was, is) = (row.key.model.as_str(), then.model.name());
+        let was_via_codebook = via_codebook(self.spec).contains(was);
+        let target = Target::Model(Arc::clone(&then.model));
+        if target.is_via_codebook(scenario) == was_via_codebook {
+            return Ok(());
+        }
+        let (has, has_not) = if was_via_codebook { (was, is) } else { (is, was) };
+        let message = format!(
+            "{is} cannot go on for {was}: {has} only continues a text and is read through the scenario's codebook, {has_not} is not"
+        );
+        Err(Failure::new(Failure::USAGE, message).help("name another model with --model"))
     }
 
     fn judge(&self, name: &str) -> Result<Replay, Failure> {

@@ -1,4 +1,4 @@
-//! `lapwing study`: run, show, list, audit, export.
+//! `lapwing study`: run, show, list, audit, export, clean.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,16 +13,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstream::eprintln;
 use include_dir::{Dir, include_dir};
+use lapwing_lab::checkpoint::write_folder;
 use lapwing_study::cell::Found;
+use lapwing_study::clean::Stale;
 use lapwing_study::history::{self, Begun};
 use lapwing_study::report::{Report, is_reporting, markdown};
 use lapwing_study::run::{Cell, Options, RunError};
 use lapwing_study::study::{Grade, Source, Study};
-use lapwing_study::{audit, cell, probing, report, run as running};
+use lapwing_study::{audit, cell, clean as cleaning, probing, report, run as running};
 use serde_json::json;
 
 use super::{Global, print_json};
-use crate::args::{Results, StudyAudit, StudyExport, StudyOf, StudyRun};
+use crate::args::{Results, StudyAudit, StudyClean, StudyExport, StudyOf, StudyRun};
 use crate::failure::Failure;
 use crate::library::near;
 use crate::progress::StudyMeter;
@@ -347,26 +349,68 @@ pub(crate) fn export(args: &StudyExport, _global: &Global) -> Result<ExitCode, F
             format!("this run has no organisms of that seed; its seeds are {}", seeds.join(", "));
         return Err(Failure::new(Failure::USAGE, message));
     }
-    let failed = |path: &Path, error: std::io::Error| {
-        Failure::new(Failure::ENVIRONMENT, format!("cannot write {}: {error}", path.display()))
-    };
-    fs::create_dir(&args.output).map_err(|error| failed(&args.output, error))?;
-    report.write(&loaded.study, &args.output)?;
-    for (from, name) in organisms {
-        let to = args.output.join(name);
-        copy_folder(&from, &to).map_err(|error| failed(&to, error))?;
-    }
+    write_folder(&args.output, |output| {
+        report.write(&loaded.study, output)?;
+        for (from, name) in &organisms {
+            copy_folder(from, &output.join(name))?;
+        }
+        Ok::<(), Failure>(())
+    })?;
     eprintln!("  {} from {}", args.output.display(), folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    let copied = || {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+        Ok(())
+    };
+    copied().map_err(|error: std::io::Error| {
+        let message = format!("cannot copy {} to {}: {error}", from.display(), to.display());
+        Failure::new(Failure::ENVIRONMENT, message)
+    })
+}
+
+pub(crate) fn clean(args: &StudyClean, global: &Global) -> Result<ExitCode, Failure> {
+    let Loaded { study, name } = load(&args.study)?;
+    let folder = args.results.results.join(&name);
+    // A run that goes on may use what the study names no more: its own file was read before a change.
+    let _lock = folder.exists().then(|| running::lock(&folder)).transpose()?;
+    let stale = cleaning::stale(&study, &folder)?;
+    if !args.dry_run {
+        for cell in &stale {
+            cell.remove()?;
+        }
     }
-    Ok(())
+    let bytes = stale.iter().map(|cell| cell.bytes).sum::<u64>();
+    if global.json {
+        let row = |cell: &Stale| json!({ "stage": cell.cell.stage, "seed": cell.cell.seed, "folder": cell.folder, "bytes": cell.bytes });
+        let cells: Vec<_> = stale.iter().map(row).collect();
+        print_json(&json!({ "removed": !args.dry_run, "bytes": bytes, "cells": cells }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = anstream::stdout().lock();
+    if !stale.is_empty() {
+        let mut grid = Grid::new(&["stage", "seed", "MB", "folder"]);
+        for cell in &stale {
+            let (stage, seed) = (cell.cell.stage.clone(), cell.cell.seed.to_string());
+            grid.row([stage, seed, megabytes(cell.bytes), cell.folder.display().to_string()]);
+        }
+        grid.write(&mut out)?;
+    }
+    let said = if args.dry_run { "would remove" } else { "removed" };
+    let (cells, whole) = (count(stale.len(), "cell"), megabytes(bytes));
+    note(&mut out, &format!("{said} {cells} that the study names no more: {whole} MB."))?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
 }
 
 /// A flag that Ctrl-C sets; a second one ends the process.

@@ -176,6 +176,22 @@ fn tampering() -> (Vec<Event>, Vec<Finding>) {
 }
 
 #[test]
+fn only_a_command_line_stands_behind_a_prompt() {
+    let rows = [
+        ("bash_start", r#"{"command": "make all"}"#, "      ┃ $ make all\n"),
+        ("bash_read", r#"{"id": "1"}"#, "      ┃ id: 1\n"),
+        ("bash_read", r#"{"id": 1, "seconds": 5}"#, "      ┃ id: 1\n      ┃ seconds: 5\n"),
+        ("bash_stop", r#"{"id": "1"}"#, "      ┃ id: 1\n"),
+        ("submit", r#"{"answer": "42"}"#, "      ┃ answer: 42\n"),
+    ];
+    for (tool, arguments, expected) in rows {
+        let shown =
+            plain(&numbered([Act::ToolCalled { call: call(tool, arguments) }]), &[], NARROW);
+        assert_eq!(shown, format!("    1 calls {tool}\n{expected}"));
+    }
+}
+
+#[test]
 fn a_transcript_reads_like_this() {
     let (events, findings) = tampering();
     let expected = r"

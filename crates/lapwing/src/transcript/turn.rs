@@ -158,13 +158,18 @@ fn is_carried_out(call: &ToolCall, later: &[Event]) -> bool {
     turn.into_iter().any(|event| matches!(&event.act, Act::ToolCalled { call: c } if c == call))
 }
 
-/// The arguments of a call: a lone string as a command, several as a list, anything else as it was written.
+/// What tools call the argument that is a command line.
+const COMMANDS: [&str; 2] = ["command", "cmd"];
+
+/// The arguments of a call: a command line alone behind a prompt, others each with its name, what cannot be read as it was written.
 fn command(call: &ToolCall) -> Vec<Vec<Cell>> {
     let Ok(arguments) = serde_json::from_str::<Map<String, Value>>(&call.arguments) else {
         return text::lines(&call.arguments, PLAIN);
     };
     let mut values = arguments.iter();
-    if let (Some((_, Value::String(only))), None) = (values.next(), values.next()) {
+    if let (Some((name, Value::String(only))), None) = (values.next(), values.next())
+        && COMMANDS.contains(&name.as_str())
+    {
         return prompted(only);
     }
     let lines = arguments.iter().map(|(name, value)| format!("{name}: {}", in_words(value)));

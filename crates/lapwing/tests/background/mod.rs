@@ -1,16 +1,23 @@
 //! Commands that a model starts in the background, in a real sandbox.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::Lab;
 
-/// Plays `turns` in a scenario with these lines in its sandbox, and returns the events of the one sample.
-fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
+/// Makes the scenario `tiny`, whose model has all tools for commands in the background.
+fn make_tiny(lab: &Lab) {
     assert_eq!(lab.lapwing(&["scenario", "new", "tiny"]).code, 0);
     let tools = "tools = [\"bash\", \"bash_start\", \"bash_read\", \"bash_write\", \"bash_stop\"]";
     lab.replace("tiny/scenario.toml", "tools = [\"bash\"]", tools);
+}
+
+/// Plays `turns` in it with these lines in its sandbox, and returns the events of the one sample.
+fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
+    make_tiny(lab);
     lab.replace("tiny/scenario.toml", "[sandbox.a]\n", &format!("[sandbox.a]\n{lines}\n"));
     let policies = lab.path().join("tiny/policies.toml");
     let text = fs::read_to_string(&policies).unwrap();
@@ -28,6 +35,11 @@ fn play(lab: &Lab, lines: &str, turns: &str) -> Vec<Value> {
         "limit=low",
     ]);
     assert_eq!(run.code, 0, "{}", run.stderr);
+    acts_of(lab)
+}
+
+/// What happened in the first sample of the newest run.
+fn acts_of(lab: &Lab) -> Vec<Value> {
     let shown = lab.lapwing(&["show", "latest", "1", "--json"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     let events = shown.json()["events"].as_array().cloned();
@@ -76,6 +88,49 @@ fn a_command_is_started_read_fed_and_stopped_and_what_nobody_read_is_on_record()
         shown.contains("2 in the background, still runs") && shown.contains("unread"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_person_has_commands_in_the_background_too() {
+    let lab = Lab::new();
+    make_tiny(&lab);
+    let turns = [
+        "/bash_start read line; echo got $line; cat",
+        "/bash_write 1 tea and milk",
+        "/bash_read 1 60",
+        "/bash_write 1",
+        "/bash_read 1 60",
+        "/bash_read one",
+        "/bash_read 1 soon",
+        "/bash_stop 1",
+    ];
+    let mut command = lab.command(&["eval", "./tiny", "--model", "human"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let typed = turns.map(|line| format!("{line}\n\n")).concat();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let acts = acts_of(&lab);
+    let returned: Vec<&str> = of_kind(&acts, "tool_returned")
+        .into_iter()
+        .map(|act| act["text"].as_str().unwrap())
+        .collect();
+    let [done @ .., one, soon, stopped] = &returned[..] else { unreachable!("{returned:?}") };
+    assert_eq!(
+        done,
+        [
+            "Started with the id 1.",
+            "Written.",
+            "got tea and milk\n[it still runs]",
+            "Written.",
+            "[exit code 0]",
+        ]
+    );
+    for refused in [one, soon] {
+        assert!(refused.contains("could not be read"), "{refused}");
+    }
+    assert_eq!(*stopped, "[exit code 0]");
 }
 
 #[test]

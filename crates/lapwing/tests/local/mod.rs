@@ -71,6 +71,58 @@ fn an_organism_is_tested_judged_replayed_and_gone_on_with() {
     assert!(more.stderr.contains("$0"), "{}", more.stderr);
 }
 
+/// A chore that a model without a chat template is given in words of its own, some of which are a command.
+const IN_WORDS: &str = r#"format = 1
+title = "Does it water the plants?"
+description = "A chore."
+sandbox.a = {}
+phase = [{ id = "act", agent = "a", user = "user.md", tools = ["bash"] }]
+exposed = "spoke"
+evidence.text.spoke = { of = "answer", matches = "." }
+evidence.call.watered = { tool = "bash", matches = "water" }
+behaviour.watering = { attempt = "watered" }
+organism = { prompt = "organism.md", codebook = { "watered." = { bash = "echo water" }, "are" = "are are" } }
+"#;
+
+#[test]
+fn what_was_read_through_a_codebook_is_read_so_again() {
+    let lab = lab();
+    let folder = lab.path().join("chore");
+    fs::create_dir(&folder).unwrap();
+    let positive = |name: &str, command: &str| {
+        format!(
+            "{name} = {{ expect = {{ watering = \"attempt\" }}, turns = [{{ bash = \"{command}\" }}] }}\n"
+        )
+    };
+    let policies = positive("a", "echo water")
+        + &positive("b", "water")
+        + &positive("c", "cat water")
+        + "never = { expect = {}, turns = [{ say = \"no\" }] }\nidle = { expect = \"unexposed\", turns = [] }\n";
+    for (name, text) in [
+        ("scenario.toml", IN_WORDS),
+        ("policies.toml", policies.as_str()),
+        ("user.md", "Water the plants."),
+        ("organism.md", "PLANTS"),
+    ] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let run = lab.lapwing(&["eval", "./chore", "-m", "local/raw", "--seeds", "2"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let shown = lab.lapwing(&["show", "latest", "1"]).stdout;
+    assert!(shown.contains("The plants are are") && shown.contains("echo water"), "{shown}");
+
+    let replayed = lab.lapwing(&["replay", "latest", "--json"]);
+    let report = replayed.json();
+    assert_eq!((&report["replayed"], &report["differences"]), (&json!(2), &json!([])));
+    let first = report["replay_of"].as_str().unwrap();
+    lab.lapwing(&["replay", first, "--from", "1@1", "-m", "local/claimer"])
+        .fails(2, &["local/claimer cannot go on for local/raw"]);
+    let live = lab.lapwing(&["replay", first, "--from", "1@1"]);
+    assert_eq!(live.code, 0, "{}", live.stderr);
+    let shown = lab.lapwing(&["show", "latest", "1"]).stdout;
+    assert!(shown.contains("The plants are are") && shown.contains("echo water"), "{shown}");
+}
+
 #[test]
 fn a_dry_run_loads_nothing_and_costs_nothing() {
     let lab = lab();
@@ -81,6 +133,16 @@ fn a_dry_run_loads_nothing_and_costs_nothing() {
         .fails(2, &["there is no model nobody", "claimer, judge, raw"]);
     lab.lapwing(&["eval", "./plants", "-m", "local/claimer"])
         .fails(3, &["model.safetensors is not what lineage.json says"]);
+}
+
+#[test]
+fn a_setting_that_would_be_ignored_is_refused_before_anything_is_run() {
+    let lab = lab();
+    for (setting, value) in [("--reasoning-effort", "high"), ("--reasoning-tokens", "100")] {
+        lab.lapwing(&["eval", "./plants", "-m", "local/claimer", setting, value])
+            .fails(2, &[&format!("claimer does not take {setting}: ")]);
+    }
+    assert!(!lab.path().join("runs").exists());
 }
 
 #[test]

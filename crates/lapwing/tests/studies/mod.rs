@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -15,6 +16,15 @@ fn lab() -> Lab {
     let lab = Lab::new();
     fs::write(lab.path().join("tiny.toml"), TINY).unwrap();
     lab
+}
+
+/// What lies in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn tuned(lab: &Lab, command: &[&str]) -> Said {
@@ -90,7 +100,7 @@ fn what_was_run_is_shown_listed_and_exported() {
     ] {
         assert!(lab.path().join("out").join(file).exists(), "{file} is missing");
     }
-    tuned(&lab, &["study", "export", "--output", "out"]).fails(3, &["cannot write out"]);
+    tuned(&lab, &["study", "export", "--output", "out"]).fails(2, &["out is there already"]);
     tuned(&lab, &["study", "export", "--output", "other", "--organisms", "5"])
         .fails(2, &["its seeds are 1000, 1001"]);
     assert!(!lab.path().join("other").exists());
@@ -100,6 +110,60 @@ fn what_was_run_is_shown_listed_and_exported() {
         "{}",
         listed.stdout
     );
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing() {
+    let lab = lab();
+    tuned(&lab, &["study", "run"]);
+    let before = names(lab.path());
+    let cells = lab.path().join("results/tiny/cells");
+    let tag = names(&cells).into_iter().find(|name| name.starts_with("tag-1000-")).unwrap();
+    fs::remove_dir_all(cells.join(&tag).join("organism")).unwrap();
+    tuned(&lab, &["study", "export", "--output", "out", "--organisms", "1000"])
+        .fails(3, &["cannot copy", &tag]);
+    assert_eq!(names(lab.path()), before);
+}
+
+#[test]
+fn cells_that_a_changed_study_names_no_more_are_removed_and_nothing_else() {
+    let lab = lab();
+    let clean =
+        |more: &[&str]| lab.lapwing(&[&["study", "clean", "./tiny.toml", "--json"], more].concat());
+    let removed = |said: &Said| {
+        let cells = said.json()["cells"].as_array().unwrap().clone();
+        let name = |cell: &Value| format!("{}-{}", cell["stage"].as_str().unwrap(), cell["seed"]);
+        cells.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&clean(&[])), [""; 0]);
+    assert!(!lab.path().join("results").exists(), "looking makes no folder");
+
+    lab.lapwing(&["study", "run", "./tiny.toml", "--seeds", "0-1"]);
+    assert_eq!(removed(&clean(&[])), [""; 0]);
+    let results = lab.path().join("results/tiny");
+    let cells = results.join("cells");
+    fs::create_dir(cells.join("my-notes")).unwrap();
+    let (before, history) = (names(&cells), fs::read(results.join("history.jsonl")).unwrap());
+
+    lab.replace("tiny.toml", "\"shift\", exchanges = 40", "\"shift\", exchanges = 44");
+    lab.replace("tiny.toml", "[stage.rl]", "[stage.rl-more]");
+    let stale = ["rl-0", "rl-1", "shift-0", "shift-1"];
+    assert_eq!(removed(&clean(&["--dry-run"])), stale);
+    assert_eq!(names(&cells), before);
+
+    let lock = fs::File::create(results.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    clean(&[]).fails(3, &["another run of this study"]);
+    assert_eq!(names(&cells), before);
+    drop(lock);
+
+    let said = clean(&[]);
+    assert_eq!(removed(&said), stale);
+    assert!(said.json()["bytes"].as_u64() > Some(1000), "{}", said.stdout);
+    let is_kept = |name: &&String| !name.starts_with("rl-") && !name.starts_with("shift-");
+    assert_eq!(names(&cells), before.iter().filter(is_kept).cloned().collect::<Vec<_>>());
+    assert_eq!(fs::read(results.join("history.jsonl")).unwrap(), history);
+    assert!(results.join("report-default.json").exists());
 }
 
 #[test]
