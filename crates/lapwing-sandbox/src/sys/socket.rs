@@ -223,8 +223,9 @@ pub(crate) fn receive(
     max: usize,
     wait: Wait,
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0_u8; max];
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // Not cleared before: every page that is written to is one more that the next fork has to copy.
+    let mut bytes: Vec<u8> = Vec::with_capacity(max);
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: max };
     let mut control = [0_u64; CONTROL_BYTES / 8];
     // SAFETY: `msghdr` is integers and pointers, for which zero is a value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -269,7 +270,8 @@ pub(crate) fn receive(
     if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut off"));
     }
-    bytes.truncate(received);
+    // SAFETY: the kernel has written so many bytes, which are no more than `max`.
+    unsafe { bytes.set_len(received) };
     Ok(Some((bytes, fds)))
 }
 
