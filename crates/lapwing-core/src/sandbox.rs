@@ -107,6 +107,21 @@ pub trait Sandbox: Send + Sync {
         max_bytes: u64,
     ) -> BoxFuture<'_, Result<Option<Vec<u8>>, SandboxError>>;
 
+    /// Reads several files, each as [`Sandbox::get`] does. One answer for each path.
+    fn get_all<'a>(
+        &'a self,
+        paths: &'a [String],
+        max_bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, SandboxError>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(paths.len());
+            for path in paths {
+                all.push(self.get(path, max_bytes).await?);
+            }
+            Ok(all)
+        })
+    }
+
     /// Makes `paths` read-only from now on. Nothing inside can undo it.
     fn protect(&self, paths: &[String]) -> BoxFuture<'_, Result<(), SandboxError>>;
 
@@ -290,7 +305,7 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Working directory.
     pub cwd: String,
-    /// Variables beside `HOME`, `PATH`, `USER`, `LANG`.
+    /// Variables beside `HOME`, `PATH`, `SHELL`, `USER`, `LANG`.
     pub env: BTreeMap<String, String>,
     /// Standard input.
     pub stdin: Vec<u8>,

@@ -182,18 +182,14 @@ impl Machine {
             let entry = change.after.as_ref()?;
             (entry.kind == EntryKind::File && entry.size <= reach).then_some((&change.path, entry))
         });
-        for (path, entry) in files.take(KEPT_FILES) {
-            if entry.digest.is_some_and(|digest| log.has(digest)) {
-                continue;
-            }
-            match self.sandbox.get(path, reach).await? {
-                Some(bytes) if bytes.len() as u64 > KEPT_BYTES => {
-                    large.insert(Digest::of(&bytes), bytes);
-                }
-                Some(bytes) => {
-                    log.keep_bytes(bytes);
-                }
-                None => {}
+        let is_at_hand = |entry: &Entry| entry.digest.is_some_and(|digest| log.has(digest));
+        let unknown = files.take(KEPT_FILES).filter(|(_, entry)| !is_at_hand(entry));
+        let paths: Vec<String> = unknown.map(|(path, _)| path.clone()).collect();
+        for bytes in self.sandbox.get_all(&paths, reach).await?.into_iter().flatten() {
+            if bytes.len() as u64 > KEPT_BYTES {
+                large.insert(Digest::of(&bytes), bytes);
+            } else {
+                log.keep_bytes(bytes);
             }
         }
         Ok(large)
@@ -206,17 +202,18 @@ impl Machine {
         let mut at_hand: HashMap<Digest, Vec<u8>> =
             at_hand.map(|file| (Digest::of(&file.bytes), file.bytes)).collect();
         let files = manifest.entries.iter().filter(|(_, entry)| is_kept(entry));
+        let mut paths = Vec::new();
         for (path, entry) in files.take(KEPT_FILES) {
             let Some(digest) = entry.digest.filter(|digest| !log.has(*digest)) else { continue };
-            let bytes = match at_hand.remove(&digest) {
-                Some(bytes) => Some(bytes),
-                None => self.sandbox.get(path, KEPT_BYTES).await?,
-            };
-            if let Some(bytes) = bytes {
-                {
+            match at_hand.remove(&digest) {
+                Some(bytes) => {
                     log.keep_bytes(bytes);
-                };
+                }
+                None => paths.push(path.clone()),
             }
+        }
+        for bytes in self.sandbox.get_all(&paths, KEPT_BYTES).await?.into_iter().flatten() {
+            log.keep_bytes(bytes);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lapwing_core::{ExitStatus, Limits};
 
 use crate::protocol::Run;
-use crate::sys::process::{self, Fork, Resource};
+use crate::sys::process::{self, Resource};
 use crate::terminal;
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -136,17 +136,17 @@ pub(crate) fn shim(run: &Run, stdio: &Stdio, reports: OwnedFd, confinement: &Con
         report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
         process::exit(1);
     }
-    let command = match process::fork() {
-        Ok(Fork::Child) => {
-            if let Err(error) = confinement.apply() {
-                report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
-                process::exit(1);
-            }
-            // Told here, as the command itself may kill the shim before that could.
-            report(Report::Pid(std::process::id().cast_signed()));
-            execute(run, stdio, &confinement.env)
+    let started = process::spawn(|| {
+        if let Err(error) = confinement.apply() {
+            report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
+            process::exit(1);
         }
-        Ok(Fork::Parent(pid)) => pid,
+        // Told here, as the command itself may kill the shim before that could.
+        report(Report::Pid(std::process::id().cast_signed()));
+        execute(run, stdio, &confinement.env)
+    });
+    let command = match started {
+        Ok(pid) => pid,
         Err(error) => {
             report(Report::Unconfined(error.raw_os_error().unwrap_or(0)));
             process::exit(1);
@@ -203,6 +203,8 @@ fn run_program(
         ("HOME", "/home/agent"),
         ("LANG", "C.UTF-8"),
         ("PATH", PATH),
+        // A shell without it looks it up in the table of users, at every start.
+        ("SHELL", "/bin/bash"),
         ("USER", "agent"),
     ]);
     env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, Outcome};
+use crate::files;
 use crate::layers;
 use crate::manifest::near;
 
@@ -23,7 +23,7 @@ pub(crate) fn write(
     disk_bytes: u64,
     upper: Option<&OwnedFd>,
     output: Option<&mut File>,
-) -> Result<Outcome, String> {
+) -> Result<Vec<u8>, String> {
     let Some(output) = output else { return Err("there is no file to write to".to_owned()) };
     let root = upper.map_or_else(|| PathBuf::from("/"), near);
     let told = |error: io::Error| error.to_string();
@@ -40,7 +40,7 @@ pub(crate) fn write(
         layer.directory(Path::new("/usr/local"), Path::new("usr/local")).map_err(told)?;
     }
     layer.archive.into_inner().and_then(|mut output| output.flush()).map_err(told)?;
-    Ok(Outcome::Output(Vec::new()))
+    Ok(Vec::new())
 }
 
 struct Layer<W: Write> {

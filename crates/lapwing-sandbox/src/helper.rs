@@ -11,7 +11,7 @@ use lapwing_core::ExitStatus;
 
 use crate::channel;
 use crate::export;
-use crate::files::{self, Outcome};
+use crate::files;
 use crate::manifest;
 use crate::processes;
 use crate::protocol::{Reply, Task};
@@ -26,8 +26,7 @@ const TRIES: u32 = 3;
 /// Exit codes of a helper; its output holds the result or the cause.
 const OUTPUT: i32 = 0;
 const FAILED: i32 = 1;
-const ABSENT: i32 = 2;
-const UNWRITTEN: i32 = 3;
+const UNWRITTEN: i32 = 2;
 
 /// All helpers that run.
 pub(crate) struct Helpers {
@@ -152,7 +151,6 @@ impl Helpers {
             let output = OwnedFd::from(work.output);
             replies.push(match status {
                 ExitStatus::Exit { code: OUTPUT } => (id, Reply::Output, Some(output)),
-                ExitStatus::Exit { code: ABSENT } => (id, Reply::Absent, None),
                 ExitStatus::Exit { code: FAILED } => {
                     let cause = channel::contents(output).unwrap_or_default();
                     let cause = String::from_utf8_lossy(&cause).into_owned();
@@ -190,8 +188,7 @@ impl Work {
     fn perform(&mut self, disk_bytes: u64, upper: Option<&OwnedFd>, helpers: &[i32]) -> i32 {
         let outcome = self.outcome(disk_bytes, upper, helpers);
         let (bytes, code) = match outcome {
-            Ok(Outcome::Output(bytes)) => (bytes, OUTPUT),
-            Ok(Outcome::Absent) => (Vec::new(), ABSENT),
+            Ok(bytes) => (bytes, OUTPUT),
             Err(cause) => (cause.into_bytes(), FAILED),
         };
         match self.output.write_all(&bytes) {
@@ -205,18 +202,16 @@ impl Work {
         disk_bytes: u64,
         upper: Option<&OwnedFd>,
         helpers: &[i32],
-    ) -> Result<Outcome, String> {
+    ) -> Result<Vec<u8>, String> {
         match &self.task {
             Task::Put { files } => files::put(files, self.input.as_mut()),
-            Task::Get { path, max_bytes } => files::get(path, *max_bytes),
+            Task::Get { paths, max_bytes } => files::get(paths, *max_bytes),
             Task::Manifest => manifest::take(disk_bytes, upper),
             Task::Export => export::write(disk_bytes, upper, self.input.as_mut()),
             Task::Processes => {
                 let own = std::process::id().cast_signed();
                 let ours = [&self.shims, helpers, &[own]].concat();
-                serde_json::to_vec(&processes::visible(&ours))
-                    .map(Outcome::Output)
-                    .map_err(|error| error.to_string())
+                serde_json::to_vec(&processes::visible(&ours)).map_err(|error| error.to_string())
             }
         }
     }

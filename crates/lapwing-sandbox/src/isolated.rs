@@ -23,6 +23,7 @@ use crate::capture::Capture;
 use crate::cgroup::Group;
 use crate::channel::{self, Channel};
 use crate::connection::{Connection, Conversation, Memory};
+use crate::files;
 use crate::fork;
 use crate::native::Native;
 use crate::protocol::{Body, PutFile, Reply, Run, Task};
@@ -98,21 +99,37 @@ impl Isolated {
         }
     }
 
-    /// Has a helper do `task`. Its output; `None` if what was asked for is not there.
+    /// Has a helper do `task`. Its output.
     pub(crate) async fn help(
         &self,
         step: &str,
         task: Task,
         fds: &[BorrowedFd<'_>],
-    ) -> Result<Option<Vec<u8>>, SandboxError> {
+    ) -> Result<Vec<u8>, SandboxError> {
         match self.ask(step, Body::Help(task), fds).await? {
             (Reply::Output, fds) => {
                 let file = fds.into_iter().next().ok_or_else(|| unexpected(step))?;
-                channel::contents(file).map(Some).map_err(failed(step))
+                channel::contents(file).map_err(failed(step))
             }
-            (Reply::Absent, _) => Ok(None),
             _ => Err(unexpected(step)),
         }
+    }
+
+    /// Reads files.
+    async fn read(
+        &self,
+        step: &str,
+        paths: &[String],
+        max_bytes: u64,
+    ) -> Result<Vec<Option<Vec<u8>>>, SandboxError> {
+        let mut read = Vec::with_capacity(paths.len());
+        while read.len() < paths.len() {
+            let task = Task::Get { paths: paths[read.len()..].to_vec(), max_bytes };
+            let output = self.help(step, task, &[]).await?;
+            let parts = files::parts(&output).filter(|parts| !parts.is_empty());
+            read.extend(parts.ok_or_else(|| unexpected(step))?);
+        }
+        Ok(read)
     }
 
     async fn help_json<T: DeserializeOwned>(
@@ -120,7 +137,7 @@ impl Isolated {
         step: &str,
         task: Task,
     ) -> Result<T, SandboxError> {
-        let bytes = self.help(step, task, &[]).await?.ok_or_else(|| unexpected(step))?;
+        let bytes = self.help(step, task, &[]).await?;
         serde_json::from_slice(&bytes).map_err(|error| SandboxError::Failed {
             step: step.to_owned(),
             cause: error.to_string(),
@@ -301,6 +318,9 @@ impl Sandbox for Isolated {
 
     fn put(&self, files: Vec<NewFile>) -> BoxFuture<'_, Result<(), SandboxError>> {
         Box::pin(async move {
+            if files.is_empty() {
+                return Ok(());
+            }
             let step = "put files";
             let pieces: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
             let bytes = memory_file(&pieces).map_err(failed(step))?;
@@ -320,14 +340,28 @@ impl Sandbox for Isolated {
         path: &str,
         max_bytes: u64,
     ) -> BoxFuture<'_, Result<Option<Vec<u8>>, SandboxError>> {
-        let task = Task::Get { path: path.to_owned(), max_bytes };
-        Box::pin(async move { self.help("get a file", task, &[]).await })
+        let paths = [path.to_owned()];
+        Box::pin(async move {
+            let read = self.read("get a file", &paths, max_bytes).await?;
+            Ok(read.into_iter().next().flatten())
+        })
+    }
+
+    fn get_all<'a>(
+        &'a self,
+        paths: &'a [String],
+        max_bytes: u64,
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, SandboxError>> {
+        Box::pin(self.read("get files", paths, max_bytes))
     }
 
     fn protect(&self, paths: &[String]) -> BoxFuture<'_, Result<(), SandboxError>> {
         let body = Body::Protect { paths: paths.to_vec() };
         let paths = paths.to_vec();
         Box::pin(async move {
+            if paths.is_empty() {
+                return Ok(());
+            }
             self.ask("protect files", body, &[]).await?;
             self.protected.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
             Ok(())

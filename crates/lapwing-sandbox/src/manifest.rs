@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::escape;
-use crate::files::{self, Outcome};
+use crate::files;
 use crate::layers;
 
 /// Where the writable tree is visible: below the root, and laid over the host's `/usr/local`.
@@ -38,7 +38,7 @@ pub(crate) struct Written {
 }
 
 /// What is written, as JSON. It lies in `upper`, if there is one, and else below the root.
-pub(crate) fn take(disk_bytes: u64, upper: Option<&OwnedFd>) -> Result<Outcome, String> {
+pub(crate) fn take(disk_bytes: u64, upper: Option<&OwnedFd>) -> Result<Vec<u8>, String> {
     let mut roots: Vec<(PathBuf, &Path)> = Vec::new();
     match upper {
         Some(upper) => {
@@ -59,7 +59,7 @@ pub(crate) fn take(disk_bytes: u64, upper: Option<&OwnedFd>) -> Result<Outcome, 
     for (reachable, root) in &roots {
         walk.tree(reachable, root)?;
     }
-    serde_json::to_vec(&walk.written).map(Outcome::Output).map_err(|error| error.to_string())
+    serde_json::to_vec(&walk.written).map_err(|error| error.to_string())
 }
 
 struct Walk {

@@ -149,8 +149,8 @@ pub(crate) enum Body {
 pub(crate) enum Task {
     /// Carries the bytes. Output: nothing.
     Put { files: Vec<PutFile> },
-    /// Output: the bytes.
-    Get { path: String, max_bytes: u64 },
+    /// Output: what [`crate::files::parts`] reads.
+    Get { paths: Vec<String>, max_bytes: u64 },
     /// Output: what is written, as JSON.
     Manifest,
     /// Carries the file that gets what is written, as a layer of an image. Output: nothing.

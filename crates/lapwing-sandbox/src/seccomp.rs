@@ -120,6 +120,9 @@ pub(crate) const fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
 
+/// So many rules at most that a jump over a block of them reaches, however long they are.
+const RULES_IN_BLOCK: usize = 8;
+
 const LOAD: u16 = 0x20;
 const RETURN: u16 = 0x06;
 pub(crate) const IF_EQUAL: u16 = 0x15;
@@ -151,7 +154,6 @@ pub(crate) fn test(code: u16, value: u32, then: u8, otherwise: u8) -> sock_filte
 /// The program for `seccomp(2)`.
 pub(crate) fn filter() -> Vec<sock_filter> {
     let allow = give(libc::SECCOMP_RET_ALLOW);
-    let refuse = give(error(libc::EPERM));
     let mut program = vec![
         load(ARCH),
         test(IF_EQUAL, ARCHITECTURE, 1, 0),
@@ -160,24 +162,40 @@ pub(crate) fn filter() -> Vec<sock_filter> {
         test(IF_AT_LEAST, NEWEST + 1, 0, 1),
         give(error(libc::ENOSYS)),
     ];
+    let mut rules = rules();
+    rules.sort_by_key(|(number, _)| *number);
+    // When a filter is installed, which is done for every command, the kernel tries it with every call that there is. So that
+    // few rules are looked at, those for larger numbers than the call's are left out, block by block.
+    for block in rules.chunks(RULES_IN_BLOCK) {
+        let last = block.last().map_or(0, |(number, _)| *number as u32);
+        let rules = block.iter().flat_map(|(number, body)| on(*number, body)).chain([allow]);
+        let rules: Vec<sock_filter> = rules.collect();
+        program.push(test(IF_AT_LEAST, last + 1, rules.len() as u8, 0));
+        program.extend(rules);
+    }
+    program.push(allow);
+    program
+}
+
+/// Calls that are not simply allowed, each with the instructions that decide about it.
+fn rules() -> Vec<(c_long, Vec<sock_filter>)> {
+    let allow = give(libc::SECCOMP_RET_ALLOW);
+    let refuse = give(error(libc::EPERM));
+    let mut rules = Vec::new();
     for (calls, errno) in
         [(ABSENT, libc::ENOSYS), (UNSUPPORTED, libc::EOPNOTSUPP), (REFUSED, libc::EPERM)]
     {
-        for number in calls {
-            program.extend(on(*number, &[give(error(errno))]));
-        }
+        rules.extend(calls.iter().map(|number| (*number, vec![give(error(errno))])));
     }
     for number in [libc::SYS_clone, libc::SYS_unshare] {
         let namespaces = NAMESPACES.cast_unsigned();
-        program.extend(on(
-            number,
-            &[load(argument(0)), test(IF_ANY_BIT, namespaces, 0, 1), refuse, allow],
-        ));
+        let body = vec![load(argument(0)), test(IF_ANY_BIT, namespaces, 0, 1), refuse, allow];
+        rules.push((number, body));
     }
     let terminal_input = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| request as u32);
-    program.extend(on(
+    rules.push((
         libc::SYS_ioctl,
-        &[
+        vec![
             load(argument(1)),
             test(IF_EQUAL, terminal_input[0], 1, 0),
             test(IF_EQUAL, terminal_input[1], 0, 1),
@@ -188,19 +206,17 @@ pub(crate) fn filter() -> Vec<sock_filter> {
     // What marks the messages of pid 1, which are not watched.
     let own = socket::OWN_SEND.cast_unsigned();
     for (number, flags) in [(libc::SYS_sendmsg, 2), (libc::SYS_sendto, 3)] {
-        program.extend(on(
-            number,
-            &[load(argument(flags)), test(IF_ANY_BIT, own, 0, 1), give(error(libc::EINVAL)), allow],
-        ));
+        let invalid = give(error(libc::EINVAL));
+        let body = vec![load(argument(flags)), test(IF_ANY_BIT, own, 0, 1), invalid, allow];
+        rules.push((number, body));
     }
     for number in [libc::SYS_socket, libc::SYS_socketpair] {
-        program.extend(on(number, &families()));
+        rules.push((number, families()));
     }
-    program.extend(on(libc::SYS_prlimit64, &limits()));
-    program
-        .extend(on(SETRLIMIT, &[load(argument(0)), test(IF_EQUAL, CORE, 0, 1), give(DONE), allow]));
-    program.push(allow);
-    program
+    rules.push((libc::SYS_prlimit64, limits().to_vec()));
+    let core = vec![load(argument(0)), test(IF_EQUAL, CORE, 0, 1), give(DONE), allow];
+    rules.push((SETRLIMIT, core));
+    rules
 }
 
 /// Allows to set limits of the caller only. Pid 1 and the shims have the commands' uid, so that anyone inside could else

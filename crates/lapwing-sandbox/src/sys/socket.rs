@@ -212,8 +212,9 @@ pub(crate) fn receive(
     max: usize,
     wait: Wait,
 ) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0_u8; max];
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // Not cleared before: every page that is written to is one more that the next fork has to copy.
+    let mut bytes: Vec<u8> = Vec::with_capacity(max);
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: max };
     let mut control = Control::default();
     let mut message = header(&mut control, CONTROL_BYTES);
     message.msg_iov = &raw mut part;
@@ -242,7 +243,8 @@ pub(crate) fn receive(
     if flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was cut off"));
     }
-    bytes.truncate(received);
+    // SAFETY: the kernel has written so many bytes, which are no more than `max`.
+    unsafe { bytes.set_len(received) };
     Ok(Some((bytes, fds)))
 }
 

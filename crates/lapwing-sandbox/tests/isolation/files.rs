@@ -13,6 +13,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("put_says_which_file_failed_and_leaves_no_piece", put_fails);
     suite.test("put_never_writes_through_a_link_or_waits_for_a_fifo", put_traps);
     suite.test("get_refuses_what_is_no_small_regular_file", get_refuses);
+    suite.test("many_files_are_read_at_once_whatever_each_of_them_is", get_all);
     suite.test("manifest_sees_every_kind_of_change", changes);
     suite.test("manifest_and_get_are_not_stopped_by_permission_bits", unreadable);
     suite.test("manifest_covers_every_writable_directory", whole_tree);
@@ -84,6 +85,27 @@ async fn get_refuses(native: Native) {
     assert_eq!(sandbox.get("/dev/zero", 100).await.unwrap(), None);
     assert_eq!(sandbox.get("/home/agent/file", 5).await.unwrap(), None);
     assert_eq!(sandbox.get("/home/agent/file", 6).await.unwrap().unwrap(), b"12345\n");
+}
+
+async fn get_all(native: Native) {
+    let sandbox = sandbox(&native).await;
+    output(
+        &*sandbox,
+        "mkfifo pipe; mkdir folder; printf 12345 > five; printf 123456 > six; : > empty",
+    )
+    .await;
+    output(&*sandbox, "for i in 1 2 3; do head -c 1500000 /dev/zero > large$i; done").await;
+    let got = async |names: &[&str], max_bytes| {
+        let paths: Vec<String> = names.iter().map(|name| format!("/home/agent/{name}")).collect();
+        sandbox.get_all(&paths, max_bytes).await.unwrap()
+    };
+    let small = got(&["six", "pipe", "five", "none", "empty", "folder"], 5).await;
+    assert_eq!(small, [None, None, Some(b"12345".to_vec()), None, Some(Vec::new()), None]);
+    let large = got(&["large1", "five", "large2", "none", "large3", "empty"], 1_500_000).await;
+    let sizes: Vec<Option<usize>> = large.iter().map(|file| file.as_ref().map(Vec::len)).collect();
+    let whole = Some(1_500_000);
+    assert_eq!(sizes, [whole, Some(5), whole, None, whole, Some(0)]);
+    assert_eq!(got(&[], 5).await, [] as [Option<Vec<u8>>; 0]);
 }
 
 async fn changed(sandbox: &dyn Sandbox, script: &str) -> Vec<(String, Vec<ChangeKind>)> {

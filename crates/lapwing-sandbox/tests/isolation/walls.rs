@@ -51,8 +51,13 @@ async fn environment(native: Native) {
     let sandbox = sandbox(&native).await;
     let env = sandbox.exec(Command::new(["cat", "/proc/self/environ"])).await.unwrap();
     let env = String::from_utf8(env.stdout).unwrap();
-    let expected =
-        ["HOME=/home/agent", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "USER=agent"];
+    let expected = [
+        "HOME=/home/agent",
+        "LANG=C.UTF-8",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "SHELL=/bin/bash",
+        "USER=agent",
+    ];
     assert_eq!(env.split_terminator('\0').collect::<Vec<_>>(), expected);
 }
 
