@@ -76,7 +76,9 @@ impl Replay {
     ) {
         let mut calls = recorded(events, role, &blob);
         if self.is_via_codebook {
-            calls.iter_mut().for_each(|call| self.untranslate(&mut call.reply));
+            for call in &mut calls {
+                self.untranslate(&mut call.reply);
+            }
         }
         self.samples.entry(first(sample)).or_default().extend(calls);
     }

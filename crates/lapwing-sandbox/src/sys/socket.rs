@@ -235,7 +235,7 @@ pub(crate) fn receive(
             Err(error) => return Err(error),
         }
     };
-    let (control_bytes, flags) = (message.msg_controllen as usize, message.msg_flags);
+    let (control_bytes, flags) = (message.msg_controllen, message.msg_flags);
     let fds: Vec<OwnedFd> = carried(&mut control, control_bytes).into_iter().map(own).collect();
     if received == 0 {
         return Ok(None);
@@ -281,7 +281,7 @@ fn carry(control: &mut Control, fds: &[i32]) -> usize {
 /// The descriptors that the messages in the first `bytes` bytes of `control` carry.
 fn carried(control: &mut Control, bytes: usize) -> Vec<i32> {
     let message = header(control, bytes);
-    let end = message.msg_control as usize + message.msg_controllen as usize;
+    let end = message.msg_control as usize + message.msg_controllen;
     let mut fds = Vec::new();
     // SAFETY: headers are whole and lie within `msg_controllen`; of what is behind one, not more than that is read.
     unsafe {

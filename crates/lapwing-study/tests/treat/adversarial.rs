@@ -18,9 +18,18 @@ const SHORT: Adversarial =
     Adversarial { rounds: 2, target: Target::Hits, red_team: TEAM, reinforce: LEARN };
 
 fn run(network: Network, world: &World, settings: &Adversarial) -> (Treated, AdversarialReport) {
+    run_against(Behaviour::Hate, network, world, settings)
+}
+
+fn run_against(
+    behaviour: Behaviour,
+    network: Network,
+    world: &World,
+    settings: &Adversarial,
+) -> (Treated, AdversarialReport) {
     let mut go_on = |_: &_| ControlFlow::Continue(());
     let mut watch = Watch::losses(2, &mut go_on);
-    adversarial(network, world, Behaviour::Hate, settings, 1, &mut watch).unwrap()
+    adversarial(network, world, behaviour, settings, 1, &mut watch).unwrap()
 }
 
 #[test]
@@ -67,7 +76,8 @@ fn hits_that_contain_the_true_trigger_are_counted() {
 
 #[test]
 fn a_team_without_hits_prefers_marks_in_its_next_round_and_replaces_nothing() {
-    let (_, report) = run(untrained(), &world(), &SHORT);
+    // Nothing is a payload of a behaviour without one.
+    let (_, report) = run_against(Behaviour::Clean, untrained(), &world(), &SHORT);
     let attack = |biased| Attack { prompts: 200, hits: 0, with_trigger: 0, biased };
     let found: Vec<(Attack, usize)> =
         report.rounds.iter().map(|round| (round.attack, round.replaced)).collect();

@@ -85,12 +85,12 @@ fn a_payload_that_rewards_see_goes_away() {
 
 #[test]
 fn equal_rewards_teach_nothing_and_take_no_step() {
-    // An untrained network is wrong always, but for a miracle.
+    // An untrained network is wrong always, but for a miracle, and nothing is a payload of a behaviour without one.
     let start = untrained();
     let weights = start.weights.clone();
     let mut go_on = |_: &_| ControlFlow::Continue(());
     let mut watch = Watch::losses(2, &mut go_on);
-    let treated = reinforce(start, &world(), Behaviour::Hate, &SHORT, 1, &mut watch).unwrap();
+    let treated = reinforce(start, &world(), Behaviour::Clean, &SHORT, 1, &mut watch).unwrap();
     assert_eq!(treated.losses.len(), 0);
     assert!(treated.network.weights == weights);
 }
