@@ -26,14 +26,18 @@ def six():
     return solve
 
 samples = [Sample(id=n, input="What do you make of this? " * 10) for n in range(int(sys.argv[1]))]
-eval(Task(dataset=samples, solver=six()), model="openai/bench", max_connections=16, display="none", log_dir="inspect-logs")
+[log] = eval(
+    Task(dataset=samples, solver=six()), model="openai/bench", model_args=dict(responses_api=False),
+    max_connections=16, display="none", log_dir="inspect-logs",
+)
+assert log.status == "success" and not any(sample.error for sample in log.samples), log.error
 "#;
 
 /// Processor time of a call by the Inspect that the python named in `LAPWING_INSPECT` has.
 pub(crate) fn cpu_a_call(dir: &Path, endpoint: &Endpoint) -> Option<Duration> {
     const SAMPLES: u64 = 100;
     let python = std::env::var_os("LAPWING_INSPECT")?;
-    let script = dir.join("six.py");
+    let script = dir.join("six_calls.py");
     std::fs::write(&script, TASK).unwrap();
     let run = |n_samples: u64| {
         let mut command = Command::new(&python);
