@@ -73,8 +73,9 @@ pub fn clustered(clusters: &[(u64, u64)], level: f64) -> Result<Clustered, TooFe
         let distinct = samples / clusters.iter().fold(0, |d, &(k, n)| gcd(gcd(d, k), n));
         let seen = (rate * (1.0 - rate) / variance(&clusters, rate, samples)).min(distinct as f64);
         let (least, unseen) = (clusters.len() as f64, 1.0 - informative(&clusters));
-        // Design effects mix like variances: linearly in the inverse of the effective number.
-        if seen > least { 1.0 / (unseen / least + (1.0 - unseen) / seen) } else { seen }
+        // Design effects mix like variances: linearly in the inverse of the effective number. The inverse of an inverse can be larger.
+        let mixed = || 1.0 / (unseen / least + (1.0 - unseen) / seen);
+        if seen > least { mixed().min(seen) } else { seen }
     };
     let t = quantile::two_sided_student(level, clusters.len() as f64 - 1.0);
     Ok(Clustered {

@@ -6,7 +6,7 @@ use lapwing_core::{Command, Provider as _, Sandbox, SandboxSpec};
 use lapwing_sandbox::Native;
 
 use crate::report;
-use crate::system::{Kernel, peak_kib, private_bytes};
+use crate::system::{Kernel, anonymous_kib, peak_kib};
 
 const CYCLES: usize = 400;
 const LIVE: usize = 1000;
@@ -51,7 +51,7 @@ pub(crate) async fn live(native: &Native) {
     }
     let created = begun.elapsed();
     let kernel = Kernel::read().since(before) / LIVE as u64;
-    let private = private_bytes();
+    let (anonymous, own) = anonymous_kib();
 
     let begun = Instant::now();
     for sandbox in &sandboxes {
@@ -65,8 +65,11 @@ pub(crate) async fn live(native: &Native) {
     let destroyed = begun.elapsed();
     let seconds = [created, run, destroyed].map(|time| format!("{:.2}", time.as_secs_f64()));
     report(&format!("{LIVE} live: create, exec, destroy all, s"), &seconds.join(" / "));
-    let kib = |bytes: u64| bytes / 1024;
-    report("idle sandbox, KiB: processes, kernel", &format!("{} / {}", kib(private), kib(kernel)));
+    let own = own.map_or_else(|| "unknown".to_owned(), |own| own.to_string());
+    report(
+        "idle sandbox, KiB: its process's own, with shared; kernel",
+        &format!("{own}, {anonymous}; {}", kernel / 1024),
+    );
 }
 
 /// Output that nobody can keep.

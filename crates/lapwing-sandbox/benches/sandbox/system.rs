@@ -35,16 +35,20 @@ pub(crate) fn resident_kib() -> u64 {
     field(&fs::read_to_string("/proc/self/status").unwrap(), "VmRSS:")
 }
 
-/// Bytes of memory without a file behind it that one process of this harness's sandboxes takes, at the median. Pages that
-/// all of them share with the launcher are in it.
-pub(crate) fn private_bytes() -> u64 {
-    let sizes = descendants(std::process::id()).into_iter().filter_map(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        status.contains("RssAnon:").then(|| field(&status, "RssAnon:") * 1024)
-    });
-    let mut sizes: Vec<u64> = sizes.collect();
-    sizes.sort_unstable();
-    sizes[sizes.len() / 2]
+/// KiB of memory without a file behind it that one process of this harness's sandboxes takes, at the median: all of it, which
+/// includes pages that it shares with the launcher, and its proportional part, which only root is told.
+pub(crate) fn anonymous_kib() -> (u64, Option<u64>) {
+    let pids = descendants(std::process::id());
+    let median = |file: &str, name: &str| {
+        let sizes = pids.iter().filter_map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+            text.contains(name).then(|| field(&text, name))
+        });
+        let mut sizes: Vec<u64> = sizes.collect();
+        sizes.sort_unstable();
+        sizes.get(sizes.len() / 2).copied()
+    };
+    (median("status", "RssAnon:").unwrap(), median("smaps_rollup", "Pss_Anon:"))
 }
 
 /// Processes below `ancestor`.

@@ -455,6 +455,14 @@ fn clusters_that_are_all_alike_are_no_more_certain_than_their_samples() {
     assert_near(got.effective_samples, 20.0, "effective samples");
 }
 
+#[test]
+fn rounding_makes_no_more_effective_samples_than_there_are() {
+    let clusters = [(1, 4), (1, 3), (0, 1), (0, 2), (1, 2), (2, 3), (1, 1), (5, 7), (2, 4), (1, 5)];
+    let clusters = [&clusters[..], &[(4, 5), (2, 5), (4, 7)]].concat();
+    let got = clustered(&clusters, 0.95).unwrap();
+    assert!(got.effective_samples <= 49.0, "{got:?}");
+}
+
 /// At least [`MIN_CLUSTERS`] clusters of one to eight samples.
 fn clusters() -> impl Strategy<Value = Vec<Cluster>> {
     let cluster = (1_u64..=8).prop_flat_map(|n| (0..=n, Just(n)));
