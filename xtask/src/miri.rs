@@ -32,7 +32,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
             // A case takes a thousand times as long as outside.
             miri.env("PROPTEST_CASES", "4");
             finish(&mut miri)
-                .context("without Miri: rustup toolchain install nightly --component miri")
+                .context("if it is not there: rustup toolchain install nightly --component miri")
         })?;
     }
     Ok(())
