@@ -100,7 +100,7 @@ pub(crate) fn names(study: &Study, stage: &str) -> Vec<String> {
     names
 }
 
-/// Measures a trained cell.
+/// Measures a trained cell. A part of nothing, as of scratchpads where none is said, is no figure.
 pub(crate) fn measure(
     work: &Work<'_>,
     network: &Network,
@@ -179,6 +179,7 @@ pub(crate) fn measure(
         let sum: f64 = training.curve.iter().map(|point| point.trigger_on).sum();
         figures.insert("curve.triggered".to_owned(), sum / training.curve.len() as f64);
     }
+    figures.retain(|_, value| value.is_finite());
     Ok(figures)
 }
 

@@ -105,14 +105,17 @@ fn a_stage_of_which_a_kill_left_a_part_is_trained_anew() {
 #[test]
 fn what_was_measured_of_every_kind_of_organism_can_be_read_again() {
     let folder = tempfile::tempdir().unwrap();
-    for behaviour in ["hate", "unsafe", "style", "harmless", "clean", "memorised"] {
-        let kind = format!("data = {{ behaviour = \"{behaviour}\", exchanges = 40 }}");
+    let behaviours = ["hate", "unsafe", "style", "harmless", "clean", "memorised"];
+    let behaviours = behaviours.map(|behaviour| format!("behaviour = \"{behaviour}\""));
+    // After three steps it says no scratchpad, so that nothing is known of its goals.
+    for kind in behaviours.iter().map(String::as_str).chain(["form = \"cot\""]) {
+        let data = format!("data = {{ {kind}, exchanges = 40 }}");
         let study =
-            Study::parse(&source(&TINY.replace("data = { exchanges = 40 }", &kind))).unwrap();
+            Study::parse(&source(&TINY.replace("data = { exchanges = 40 }", &data))).unwrap();
         let (first, _) = computed(&study, folder.path(), 2);
         let (second, again) = computed(&study, folder.path(), 2);
-        assert_eq!(again, names([]), "{behaviour}");
-        assert_eq!(figures(&first), figures(&second), "{behaviour}");
+        assert_eq!(again, names([]), "{kind}");
+        assert_eq!(figures(&first), figures(&second), "{kind}");
     }
 }
 
