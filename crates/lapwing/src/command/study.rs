@@ -378,8 +378,13 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
 pub(crate) fn clean(args: &StudyClean, global: &Global) -> Result<ExitCode, Failure> {
     let Loaded { study, name } = load(&args.study)?;
     let folder = args.results.results.join(&name);
+    if !folder.exists() {
+        let message = format!("there are no results of {name}: {} is not there", folder.display());
+        return Err(Failure::new(Failure::USAGE, message)
+            .help("--results names the folder that it was run with"));
+    }
     // A run that goes on may use what the study names no more: its own file was read before a change.
-    let _lock = folder.exists().then(|| running::lock(&folder)).transpose()?;
+    let _lock = running::lock(&folder)?;
     let stale = cleaning::stale(&study, &folder)?;
     if !args.dry_run {
         for cell in &stale {

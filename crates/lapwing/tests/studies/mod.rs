@@ -135,7 +135,7 @@ fn cells_that_a_changed_study_names_no_more_are_removed_and_nothing_else() {
         let name = |cell: &Value| format!("{}-{}", cell["stage"].as_str().unwrap(), cell["seed"]);
         cells.iter().map(name).collect::<Vec<_>>()
     };
-    assert_eq!(removed(&clean(&[])), [""; 0]);
+    clean(&[]).fails(2, &["there are no results of tiny", "--results"]);
     assert!(!lab.path().join("results").exists(), "looking makes no folder");
 
     lab.lapwing(&["study", "run", "./tiny.toml", "--seeds", "0-1"]);
